@@ -1,0 +1,10 @@
+//! What the five tools share on the command line, so that they feel like one family.
+//!
+//! stdout is data, stderr is `tool: message` and at most one `hint:` line. Exit codes are [`exit`]'s. A closed pipe ends a
+//! tool quietly. Nothing else in the house prints: `println!` and `eprintln!` are denied by lint.
+
+pub mod exit;
+pub mod failure;
+pub mod output;
+
+pub use failure::Failure;

@@ -1,0 +1,18 @@
+//! The field's documents and names as plain data: no I/O, nothing of ours below it.
+//!
+//! - [`digest`]: content addresses and the three ids made of them (digest, diff id, chain id)
+//! - [`error`]: the shape every room's error has
+//! - [`image`], [`runtime`]: the OCI documents, from the crate `oci-spec`
+//! - [`whiteout`]: the names by which a layer says that something is gone
+
+pub mod digest;
+pub mod error;
+pub mod whiteout;
+
+pub use digest::{ChainId, DiffId, Digest};
+pub use error::Error;
+
+/// OCI image documents (manifest, index, configuration, descriptor): image-spec 1.1.
+pub use oci_spec::image;
+/// The OCI runtime document `config.json` and the state of a container: runtime-spec 1.2.
+pub use oci_spec::runtime;

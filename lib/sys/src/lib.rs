@@ -1,0 +1,6 @@
+//! The only crate with `unsafe`: system calls that nix and rustix lack, wrapped so that callers need none.
+//!
+//! One file a family of calls. Each `unsafe` block says which obligation it has and who meets it. Nothing of ours is below
+//! this crate, and nothing here decides anything: policy lives in the rooms.
+
+pub mod mount_attr;

@@ -1,0 +1,4 @@
+//! The program `nsrun`.
+fn main() -> std::process::ExitCode {
+    nsrun::main(std::env::args_os().collect())
+}
