@@ -1,10 +1,34 @@
-//! The tool `ctr`.
+//! The tool `ctr`: containers composed from the other four.
+//!
+//! Commands and options are docker's where docker has them. Mounting, sandboxing and wiring happen only by executing
+//! `ovl-mount`, `nsrun` and `netwire`; what is done here is parsing ([`cli`]), choosing where things live, and saying how
+//! it went. The life of a container is the room `engine`.
 
+use cli::failure::{Failure, Outcome};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Runs `ctr` with `args` (the program's name first) and gives its exit code.
+mod arguments;
+mod command;
+
+/// Runs `ctr` with `args` (the program's name first) and gives its exit code: docker's. A wrong option is 125 on every
+/// command, an unknown command 1.
 pub fn main(args: Vec<OsString>) -> ExitCode {
-    let _ = args;
-    ExitCode::FAILURE
+    cli::failure::conclude("ctr", run(args))
+}
+
+fn run(args: Vec<OsString>) -> Outcome {
+    let parsed = match arguments::parse(args) {
+        Ok(parsed) => parsed,
+        Err(arguments::Stop::Print(text)) => {
+            return cli::output::write(text.as_bytes()).map(|()| 0).or(Ok(0));
+        }
+        Err(arguments::Stop::Wrong(failure)) => return Err(failure),
+    };
+    command::run(parsed)
+}
+
+/// What `ctr` answers where a later step of docker's would be needed.
+pub(crate) fn unsupported(what: &str) -> Failure {
+    Failure::new(format!("{what} is not supported")).code(cli::exit::OURS)
 }

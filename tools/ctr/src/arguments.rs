@@ -1,0 +1,57 @@
+//! The command line of `ctr`, as data. Nothing here touches the world.
+
+use crate::command;
+use clap::{Parser, Subcommand};
+use cli::failure::Failure;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Containers, composed from small programs.
+#[derive(Debug, Parser)]
+#[command(name = "ctr", version, disable_help_subcommand = true, subcommand_required = true)]
+pub(crate) struct Arguments {
+    /// The state root (default: /var/lib/veneer, or $XDG_DATA_HOME/veneer for ordinary users)
+    #[arg(long, value_name = "DIR", global = false)]
+    pub(crate) root: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// One of docker's commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Load images from an OCI layout or a saved archive
+    Load(command::load::Args),
+    /// List images
+    Images(command::images::Args),
+    /// Remove images
+    Rmi(command::rmi::Args),
+}
+
+/// Why there is nothing to run.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Help or version was asked for.
+    Print(String),
+    /// The command line was wrong.
+    Wrong(Failure),
+}
+
+pub(crate) fn parse(args: Vec<OsString>) -> Result<Arguments, Stop> {
+    use clap::error::ErrorKind;
+    Arguments::try_parse_from(args).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Print(error.to_string()),
+        kind => {
+            let text = error.to_string();
+            let mut lines = text.lines().filter(|l| !l.trim().is_empty());
+            let first = lines.next().unwrap_or("wrong command line").trim_start_matches("error: ");
+            // docker: an unknown command is 1, everything else that is wrong with a command line is 125
+            let code = match kind {
+                ErrorKind::InvalidSubcommand => 1,
+                ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => 1,
+                _ => cli::exit::OURS,
+            };
+            Stop::Wrong(Failure::new(first).hint("ctr --help, or ctr COMMAND --help, lists what there is").code(code))
+        }
+    })
+}
