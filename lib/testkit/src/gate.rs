@@ -1,11 +1,18 @@
 //! Capability gates. A test that needs more than Rust and a C compiler starts with `need!(root, fuse)`: where that is not
 //! to be had it says why on stderr and returns; with the name in `VENEER_REQUIRE` (comma separated, or `all`) it fails
-//! instead, so that a machine that should have it cannot skip silently.
+//! instead, so that a machine that should have it cannot skip silently. `all,-cgroup2` is all but that one: a machine has
+//! one kind of cgroup tree or the other.
 
 use std::path::{Path, PathBuf};
 
-/// Returns from the test, saying why, unless this machine has all that is named: `root`, `fuse`, `overlay`, `userns`,
-/// or a program as a string (`need!(root, "crun")`).
+/// Returns from the test, saying why, unless this machine has all that is named:
+///
+/// - `root`: run by root; `user`: there is an ordinary user with id ranges to act as ([`user`](crate::user))
+/// - `fuse`: `/dev/fuse` can be opened; `overlay`: the kernel has its overlay; `userns`: user namespaces are on
+/// - `netns`: a network namespace with veth and bridge links can be made; `loop`: loop devices
+/// - `cgroup1`, `cgroup2`: the tree that holds the controllers
+/// - `images`: the images of [`fixture`](crate::fixture) are there or can be made
+/// - a program as a string: it is in PATH (`need!(root, "crun")`)
 #[macro_export]
 macro_rules! need {
     ($($what:tt),+ $(,)?) => {
@@ -18,13 +25,20 @@ macro_rules! need {
 /// Whether this machine has `what`; see [`need!`](crate::need). Fails where it does not and `VENEER_REQUIRE` names it.
 pub fn have(what: &str, test: &str) -> bool {
     let Err(reason) = probe(what) else { return true };
-    let required = std::env::var("VENEER_REQUIRE").unwrap_or_default();
-    let listed = required.split(',').any(|r| r == what || r == "all");
-    assert!(!listed, "{test} needs {what}, which VENEER_REQUIRE demands: {reason}");
+    assert!(
+        !requires(&std::env::var("VENEER_REQUIRE").unwrap_or_default(), what),
+        "{test} needs {what}, which VENEER_REQUIRE demands: {reason}"
+    );
     // Tests have no tool to print through; the harness shows this with --nocapture and on failure.
     let line = format!("SKIPPED {test}: needs {what}: {reason}\n");
     let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
     false
+}
+
+/// Whether the list `required` demands `what`.
+fn requires(required: &str, what: &str) -> bool {
+    let mut entries = required.split(',').map(str::trim);
+    entries.clone().any(|e| e == what || e == "all") && !entries.any(|e| e.strip_prefix('-') == Some(what))
 }
 
 fn probe(what: &str) -> Result<(), String> {
@@ -42,8 +56,34 @@ fn probe(what: &str) -> Result<(), String> {
             let max = std::fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
             (max.trim() != "0" && !max.is_empty()).then_some(()).ok_or_else(|| "user namespaces are off".into())
         }
+        "user" => crate::user::ensure(),
+        "images" => crate::fixture::images_possible(),
+        "netns" => probe_netns(),
+        "loop" => exists("/dev/loop-control"),
+        "cgroup1" => exists("/sys/fs/cgroup/memory/cgroup.procs"),
+        "cgroup2" => {
+            let controllers = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+            let some = controllers.split_whitespace().any(|c| c == "pids");
+            some.then_some(()).ok_or_else(|| "no pids controller in /sys/fs/cgroup/cgroup.controllers".into())
+        }
         program => find_program(program).map(|_| ()).ok_or_else(|| format!("no program {program} in PATH")),
     }
+}
+
+fn exists(path: &str) -> Result<(), String> {
+    Path::new(path).exists().then_some(()).ok_or_else(|| format!("no {path}"))
+}
+
+/// Tries it, in namespaces that are gone when the probe has ended.
+fn probe_netns() -> Result<(), String> {
+    let script = "ip link add b0 type bridge && ip link add v0 type veth peer name v1 && ip link set v0 master b0";
+    let out = std::process::Command::new("unshare")
+        .args(["-n", "-m", "sh", "-c", script])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .map_err(|e| format!("unshare: {e}"))?;
+    let why = || String::from_utf8_lossy(&out.stderr).trim().to_owned();
+    if out.status.success() { Ok(()) } else { Err(why()) }
 }
 
 /// The program `name` in PATH.
@@ -56,4 +96,17 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 fn is_executable(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::requires;
+
+    #[test]
+    fn all_means_all_but_what_is_taken_out() {
+        assert!(requires("root,fuse", "fuse") && !requires("root,fuse", "overlay") && !requires("", "root"));
+        assert!(
+            requires("all", "crun") && requires("all, -cgroup2", "cgroup1") && !requires("all,-cgroup2", "cgroup2")
+        );
+    }
 }

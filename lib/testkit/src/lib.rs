@@ -1,3 +1,15 @@
 //! Shared by tests only: what this machine can do, places to work in, and the programs under test.
+//!
+//! - [`gate`]: `need!(root, fuse, "crun")`, the first line of a test that needs more than Rust
+//! - [`fixture`]: images, a root file system and a package from real Debian content
+//! - [`user`]: an ordinary user, for what works without root
 
+pub mod fixture;
 pub mod gate;
+pub mod user;
+
+/// The project's folder, where the scripts below `tests/` lie.
+fn project() -> &'static std::path::Path {
+    let testkit = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    testkit.ancestors().nth(2).unwrap_or(testkit)
+}
