@@ -12,7 +12,11 @@ podman_() {
   podman --root "$w/root" --runroot "$w/run" --storage-driver overlay --storage-opt "overlay.mount_program=$mountprog" \
     --runtime "$runtime" "$@"
 }
-trap 'podman_ rm -fat1 >/dev/null 2>&1 || :; umount -R "$w" 2>/dev/null || :; rm -rf --one-file-system "$w"' EXIT
+clean() {
+  podman_ rm -fat1 >/dev/null 2>&1; umount -R "$w" 2>/dev/null; rm -rf --one-file-system "$w"
+  find /sys/fs/cgroup/*/libpod_parent -depth -type d -exec rmdir {} + 2>/dev/null   # podman leaves them; only empty ones go
+}
+trap 'clean || :' EXIT
 
 # A default route that leads nowhere: masquerading wants one.
 ip link set lo up
