@@ -1,1 +1,5 @@
 //! The room `runtime`.
+
+pub mod capabilities;
+pub mod error;
+pub mod seccomp;

@@ -1,12 +1,17 @@
 //! The field's documents and names as plain data: no I/O, nothing of ours below it.
 //!
+//! - [`capability`], [`seccomp`], [`defaults`]: what a container may do unless told otherwise; [`syscall`]: the kernel's numbers
 //! - [`digest`]: content addresses and the three ids made of them (digest, diff id, chain id)
 //! - [`error`]: the shape every room's error has
 //! - [`image`], [`runtime`]: the OCI documents, from the crate `oci-spec`
 //! - [`whiteout`]: the names by which a layer says that something is gone
 
+pub mod capability;
+pub mod defaults;
 pub mod digest;
 pub mod error;
+pub mod seccomp;
+pub mod syscall;
 pub mod whiteout;
 
 pub use digest::{ChainId, DiffId, Digest};
