@@ -1,0 +1,84 @@
+//! The command line as it is typed. Nothing here looks at the world; [`crate::plan`] says what it means.
+
+use clap::Parser;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Lay a writable layer over read-only ones.
+///
+/// Mounts an overlay of the layers at TARGET and returns when it is ready. With `-- CMD` the overlay is mounted in a mount
+/// namespace of its own, CMD runs in it, and nothing stays mounted.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ovl-mount",
+    version,
+    override_usage = "ovl-mount [-o lowerdir=A:B,upperdir=U,workdir=W,…] [SOURCE] TARGET\n       \
+                      ovl-mount --layers FILE|- --upper U [--work W] [TARGET]\n       \
+                      ovl-mount … -- CMD…",
+    disable_version_flag = true
+)]
+pub struct Args {
+    /// Options of mount(8), overlayfs and fuse-overlayfs; a name's colon is written `\:`
+    #[arg(short = 'o', value_name = "OPTIONS")]
+    pub options: Vec<OsString>,
+
+    /// A file that names the lower layers, one folder a line, lowest first; `-` is stdin
+    #[arg(long, value_name = "FILE")]
+    pub layers: Option<PathBuf>,
+
+    /// Names in the file of `--layers` end with NUL, not with a newline
+    #[arg(short = 'z', requires = "layers")]
+    pub nul: bool,
+
+    /// The writable layer; made if missing
+    #[arg(long, value_name = "DIR")]
+    pub upper: Option<PathBuf>,
+
+    /// The folder for half-done things, on the upper's file system [default: the upper's name and .work]
+    #[arg(long, value_name = "DIR")]
+    pub work: Option<PathBuf>,
+
+    /// Which drivers to try, in this order [default: $OVL_DRIVER or fuse,kernel]
+    #[arg(long, value_name = "LIST")]
+    pub driver: Option<String>,
+
+    /// Stay in front until it is unmounted; SIGINT and SIGTERM unmount it
+    #[arg(short = 'f')]
+    pub foreground: bool,
+
+    /// Say on stderr which driver serves and why another does not
+    #[arg(short = 'v', long)]
+    pub verbose: bool,
+
+    /// Print one JSON line with the mount point, the driver and why another does not serve
+    #[arg(long)]
+    pub json: bool,
+
+    /// As -f and -v
+    #[arg(short = 'd', long)]
+    pub debug: bool,
+
+    /// The type, as mount(8) hands it to a helper; ignored
+    #[arg(short = 't', value_name = "TYPE", hide = true)]
+    pub fs_type: Option<OsString>,
+
+    /// One thread serves
+    #[arg(short = 's')]
+    pub single_thread: bool,
+
+    /// No mtab, as mount(8) hands it to a helper; ignored
+    #[arg(short = 'n', hide = true)]
+    pub no_mtab: bool,
+
+    /// Print the version
+    #[arg(short = 'V', long, action = clap::ArgAction::Version)]
+    pub version: Option<bool>,
+
+    /// What /proc/mounts shows as source, and the mount point
+    #[arg(value_name = "[SOURCE] TARGET", num_args = 0..=2)]
+    pub paths: Vec<PathBuf>,
+
+    /// A command to run in the overlay, with the mount point as working folder and in $OVL_MOUNT
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
