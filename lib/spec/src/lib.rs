@@ -4,18 +4,21 @@
 //! - [`digest`]: content addresses and the three ids made of them (digest, diff id, chain id)
 //! - [`error`]: the shape every room's error has
 //! - [`image`], [`runtime`]: the OCI documents, from the crate `oci-spec`
+//! - [`reference`]: names of images
 //! - [`whiteout`]: the names by which a layer says that something is gone
 
 pub mod capability;
 pub mod defaults;
 pub mod digest;
 pub mod error;
+pub mod reference;
 pub mod seccomp;
 pub mod syscall;
 pub mod whiteout;
 
 pub use digest::{ChainId, DiffId, Digest};
 pub use error::Error;
+pub use reference::Reference;
 
 /// OCI image documents (manifest, index, configuration, descriptor): image-spec 1.1.
 pub use oci_spec::image;

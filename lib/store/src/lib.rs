@@ -20,13 +20,24 @@
 //!
 //! Locks and their order: [`lock`].
 
+pub mod blob;
 pub mod error;
+pub mod image;
+pub mod index;
+pub mod intake;
+pub mod layer;
 pub mod lock;
 pub mod remove;
 pub mod root;
+pub mod sweep;
 pub mod temp;
+pub mod usage;
 
 pub use error::{Error, Kind, Result};
+pub use image::{Configuration, Image};
+pub use intake::Intake;
+pub use layer::{LayerDraft, LayerRecord, Xattrs};
 pub use lock::{Guard, Lock, Mode};
 pub use root::Root;
+pub use sweep::Swept;
 pub use temp::{TempDir, TempFile};

@@ -222,6 +222,16 @@ impl TempFile {
         self.place(root, relative.as_ref(), RenameFlags::NOREPLACE)
     }
 
+    /// Like [`keep`](Self::keep) for a file that has been brought to the disk already; the folder it comes into is left
+    /// for the caller to sync.
+    pub(crate) fn keep_synced(mut self, root: &Root, relative: impl AsRef<Path>) -> Result<()> {
+        let to = root.path().join(relative);
+        renameat_with(rustix::fs::CWD, &self.path, rustix::fs::CWD, &to, RenameFlags::NOREPLACE)
+            .map_err(|e| system("rename to", &to, e))?;
+        self.kept = true;
+        Ok(())
+    }
+
     fn place(mut self, root: &Root, relative: &Path, flags: RenameFlags) -> Result<()> {
         fsync(&self.file).map_err(|e| system("fsync", &self.path, e))?;
         rename(&self.path, &root.path().join(relative), flags)?;

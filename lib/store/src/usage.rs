@@ -1,0 +1,63 @@
+//! Who uses what: found by reading the containers' records, never counted.
+//!
+//! Of a record only what matters here is read, and strictly: a record that cannot be read might use anything, so then
+//! nothing is removed.
+
+use crate::error::{Kind, Result, damaged, system};
+use crate::{Error, Root};
+use serde::Deserialize;
+use spec::Digest;
+use std::path::{Path, PathBuf};
+
+/// A container, as far as its image is concerned.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct User {
+    /// The container's id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its image; none for `host`.
+    pub image_id: Option<Digest>,
+    /// The folders its root file system is made of, without the writable one.
+    #[serde(default)]
+    pub layers: Vec<PathBuf>,
+    /// Whether it runs.
+    #[serde(skip)]
+    pub running: bool,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    #[serde(default)]
+    status: String,
+}
+
+impl Root {
+    /// All containers, as far as their images are concerned.
+    pub fn users(&self) -> Result<Vec<User>> {
+        let path = self.path().join("containers");
+        let mut users = Vec::new();
+        for entry in std::fs::read_dir(&path).map_err(|e| system("read", &path, e))? {
+            let folder = entry.map_err(|e| system("read", &path, e))?.path();
+            match read_user(&folder) {
+                // Removed while we looked.
+                Err(e) if e.kind == Kind::NotFound => {}
+                other => users.push(other?),
+            }
+        }
+        Ok(users)
+    }
+}
+
+fn read_user(folder: &Path) -> Result<User> {
+    let record = folder.join("config.json");
+    let bytes = std::fs::read(&record).map_err(|e| system("read", &record, e))?;
+    let mut user: User = serde_json::from_slice(&bytes).map_err(|e| -> Error {
+        damaged("read", record.display(), e)
+            .hint("what this container uses is not known, so nothing is removed; remove its folder if it is lost")
+    })?;
+    let state = std::fs::read(folder.join("state")).ok();
+    let status: Option<Status> = state.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    user.running = status.is_some_and(|s| s.status == "running");
+    Ok(user)
+}
