@@ -63,7 +63,7 @@ pub fn folder() -> PathBuf {
 }
 
 /// Cargo's target folder: the one above this test that cargo has tagged.
-fn target_folder() -> PathBuf {
+pub(crate) fn target_folder() -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
     let tagged = test.ancestors().find(|dir| dir.join("CACHEDIR.TAG").exists());
     tagged.unwrap_or_else(|| panic!("{} is not below a target folder", test.display())).to_owned()

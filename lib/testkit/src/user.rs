@@ -18,6 +18,7 @@ pub const NAME: &str = "veneer-test";
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(crate::project().join("tests/lab/asuser.sh"));
     command.arg(NAME).arg(program).stdin(Stdio::null());
+    command.env("CARGO_TARGET_DIR", crate::fixture::target_folder()).env("VENEER_FIXTURES", crate::fixture::folder());
     command
 }
 
