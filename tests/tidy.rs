@@ -281,6 +281,29 @@ fn no_test_is_ignored() {
     }));
 }
 
+/// A panic in the FUSE server hangs or fails every process in the mount; one in PID 1 ends the container.
+#[test]
+fn servers_and_pid_1_do_not_panic() {
+    let wrong = |line: &str| {
+        let ends = [".unwrap()", ".expect(", "panic!(", "unreachable!(", "assert!(", "assert_eq!("];
+        let fine = line.contains("debug_assert") || !ends.iter().any(|e| line.contains(e));
+        (!fine).then_some("return an error: this code is on the FUSE path or in PID 1")
+    };
+    let files = rust_files();
+    let there =
+        files.iter().filter(|f| f.path.starts_with("lib/overlay/src/") || f.path.starts_with("lib/runtime/src/"));
+    none(each_line(there.filter(|f| f.name() != "tests.rs"), File::shipped_code, wrong));
+}
+
+#[test]
+fn nothing_is_left_to_be_written() {
+    let files = rust_files();
+    none(each_line(&files, File::code, |line| {
+        let open = line.contains("todo!(") || line.contains("unimplemented!(");
+        open.then_some("write it, or give the caller an error")
+    }));
+}
+
 /// Paths inside a root file system or a layer are hostile: these rooms open them only below a directory descriptor
 /// (`openat2` with RESOLVE_IN_ROOT or RESOLVE_BENEATH). `std::fs::File`, the type, is an owned descriptor and fine.
 #[test]
