@@ -2,6 +2,8 @@
 //!
 //! Each finding is one line, `file:line: what is wrong; what to do`.
 
+#[path = "tidy/licence.rs"]
+mod licence;
 #[path = "tidy/source.rs"]
 mod source;
 
@@ -62,10 +64,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("veneer", &["ctr", "netwire", "nsrun", "ovl-mount", "unpack"]),
 ];
 
-fn metadata() -> serde_json::Value {
+/// What `cargo metadata` says, with `options`.
+fn metadata(options: &[&str]) -> serde_json::Value {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let out = Command::new(cargo)
-        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .args(["metadata", "--offline", "--format-version", "1"])
+        .args(options)
         .current_dir(root())
         .output()
         .expect("cargo runs");
@@ -75,7 +79,7 @@ fn metadata() -> serde_json::Value {
 
 #[test]
 fn arrows_between_crates_point_down() {
-    let metadata = metadata();
+    let metadata = metadata(&["--no-deps"]);
     let packages = metadata["packages"].as_array().expect("packages");
     let ours: BTreeSet<&str> = packages.iter().filter_map(|p| p["name"].as_str()).collect();
     let mut findings = Vec::new();
@@ -427,7 +431,7 @@ fn contracts_that_tests_name_exist() {
 
 #[test]
 fn the_licence_is_said_everywhere() {
-    let metadata = metadata();
+    let metadata = metadata(&["--no-deps"]);
     let packages = metadata["packages"].as_array().expect("packages");
     let wrong = packages.iter().filter(|p| p["license"] != "Apache-2.0 OR MIT");
     none(
@@ -438,4 +442,21 @@ fn the_licence_is_said_everywhere() {
     for file in ["LICENSE", "LICENSE-APACHE", "LICENSE-MIT"] {
         assert!(root().join(file).is_file(), "{file} is missing");
     }
+}
+
+/// What is linked into the programs may be, by its licence: the list is deny.toml's.
+#[test]
+fn libraries_by_others_have_licences_we_accept() {
+    let accepted = licence::accepted(&std::fs::read_to_string(root().join("deny.toml")).expect("deny.toml"));
+    assert!(accepted.len() > 3, "deny.toml lists licences in `allow = [...]` below [licenses]");
+    // Only what this platform builds: sources of the rest need not be here.
+    let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let metadata = metadata(&["--filter-platform", &host]);
+    let packages = metadata["packages"].as_array().expect("packages");
+    let wrong = packages.iter().filter_map(|p| {
+        let expression = p["license"].as_str().unwrap_or("");
+        let remedy = "not in deny.toml's list; take another library, or add it with the reason";
+        (!licence::accepts(&accepted, expression)).then(|| format!("{}: licence `{expression}`: {remedy}", p["name"]))
+    });
+    none(wrong.collect());
 }
