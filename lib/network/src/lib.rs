@@ -1,1 +1,47 @@
-//! The room `network`.
+//! Network namespaces wired together by netlink alone: links, addresses, routes, nftables and the book of addresses.
+//! Nothing here executes a program.
+//!
+//! ```text
+//!   container's namespace                 the caller's namespace                         outside
+//!   ┌────────────────────┐                ┌──────────────────────────────────────────┐
+//!   │ eth0 172.17.0.2/16 ├── veth pair ───┤ vethXXXXXXXXXXX ─ bridge veneer0 .0.1/16 │ uplink ── …
+//!   │ default via .0.1   │                │ table inet veneer: masquerade, isolation │
+//!   └────────────────────┘                └──────────────────────────────────────────┘
+//! ```
+//!
+//! - On the wire: [`socket`] (requests, acknowledgements, dumps), and one file an object: [`link`], [`address`],
+//!   [`route`]; [`nft`] for the packet rules.
+//! - On disk: [`definition`] (networks, for good) and [`lease`] (who has which address, until reboot), both below the
+//!   folders of [`state`]; [`pool`] is the arithmetic of subnets.
+//! - The verbs: [`network`] (create, remove, list), [`attach`] (attach, detach, loopback).
+//!
+//! Invariants:
+//! - Whatever is made here is made in the network namespace of the calling thread, or in the container's; never elsewhere.
+//! - A lease is on disk before its link exists and is dropped after the link is gone. So after `kill -9` at any point
+//!   either nothing is left, or a lease that names what is left.
+//! - A lease is alive while the process that attaches it or the outer end of its link lives. The kernel removes that end
+//!   with the container's namespace, so nobody has to tell us that a container died.
+//! - Everything is checked, and made again where missing, at each attach: a reboot or a flushed firewall heals itself.
+//!
+//! Lock order: the folder's lock ([`state`]), then the lock of one network; neither is held while a link is made.
+
+#![warn(missing_docs)]
+
+pub mod address;
+pub mod attach;
+pub mod attribute;
+pub mod bridge;
+pub mod definition;
+pub mod error;
+pub mod lease;
+pub mod link;
+pub mod mac;
+pub mod namespace;
+pub mod network;
+pub mod nft;
+pub mod pool;
+pub mod route;
+pub mod socket;
+pub mod state;
+
+pub use error::{Error, Kind, Result};

@@ -1,0 +1,194 @@
+//! Links: bridges and veth pairs made, found, set up and deleted (net/core/rtnetlink.c).
+//!
+//! Functions here compose requests and read answers; sending them, several at once, is up to the caller.
+
+use crate::attribute;
+use crate::mac::Mac;
+use crate::socket::{Message, Request};
+use netlink_packet_core::Emitable;
+use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// The longest name a link can have (`IFNAMSIZ` less the NUL).
+pub const NAME_BYTES: usize = 15;
+/// `struct ifinfomsg`.
+const HEADER: usize = 16;
+const IFLA_INFO_KIND: u16 = 1;
+
+/// A link as the kernel shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Its number in its namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Whether it is set up (administratively).
+    pub up: bool,
+    /// The largest packet in bytes.
+    pub mtu: u32,
+    /// Its hardware address, if it has one of six bytes.
+    pub mac: Option<Mac>,
+    /// `bridge`, `veth`, …; empty for hardware.
+    pub kind: String,
+    /// The number of the bridge it is a port of.
+    pub controller: Option<u32>,
+}
+
+impl Link {
+    /// Reads an `RTM_NEWLINK`.
+    pub fn read(message: &Message) -> Option<Self> {
+        if message.kind != libc::RTM_NEWLINK {
+            return None;
+        }
+        let payload = &message.payload;
+        let number_at = |at: usize| payload.get(at..).and_then(attribute::number);
+        let mut link = Self {
+            index: number_at(4)?,
+            name: String::new(),
+            up: number_at(8)? & libc::IFF_UP as u32 != 0,
+            mtu: 0,
+            mac: None,
+            kind: String::new(),
+            controller: None,
+        };
+        for (kind, value) in attribute::read(payload.get(HEADER..)?) {
+            match kind {
+                libc::IFLA_IFNAME => link.name = attribute::text(value),
+                libc::IFLA_MTU => link.mtu = attribute::number(value).unwrap_or(0),
+                libc::IFLA_ADDRESS => link.mac = value.try_into().ok().map(Mac),
+                libc::IFLA_MASTER => link.controller = attribute::number(value),
+                libc::IFLA_LINKINFO => {
+                    link.kind = attribute::find(value, IFLA_INFO_KIND).map(attribute::text).unwrap_or_default();
+                }
+                _ => {}
+            }
+        }
+        Some(link)
+    }
+}
+
+/// Why `name` cannot be a link's name (dev_valid_name in net/core/dev.c), if it cannot.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
+    if name.is_empty() || name == "." || name == ".." || name.contains(bad) {
+        return Err(format!("`{name}` cannot be the name of an interface"));
+    }
+    if name.len() > NAME_BYTES {
+        return Err(format!("interface name `{name}` is longer than {NAME_BYTES} bytes"));
+    }
+    Ok(())
+}
+
+/// Asks for the link called `name`.
+pub fn get(name: &str) -> Request {
+    request(libc::RTM_GETLINK, 0, &named(name))
+}
+
+/// Asks for all links.
+pub fn dump() -> Request {
+    request(libc::RTM_GETLINK, 0, &LinkMessage::default())
+}
+
+/// Makes a bridge and sets it up. It gets `mac` for good: else it would take the lowest of its ports' and change with them.
+pub fn create_bridge(name: &str, mac: Mac, mtu: Option<u32>) -> Request {
+    let mut message = up(named(name));
+    message.attributes.push(LinkAttribute::Address(mac.0.to_vec()));
+    message.attributes.extend(mtu.map(LinkAttribute::Mtu));
+    message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]));
+    request(libc::RTM_NEWLINK, CREATE, &message)
+}
+
+/// A veth pair to be made.
+#[derive(Debug)]
+pub struct Veth<'a> {
+    /// The end that stays here.
+    pub outer: &'a str,
+    /// The bridge here that it becomes a port of, by number.
+    pub bridge: u32,
+    /// The end inside.
+    pub inner: &'a str,
+    /// The namespace the inner end is born in.
+    pub namespace: BorrowedFd<'a>,
+    /// The inner end's hardware address.
+    pub mac: Mac,
+    /// The largest packet in bytes, for both.
+    pub mtu: u32,
+}
+
+/// Makes a veth pair, both ends up, the outer in its bridge, the inner in its namespace from birth: nothing is to be moved.
+pub fn create_veth(veth: &Veth<'_>) -> Request {
+    let mut peer = up(named(veth.inner));
+    peer.attributes.push(LinkAttribute::Address(veth.mac.0.to_vec()));
+    peer.attributes.push(LinkAttribute::Mtu(veth.mtu));
+    peer.attributes.push(LinkAttribute::NetNsFd(veth.namespace.as_raw_fd()));
+    let mut message = up(named(veth.outer));
+    message.attributes.push(LinkAttribute::Mtu(veth.mtu));
+    message.attributes.push(LinkAttribute::Controller(veth.bridge));
+    message.attributes.push(LinkAttribute::LinkInfo(vec![
+        LinkInfo::Kind(InfoKind::Veth),
+        LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+    ]));
+    request(libc::RTM_NEWLINK, CREATE, &message)
+}
+
+/// Sets the link called `name` up.
+pub fn set_up(name: &str) -> Request {
+    request(libc::RTM_NEWLINK, 0, &up(named(name)))
+}
+
+/// Makes the link called `name` a port of the bridge with number `bridge`, and sets it up.
+pub fn set_port(name: &str, bridge: u32) -> Request {
+    let mut message = up(named(name));
+    message.attributes.push(LinkAttribute::Controller(bridge));
+    request(libc::RTM_NEWLINK, 0, &message)
+}
+
+/// Deletes the link called `name`, and with it the other end of a veth pair.
+pub fn delete(name: &str) -> Request {
+    request(libc::RTM_DELLINK, 0, &named(name))
+}
+
+const CREATE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
+
+fn named(name: &str) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    message
+}
+
+fn up(mut message: LinkMessage) -> LinkMessage {
+    message.header.flags = LinkFlags::Up;
+    message.header.change_mask = LinkFlags::Up;
+    message
+}
+
+fn request(kind: u16, flags: u16, message: &LinkMessage) -> Request {
+    let mut payload = vec![0; message.buffer_len()];
+    message.emit(&mut payload);
+    Request { kind, flags, payload }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Link, check_name, create_bridge};
+    use crate::mac::Mac;
+    use crate::socket::Message;
+
+    #[test]
+    fn names_as_the_kernel_takes_them() {
+        for good in ["eth0", "veneer0", "exactly15bytes_"] {
+            assert_eq!(check_name(good), Ok(()), "{good}");
+        }
+        for bad in ["", ".", "..", "a/b", "a b", "a:b", "sixteen_bytes___", "a\0b"] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_read_as_it_was_written() {
+        let request = create_bridge("veneer0", Mac([2, 0, 0, 0, 0, 1]), Some(1400));
+        let link = Link::read(&Message { kind: libc::RTM_NEWLINK, payload: request.payload }).expect("a link");
+        assert_eq!((link.name.as_str(), link.kind.as_str(), link.mtu, link.up), ("veneer0", "bridge", 1400, true));
+        assert_eq!(Link::read(&Message { kind: libc::RTM_NEWLINK, payload: vec![0; 3] }), None);
+    }
+}

@@ -1,0 +1,149 @@
+//! The folders of this room, their locks, and how files in them are replaced.
+//!
+//! ```text
+//! ROOT/networks/NAME.json     a network's definition; kept for good
+//! RUN/networks/NAME.json      who has which of its addresses; means nothing after a reboot
+//! RUN/networks/NAME.lock      the lock of one network: its leases, its bridge
+//! RUN/networks/.lock          the lock of the folder: which networks there are
+//! ```
+//!
+//! A file is replaced by rename, so that a reader needs no lock and `kill -9` leaves the old one or the new one. Names of
+//! networks begin with a letter or digit, so nothing of the room's own can be taken for one.
+
+use crate::error::{Error, Kind, Result, failed};
+use nix::fcntl::{Flock, FlockArg};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The two folders.
+#[derive(Debug, Clone)]
+pub struct State {
+    definitions: PathBuf,
+    run: PathBuf,
+}
+
+/// A lock, held until dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: Flock<File>,
+}
+
+impl State {
+    /// The state below `root`, with run state below `run`. Folders are made when something is written.
+    pub fn new(root: &Path, run: &Path) -> Self {
+        Self { definitions: root.join("networks"), run: run.join("networks") }
+    }
+
+    /// Where the definition of `network` is.
+    pub fn definition_path(&self, network: &str) -> PathBuf {
+        self.definitions.join(format!("{network}.json"))
+    }
+
+    /// Where the leases of `network` are.
+    pub fn lease_path(&self, network: &str) -> PathBuf {
+        self.run.join(format!("{network}.json"))
+    }
+
+    /// The names of all networks that are defined, in order.
+    pub fn list(&self) -> Result<Vec<String>> {
+        let entries = match std::fs::read_dir(&self.definitions) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(failed("list networks in", self.definitions.display(), e)),
+        };
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(".json").map(str::to_owned))
+            .filter(|name| !name.starts_with('.'))
+            .collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Locks which networks there are.
+    pub fn lock_folder(&self) -> Result<Lock> {
+        self.lock(&self.run.join(".lock"))
+    }
+
+    /// Locks one network: its leases and its bridge.
+    pub fn lock_network(&self, network: &str) -> Result<Lock> {
+        self.lock(&self.run.join(format!("{network}.lock")))
+    }
+
+    fn lock(&self, path: &Path) -> Result<Lock> {
+        let wrong = |e: io::Error| failed("lock", path.display(), e);
+        ensure_folder(&self.run).map_err(wrong)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let mut file = options.open(path).map_err(wrong)?;
+        loop {
+            match Flock::lock(file, FlockArg::LockExclusive) {
+                Ok(locked) => return Ok(Lock { _file: locked }),
+                Err((again, nix::Error::EINTR)) => file = again,
+                Err((_, errno)) => return Err(wrong(errno.into())),
+            }
+        }
+    }
+}
+
+/// How much a file must outlive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The machine's next boot.
+    Disk,
+    /// This process.
+    Run,
+}
+
+/// Replaces the file at `path`, or makes it, as a whole.
+pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
+    let write = || {
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        ensure_folder(folder)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let half_done = folder.join(format!(".{name}.{}", std::process::id()));
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&half_done)?;
+        let done = file.write_all(bytes).and_then(|()| match durability {
+            Durability::Disk => file.sync_all(),
+            Durability::Run => Ok(()),
+        });
+        if let Err(e) = done.and_then(|()| std::fs::rename(&half_done, path)) {
+            let _ = std::fs::remove_file(&half_done);
+            return Err(e);
+        }
+        if durability == Durability::Disk { File::open(folder)?.sync_all() } else { Ok(()) }
+    };
+    write().map_err(|e: io::Error| failed("write", path.display(), e))
+}
+
+/// The file at `path`, if there is one.
+pub fn load(path: &Path) -> Result<Option<Vec<u8>>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(failed("read", path.display(), e)),
+    }
+}
+
+/// Removes the file at `path`; that there is none is fine.
+pub fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", path.display(), e)),
+        _ => Ok(()),
+    }
+}
+
+/// A file of ours that cannot be read as what it should be.
+pub(crate) fn damaged(path: &Path, source: serde_json::Error) -> Error {
+    Error::new(Kind::Invalid, "read", path.display())
+        .because(source)
+        .hint("the file is not what netwire wrote; move it away to begin anew")
+}
+
+fn ensure_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o755).create(folder)
+}
