@@ -32,7 +32,8 @@ impl Address {
         let link = payload.get(4..).and_then(attribute::number)?;
         let attributes = payload.get(HEADER..)?;
         // On a point-to-point link ADDRESS is the other side's and LOCAL ours; elsewhere they are the same.
-        let local = attribute::find(attributes, libc::IFA_LOCAL).or_else(|| attribute::find(attributes, libc::IFA_ADDRESS))?;
+        let local =
+            attribute::find(attributes, libc::IFA_LOCAL).or_else(|| attribute::find(attributes, libc::IFA_ADDRESS))?;
         let octets: [u8; 4] = local.try_into().ok()?;
         let address = Ipv4Addr::from(octets);
         Some(Self { link, address, subnet: Subnet::around(address, *payload.get(1)?) })

@@ -130,7 +130,12 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
 
 /// Detaches the container's interface, or all that it has on the network. That there is none is fine, also that the
 /// network or the container's namespace is gone. Goes on after a failure and gives every one.
-pub fn detach(state: &State, network: &str, container: &str, interface: Option<&str>) -> std::result::Result<(), Vec<Error>> {
+pub fn detach(
+    state: &State,
+    network: &str,
+    container: &str,
+    interface: Option<&str>,
+) -> std::result::Result<(), Vec<Error>> {
     let one = |e: Error| vec![e];
     let Some(definition) = Definition::load(state, network).map_err(one)? else { return Ok(()) };
     let own = Namespace::own().map_err(one)?.identity().inode;
@@ -175,11 +180,13 @@ fn prepare(state: &State, name: &str, socket: &mut Socket) -> Result<Prepared> {
 /// Packet rules and forwarding; gives what could not be had and can be lived without.
 fn rules(definition: &Definition) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
-    let facts =
-        nft::Facts { network: &definition.name, bridge: &definition.bridge, internal: definition.internal };
+    let facts = nft::Facts { network: &definition.name, bridge: &definition.bridge, internal: definition.internal };
     match nft::ensure(&facts) {
         Err(e) if e.kind == Kind::Unsupported && !definition.internal => {
-            warnings.push(format!("network {} has no masquerading, nothing beyond this machine answers: {e}", definition.name));
+            warnings.push(format!(
+                "network {} has no masquerading, nothing beyond this machine answers: {e}",
+                definition.name
+            ));
         }
         done => done?,
     }
@@ -196,8 +203,9 @@ fn still_fits(wish: &Wish, address: Ipv4Addr, lease: &Lease) -> Result<Ipv4Addr>
         return refuse(format!("process {} is attaching {} just now", lease.attacher.id, wish.container));
     }
     match wish.address {
-        Some(wanted) if wanted != address => refuse(format!("{} has the address {address} there", wish.container))
-            .map_err(|e| e.hint("detach it first")),
+        Some(wanted) if wanted != address => {
+            refuse(format!("{} has the address {address} there", wish.container)).map_err(|e| e.hint("detach it first"))
+        }
         _ => Ok(address),
     }
 }
@@ -224,15 +232,16 @@ impl Wire<'_> {
         let lease = self.lease;
         let mut inner = self.inside.route_socket()?;
         let present = if known { bridge::find(&mut inner, &lease.interface)? } else { None };
-        let whole = present.is_some_and(|link| link.mac == Some(lease.mac))
-            && bridge::find(socket, &lease.outer)?.is_some();
+        let whole =
+            present.is_some_and(|link| link.mac == Some(lease.mac)) && bridge::find(socket, &lease.outer)?.is_some();
         if whole {
             let joined = socket.ask(link::set_port(&lease.outer, self.bridge.index))?;
             joined.map_err(|refusal| refused("add to the bridge", &lease.outer, refusal))?;
         } else {
             self.create(socket)?;
         }
-        let answers = inner.transact(&[link::set_up(LOOPBACK), link::set_up(&lease.interface), link::get(&lease.interface)])?;
+        let answers =
+            inner.transact(&[link::set_up(LOOPBACK), link::set_up(&lease.interface), link::get(&lease.interface)])?;
         let mut index = None;
         for answer in answers {
             let messages = answer.map_err(|refusal| refused("set up interface", &lease.interface, refusal))?;
@@ -273,7 +282,11 @@ impl Wire<'_> {
         made.map(drop).map_err(|refusal| {
             let taken = refusal.errno == libc::EEXIST;
             let error = refused("create interface", &lease.interface, refusal);
-            if taken { error.hint("the namespace has an interface of this name; choose another with --ifname") } else { error }
+            if taken {
+                error.hint("the namespace has an interface of this name; choose another with --ifname")
+            } else {
+                error
+            }
         })
     }
 }

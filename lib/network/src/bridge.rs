@@ -134,7 +134,9 @@ impl Tables {
             None => Ok(()),
             Some((subnet, _)) => Err(Error::new(Kind::InUse, "use subnet", definition.subnet)
                 .because(format!("it overlaps {subnet}, which this machine reaches already"))
-                .hint("remove the network and create it with another --subnet, or without one to have a free one chosen")),
+                .hint(
+                    "remove the network and create it with another --subnet, or without one to have a free one chosen",
+                )),
         }
     }
 }

@@ -26,7 +26,8 @@ pub type Error = spec::Error<Kind>;
 /// The room's result.
 pub type Result<T> = std::result::Result<T, Error>;
 
-const RIGHTS: &str = "CAP_NET_ADMIN over the network namespace is needed: run as root, or in a user namespace that owns it";
+const RIGHTS: &str =
+    "CAP_NET_ADMIN over the network namespace is needed: run as root, or in a user namespace that owns it";
 
 /// The kernel's refusal of `op` on `subject`, with the hint that belongs to it.
 pub(crate) fn refused(op: &'static str, subject: impl std::fmt::Display, refusal: Refusal) -> Error {

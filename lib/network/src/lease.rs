@@ -124,7 +124,13 @@ impl Book {
     }
 
     /// The lowest free address of the network, or `wanted` if that is free.
-    pub fn choose(&mut self, definition: &Definition, wanted: Option<Ipv4Addr>, own: u64, socket: &mut Socket) -> Result<Ipv4Addr> {
+    pub fn choose(
+        &mut self,
+        definition: &Definition,
+        wanted: Option<Ipv4Addr>,
+        own: u64,
+        socket: &mut Socket,
+    ) -> Result<Ipv4Addr> {
         const OP: &str = "take an address of network";
         if self.leases.len() >= self.collect_at {
             self.collect(own, socket)?;
@@ -137,7 +143,9 @@ impl Book {
                 return Err(wrong(format!("{wanted} is not in its subnet {subnet}")));
             }
             if wanted == subnet.network() || wanted == subnet.broadcast() {
-                return Err(wrong(format!("{wanted} is no interface's address: the first and the last of {subnet} are special")));
+                return Err(wrong(format!(
+                    "{wanted} is no interface's address: the first and the last of {subnet} are special"
+                )));
             }
             if wanted == definition.gateway {
                 return Err(Error::new(Kind::InUse, OP, &definition.name).because(format!("{wanted} is its gateway")));
@@ -194,7 +202,6 @@ mod tests {
     use crate::mac::Mac;
     use crate::namespace::Identity;
     use crate::state::State;
-    use std::path::Path;
 
     fn lease(container: &str) -> Lease {
         Lease {
@@ -211,7 +218,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_another_boot_forgets() {
         let folder = std::env::temp_dir().join(format!("lease-test-{}", std::process::id()));
-        let state = State::new(Path::new("/nonexistent"), &folder);
+        let state = State::new("/nonexistent".into(), folder.clone());
         let mut book = Book::load(&state, "web").unwrap();
         book.enter([10, 0, 0, 2].into(), lease("c1"));
         book.store().unwrap();

@@ -115,9 +115,10 @@ pub struct Veth<'a> {
     pub mtu: u32,
 }
 
-/// Makes a veth pair, both ends up, the outer in its bridge, the inner in its namespace from birth: nothing is to be moved.
+/// Makes a veth pair: the outer end up and in its bridge, the inner in its namespace from birth, so that nothing is to be
+/// moved. The inner end cannot be born up: the kernel answers ENOTCONN while it has no other end yet (veth_open).
 pub fn create_veth(veth: &Veth<'_>) -> Request {
-    let mut peer = up(named(veth.inner));
+    let mut peer = named(veth.inner);
     peer.attributes.push(LinkAttribute::Address(veth.mac.0.to_vec()));
     peer.attributes.push(LinkAttribute::Mtu(veth.mtu));
     peer.attributes.push(LinkAttribute::NetNsFd(veth.namespace.as_raw_fd()));

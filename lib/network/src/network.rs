@@ -142,6 +142,16 @@ pub fn all(state: &State) -> Result<Vec<Definition>> {
     state.list()?.iter().filter_map(|name| Definition::load(state, name).transpose()).collect()
 }
 
+/// All networks by name, the default one too, which is defined by that where the folder can be written to.
+pub fn list(state: &State) -> Result<Vec<Definition>> {
+    if let Err(e) = find(state, DEFAULT)
+        && e.kind != Kind::NotPermitted
+    {
+        return Err(e);
+    }
+    all(state)
+}
+
 /// A network and who is on it now.
 pub fn inspect(state: &State, name: &str) -> Result<View> {
     let definition = find(state, name)?;

@@ -218,7 +218,8 @@ fn retry(
             Err(refusal) => return Err(lacking(refused(op, network, refusal))),
         }
     }
-    let error = Error::new(Kind::System, op, network).hint("another program changes the packet rules all the time; try again");
+    let error =
+        Error::new(Kind::System, op, network).hint("another program changes the packet rules all the time; try again");
     Err(match last {
         Some(refusal) => error.because(refusal),
         None => error,

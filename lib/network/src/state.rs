@@ -1,10 +1,10 @@
 //! The folders of this room, their locks, and how files in them are replaced.
 //!
 //! ```text
-//! ROOT/networks/NAME.json     a network's definition; kept for good
-//! RUN/networks/NAME.json      who has which of its addresses; means nothing after a reboot
-//! RUN/networks/NAME.lock      the lock of one network: its leases, its bridge
-//! RUN/networks/.lock          the lock of the folder: which networks there are
+//! DEFINITIONS/NAME.json     a network's definition; kept for good
+//! LEASES/NAME.json          who has which of its addresses; means nothing after a reboot
+//! LEASES/NAME.lock          the lock of one network: its leases, its bridge
+//! LEASES/.lock              the lock of the folder: which networks there are
 //! ```
 //!
 //! A file is replaced by rename, so that a reader needs no lock and `kill -9` leaves the old one or the new one. Names of
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone)]
 pub struct State {
     definitions: PathBuf,
-    run: PathBuf,
+    leases: PathBuf,
 }
 
 /// A lock, held until dropped.
@@ -31,9 +31,9 @@ pub struct Lock {
 }
 
 impl State {
-    /// The state below `root`, with run state below `run`. Folders are made when something is written.
-    pub fn new(root: &Path, run: &Path) -> Self {
-        Self { definitions: root.join("networks"), run: run.join("networks") }
+    /// Definitions in one folder, leases and locks in another. Both are made when something is written.
+    pub fn new(definitions: PathBuf, leases: PathBuf) -> Self {
+        Self { definitions, leases }
     }
 
     /// Where the definition of `network` is.
@@ -43,7 +43,7 @@ impl State {
 
     /// Where the leases of `network` are.
     pub fn lease_path(&self, network: &str) -> PathBuf {
-        self.run.join(format!("{network}.json"))
+        self.leases.join(format!("{network}.json"))
     }
 
     /// The names of all networks that are defined, in order.
@@ -63,17 +63,17 @@ impl State {
 
     /// Locks which networks there are.
     pub fn lock_folder(&self) -> Result<Lock> {
-        self.lock(&self.run.join(".lock"))
+        self.lock(&self.leases.join(".lock"))
     }
 
     /// Locks one network: its leases and its bridge.
     pub fn lock_network(&self, network: &str) -> Result<Lock> {
-        self.lock(&self.run.join(format!("{network}.lock")))
+        self.lock(&self.leases.join(format!("{network}.lock")))
     }
 
     fn lock(&self, path: &Path) -> Result<Lock> {
         let wrong = |e: io::Error| failed("lock", path.display(), e);
-        ensure_folder(&self.run).map_err(wrong)?;
+        ensure_folder(&self.leases).map_err(wrong)?;
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
         let mut file = options.open(path).map_err(wrong)?;

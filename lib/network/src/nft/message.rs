@@ -48,6 +48,7 @@ const SET_NAME: u16 = 2;
 const SET_KEY_TYPE: u16 = 4;
 const SET_KEY_LENGTH: u16 = 5;
 const SET_ID: u16 = 10;
+const SET_USERDATA: u16 = 13;
 const ELEMENTS_TABLE: u16 = 1;
 const ELEMENTS_SET: u16 = 2;
 const ELEMENTS: u16 = 3;
@@ -58,6 +59,11 @@ const LIST_ELEM: u16 = 1;
 const GEN_ID: u16 = 1;
 /// A comment in the user data of tables, rules and elements (libnftnl's udata).
 const UDATA_COMMENT: u8 = 0;
+/// What libnftnl stores with a set whose keys are not in network order: kind 0, four bytes, the number 1.
+const KEY_IN_MACHINE_ORDER: [u8; 6] = {
+    let [a, b, c, d] = 1_u32.to_ne_bytes();
+    [0, 4, a, b, c, d]
+};
 
 /// `nft`'s own number for the type ifname; the kernel only stores it.
 const TYPE_IFNAME: u32 = 41;
@@ -146,7 +152,8 @@ pub fn delete_table(table: &str) -> Request {
 
 /// A base chain; fine where it is.
 pub fn new_chain(table: &str, chain: &Chain) -> Request {
-    let hook = Attributes::new().be32(HOOK_NUMBER, chain.hook as u32).be32(HOOK_PRIORITY, chain.priority.cast_unsigned());
+    let hook =
+        Attributes::new().be32(HOOK_NUMBER, chain.hook as u32).be32(HOOK_PRIORITY, chain.priority.cast_unsigned());
     let attributes = Attributes::new()
         .text(CHAIN_TABLE, table)
         .text(CHAIN_NAME, chain.name)
@@ -199,6 +206,8 @@ pub fn new_set(table: &str, set: &Set) -> Request {
         .be32(SET_KEY_LENGTH, (set.width * INTERFACE_BYTES) as u32)
         // Batches need an id for each new set; nothing of ours refers to it.
         .be32(SET_ID, 1);
+    // Without it `nft` prints a lone name as an empty one.
+    let attributes = if set.width == 1 { attributes.bytes(SET_USERDATA, &KEY_IN_MACHINE_ORDER) } else { attributes };
     create(NEW_SET, attributes)
 }
 

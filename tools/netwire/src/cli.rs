@@ -1,0 +1,163 @@
+//! The command line as typed. Parsing touches nothing.
+
+use clap::{Parser, Subcommand};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+const AFTER: &str = "\
+A network is a bridge in the network namespace that netwire is called in, a subnet, and packet rules in the nftables
+table `inet veneer`. The network `bridge` need not be created. Links and rules are made by the first attach and
+looked after by each one, so that they come back after a reboot.
+
+NETNS is a path (has a slash), a process id (a number), or a name made by `ip netns add`.
+
+Definitions are in STATE/networks: STATE is --state, $VENEER_ROOT, or /var/lib/veneer ($XDG_DATA_HOME/veneer for
+ordinary users). Leases of addresses, which mean nothing after a reboot, are in RUN/networks: RUN is --run,
+$VENEER_RUN, or /run/veneer ($XDG_RUNTIME_DIR/veneer); where only STATE was named they are in STATE/networks/run.
+
+Exit status: 0 done, 1 failed, 2 wrong command line.
+
+  netwire network create web --subnet 10.9.0.0/24
+  ip netns add c1
+  netwire attach --network web --netns c1 --id c1
+  netwire detach --network web --id c1
+  netwire network rm web";
+
+/// Connect network namespaces: bridges, veth pairs, addresses, NAT
+#[derive(Debug, Parser)]
+#[command(name = "netwire", version, after_help = AFTER, subcommand_required = true, arg_required_else_help = true)]
+pub struct Args {
+    /// Folder for what lasts; see below
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Folder for what ends with the next reboot; see below
+    #[arg(long, global = true, value_name = "DIR")]
+    pub run: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Create, remove, list and show networks
+    #[command(subcommand)]
+    Network(NetworkVerb),
+    /// Give a namespace an interface on a network; prints it as one line of JSON
+    ///
+    /// May be repeated: what is whole is left alone, what is half-made is made anew with the same address.
+    Attach(Attach),
+    /// Take a container's interface away and give its address back
+    ///
+    /// That there is none is no error, nor that its namespace or the network is gone.
+    Detach(Detach),
+    /// Set the loopback interface of a namespace up
+    Loopback {
+        /// The namespace
+        #[arg(long, value_name = "NETNS")]
+        netns: String,
+    },
+}
+
+/// What is done with networks.
+#[derive(Debug, Subcommand)]
+pub enum NetworkVerb {
+    /// Create a network; prints its id
+    Create(Create),
+    /// Remove networks that nobody is on, with bridge and packet rules
+    #[command(visible_alias = "remove")]
+    Rm {
+        /// Their names
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// List networks
+    #[command(visible_alias = "list")]
+    Ls {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+        /// Only names
+        #[arg(short, long, conflicts_with = "json")]
+        quiet: bool,
+    },
+    /// Show networks and who is on them, one JSON object a line
+    Inspect {
+        /// Their names
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+        /// Accepted: the output is JSON anyway
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `network create`
+#[derive(Debug, clap::Args)]
+pub struct Create {
+    /// Its name
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Its subnet [default: the first free one of 172.17-31.0.0/16, 10.0.0.0/8 in /20, 192.168.0.0/16 in /24]
+    #[arg(long, value_name = "CIDR")]
+    pub subnet: Option<String>,
+    /// The bridge's address [default: the first of the subnet]
+    #[arg(long, value_name = "IP")]
+    pub gateway: Option<Ipv4Addr>,
+    /// The bridge's name; one that exists is used and never deleted [default: vn- and the id's beginning]
+    #[arg(long, value_name = "DEV")]
+    pub bridge: Option<String>,
+    /// The largest packet in bytes [default: that of the interface the default route goes by]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(68..=65535))]
+    pub mtu: Option<u32>,
+    /// Nothing leaves the network and nothing comes in
+    #[arg(long)]
+    pub internal: bool,
+    /// Something to write on it; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub labels: Vec<String>,
+    /// Print the whole network as JSON, not only its id
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `attach`
+#[derive(Debug, clap::Args)]
+pub struct Attach {
+    /// The network
+    #[arg(long, value_name = "NAME")]
+    pub network: String,
+    /// The container's namespace
+    #[arg(long, value_name = "NETNS")]
+    pub netns: String,
+    /// The container's id, by which it is detached again
+    #[arg(long, value_name = "ID")]
+    pub id: String,
+    /// The interface's name inside
+    #[arg(long, value_name = "IFNAME", default_value = network::attach::INTERFACE)]
+    pub ifname: String,
+    /// The address it must have [default: the lowest that is free]
+    #[arg(long, value_name = "IP")]
+    pub ip: Option<Ipv4Addr>,
+    /// The hardware address it must have [default: made of the address]
+    #[arg(long, value_name = "MAC")]
+    pub mac: Option<String>,
+}
+
+/// `detach`
+#[derive(Debug, clap::Args)]
+pub struct Detach {
+    /// The network
+    #[arg(long, value_name = "NAME")]
+    pub network: String,
+    /// The container's id
+    #[arg(long, value_name = "ID")]
+    pub id: String,
+    /// The interface inside [default: all that it has on the network]
+    #[arg(long, value_name = "IFNAME")]
+    pub ifname: Option<String>,
+    /// Accepted, as attach does; not needed: the interface is found from the outside, and the namespace may be gone
+    #[arg(long, value_name = "NETNS")]
+    pub netns: Option<String>,
+}

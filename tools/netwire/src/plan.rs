@@ -1,0 +1,236 @@
+//! What the command line means: every value read and checked, folders chosen. Touches nothing.
+
+use crate::cli::{Args, Attach, Create, NetworkVerb, Verb};
+use cli::Failure;
+use network::attach::Wish;
+use network::namespace::Reference;
+use network::state::State;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What is to be done, and with which state.
+#[derive(Debug)]
+pub struct Plan {
+    /// Where networks and leases are.
+    pub state: State,
+    /// What is to be done.
+    pub step: Step,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Step {
+    /// Create a network; print all of it or its id.
+    Create {
+        /// The network.
+        plan: network::network::Plan,
+        /// Whether to print all of it.
+        json: bool,
+    },
+    /// Remove networks.
+    Remove(Vec<String>),
+    /// List networks.
+    List(Listing),
+    /// Show networks.
+    Inspect(Vec<String>),
+    /// Attach.
+    Attach(Wish),
+    /// Detach.
+    Detach {
+        /// The network.
+        network: String,
+        /// The container's id.
+        container: String,
+        /// The interface, or all.
+        interface: Option<String>,
+    },
+    /// Set `lo` up.
+    Loopback(Reference),
+}
+
+/// How networks are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// For people.
+    Table,
+    /// One object a line.
+    Json,
+    /// One name a line.
+    Names,
+}
+
+/// What the environment says about folders.
+#[derive(Debug, Default)]
+pub struct Places {
+    /// Whether the caller is root.
+    pub root: bool,
+    /// `VENEER_ROOT`
+    pub veneer_root: Option<PathBuf>,
+    /// `VENEER_RUN`
+    pub veneer_run: Option<PathBuf>,
+    /// `XDG_DATA_HOME`, or what it is by default
+    pub data_home: Option<PathBuf>,
+    /// `XDG_RUNTIME_DIR`
+    pub runtime_dir: Option<PathBuf>,
+}
+
+impl Places {
+    /// Those of this process.
+    pub fn of_this_process() -> Self {
+        let var = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        Self {
+            root: rustix::process::geteuid().is_root(),
+            veneer_root: var("VENEER_ROOT"),
+            veneer_run: var("VENEER_RUN"),
+            data_home: var("XDG_DATA_HOME").or_else(|| Some(var("HOME")?.join(".local/share"))),
+            runtime_dir: var("XDG_RUNTIME_DIR"),
+        }
+    }
+
+    /// Where definitions and leases are. Whoever names the root alone keeps all below it, so that two roots never share leases.
+    fn state(&self, state: Option<PathBuf>, run: Option<PathBuf>) -> Result<State, Failure> {
+        let nowhere = |what: &str| {
+            Failure::new(format!("no place for networks: {what} is not set")).hint("name one with --state")
+        };
+        let named = state.or_else(|| self.veneer_root.clone());
+        let run = run.or_else(|| self.veneer_run.clone()).map(|run| run.join("networks"));
+        if let Some(root) = named {
+            let definitions = root.join("networks");
+            let leases = run.unwrap_or_else(|| definitions.join("run"));
+            return Ok(State::new(definitions, leases));
+        }
+        let (data, runtime) = match self.root {
+            true => (Some("/var/lib/veneer".into()), Some("/run/veneer".into())),
+            false => {
+                (self.data_home.as_ref().map(|d| d.join("veneer")), self.runtime_dir.as_ref().map(|d| d.join("veneer")))
+            }
+        };
+        let definitions: PathBuf = data.ok_or_else(|| nowhere("neither XDG_DATA_HOME nor HOME"))?.join("networks");
+        let leases = run.or_else(|| runtime.map(|r: PathBuf| r.join("networks")));
+        Ok(State::new(definitions.clone(), leases.unwrap_or_else(|| definitions.join("run"))))
+    }
+}
+
+/// Reads and checks what was typed.
+pub fn plan(args: Args, places: &Places) -> Result<Plan, Failure> {
+    let state = places.state(args.state, args.run)?;
+    let step = match args.verb {
+        Verb::Network(NetworkVerb::Create(create)) => Step::Create { json: create.json, plan: network_plan(create)? },
+        Verb::Network(NetworkVerb::Rm { names }) => Step::Remove(names),
+        Verb::Network(NetworkVerb::Ls { json: true, .. }) => Step::List(Listing::Json),
+        Verb::Network(NetworkVerb::Ls { quiet: true, .. }) => Step::List(Listing::Names),
+        Verb::Network(NetworkVerb::Ls { .. }) => Step::List(Listing::Table),
+        Verb::Network(NetworkVerb::Inspect { names, .. }) => Step::Inspect(names),
+        Verb::Attach(attach) => Step::Attach(wish(attach)?),
+        Verb::Detach(detach) => Step::Detach {
+            network: network_name(detach.network)?,
+            container: container_id(detach.id)?,
+            interface: detach.ifname,
+        },
+        Verb::Loopback { netns } => Step::Loopback(reference(&netns)?),
+    };
+    if let Step::Remove(names) | Step::Inspect(names) = &step {
+        for name in names {
+            network_name(name.clone())?;
+        }
+    }
+    Ok(Plan { state, step })
+}
+
+fn network_plan(create: Create) -> Result<network::network::Plan, Failure> {
+    let mut labels = BTreeMap::new();
+    for label in create.labels {
+        let (key, value) = label.split_once('=').unwrap_or((&label, ""));
+        if key.is_empty() {
+            return Err(Failure::usage(format!("label `{label}` has no key")).hint("--label KEY=VALUE"));
+        }
+        labels.insert(key.to_owned(), value.to_owned());
+    }
+    if let Some(bridge) = &create.bridge {
+        network::link::check_name(bridge).map_err(Failure::usage)?;
+    }
+    Ok(network::network::Plan {
+        name: network_name(create.name)?,
+        subnet: create.subnet.map(|text| text.parse().map_err(|why: String| Failure::usage(why))).transpose()?,
+        gateway: create.gateway,
+        bridge: create.bridge,
+        mtu: create.mtu,
+        internal: create.internal,
+        labels,
+    })
+}
+
+fn wish(attach: Attach) -> Result<Wish, Failure> {
+    network::link::check_name(&attach.ifname).map_err(Failure::usage)?;
+    Ok(Wish {
+        network: network_name(attach.network)?,
+        namespace: reference(&attach.netns)?,
+        container: container_id(attach.id)?,
+        interface: attach.ifname,
+        address: attach.ip,
+        mac: attach.mac.map(|text| text.parse().map_err(|why: String| Failure::usage(why))).transpose()?,
+    })
+}
+
+fn network_name(name: String) -> Result<String, Failure> {
+    network::definition::check_name(&name).map_err(Failure::usage)?;
+    Ok(name)
+}
+
+fn reference(text: &str) -> Result<Reference, Failure> {
+    Reference::parse(text).map_err(Failure::usage)
+}
+
+fn container_id(id: String) -> Result<String, Failure> {
+    if id.is_empty() || id.len() > 256 || id.contains(char::is_control) {
+        return Err(Failure::usage("a container's id is 1 to 256 characters, none of them a control character"));
+    }
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Places, plan};
+    use crate::cli::Args;
+    use clap::Parser;
+
+    fn planned(line: &str, places: &Places) -> Result<super::Plan, cli::Failure> {
+        plan(Args::try_parse_from(line.split(' ')).unwrap(), places)
+    }
+
+    #[test]
+    fn folders() {
+        let at = |line: &str, places: &Places| {
+            let state = planned(line, places).unwrap().state;
+            format!("{} {}", state.definition_path("x").display(), state.lease_path("x").display())
+        };
+        let ls = "netwire network ls";
+        let root = Places { root: true, ..Places::default() };
+        assert_eq!(at(ls, &root), "/var/lib/veneer/networks/x.json /run/veneer/networks/x.json");
+        let named = Places { veneer_root: Some("/r".into()), ..root };
+        assert_eq!(at(ls, &named), "/r/networks/x.json /r/networks/run/x.json");
+        assert_eq!(at("netwire --state /s network ls", &named), "/s/networks/x.json /s/networks/run/x.json");
+        assert_eq!(at("netwire network ls --run /n", &named), "/r/networks/x.json /n/networks/x.json");
+        let user = Places { data_home: Some("/d".into()), runtime_dir: Some("/u".into()), ..Places::default() };
+        assert_eq!(at(ls, &user), "/d/veneer/networks/x.json /u/veneer/networks/x.json");
+        assert!(planned(ls, &Places::default()).unwrap_err().message.contains("no place"));
+    }
+
+    #[test]
+    fn wrong_values_are_usage_errors() {
+        let places = Places { root: true, ..Places::default() };
+        for (line, text) in [
+            ("netwire network create host", "`host` cannot be the name of a network"),
+            ("netwire network create a --subnet 10.0.0.1/8", "has host bits set"),
+            ("netwire network create a --label =x", "has no key"),
+            ("netwire network rm ../x", "cannot be the name of a network"),
+            ("netwire attach --network a --netns c --id x --ifname a/b", "cannot be the name of an interface"),
+            ("netwire attach --network a --netns c --id x --mac 1", "is not a hardware address"),
+            ("netwire attach --network a --netns .. --id x", "neither a path"),
+        ] {
+            let failure = planned(line, &places).unwrap_err();
+            assert_eq!(failure.code, cli::exit::USAGE, "{line}");
+            assert!(failure.message.contains(text), "{line}: {}", failure.message);
+        }
+    }
+}
