@@ -5,6 +5,8 @@
 
 pub mod exit;
 pub mod failure;
+pub mod human;
 pub mod output;
+pub mod table;
 
 pub use failure::Failure;

@@ -104,8 +104,12 @@ impl Root {
     /// The image that `text` means: a name (`debian:12`; `app` also finds `localhost/app`), `name@digest`, an id, or the
     /// start of an id that fits no other. Names come before ids. [`Kind::NotFound`] and [`Kind::Ambiguous`].
     pub fn find_image(&self, text: &str) -> Result<Image> {
-        let index = self.index()?;
-        let images = self.images_of(&index);
+        self.find_image_in(&self.index()?, text)
+    }
+
+    /// The same in an index that has been read.
+    pub fn find_image_in(&self, index: &Index, text: &str) -> Result<Image> {
+        let images = self.images_of(index);
         let by_manifest = |digest: Digest| images.iter().find(|i| i.manifests.contains(&digest));
         let name = text.parse::<Reference>();
         if let Ok(name) = &name {
@@ -113,7 +117,7 @@ impl Root {
                 let ours = |i: &&Image| i.names.iter().any(|(n, _)| n.repository() == name.repository());
                 return by_manifest(digest).filter(ours).cloned().ok_or_else(|| unknown(text));
             }
-            if let Some(digest) = meaning(&index, name) {
+            if let Some(digest) = meaning(index, name).and_then(|(_, entry)| entry.digest()) {
                 return by_manifest(digest).cloned().ok_or_else(|| broken(text, digest));
             }
         }
@@ -134,13 +138,13 @@ impl Root {
     }
 }
 
-/// The manifest that a name without digest means: exactly that name, else the same below `localhost/`, where podman puts
+/// What a name without digest means, and in full: exactly that name, else the same below `localhost/`, where podman puts
 /// what it built.
-pub(crate) fn meaning(index: &Index, name: &Reference) -> Option<Digest> {
+pub fn meaning<'i>(index: &'i Index, name: &Reference) -> Option<(Reference, &'i crate::index::Entry)> {
     let name = name.clone().with_default_tag();
-    let local = || format!("localhost/{}", name.familiar()).parse::<Reference>().ok();
-    let entry = index.named(&name).or_else(|| index.named(&local()?))?;
-    entry.digest()
+    let local = format!("localhost/{}", name.familiar()).parse::<Reference>().ok();
+    let mut names = std::iter::once(name).chain(local);
+    names.find_map(|name| Some((name.clone(), index.named(&name)?)))
 }
 
 fn unknown(text: &str) -> Error {

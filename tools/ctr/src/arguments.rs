@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Images(command::images::Args),
     /// Remove images
     Rmi(command::rmi::Args),
+    /// Give an image another name
+    Tag(command::tag::Args),
 }
 
 /// Why there is nothing to run.

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 mod arguments;
 mod command;
+mod format;
 
 /// Runs `ctr` with `args` (the program's name first) and gives its exit code: docker's. A wrong option is 125 on every
 /// command, an unknown command 1.

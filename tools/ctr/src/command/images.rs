@@ -1,12 +1,186 @@
-//! `ctr images`.
+//! `ctr images`: docker's listing of the store's images. The built-in image `host` is not in the store and not listed.
 
 use super::Context;
-use cli::failure::Outcome;
+use crate::format;
+use cli::failure::{Failure, Outcome};
+use cli::human;
+use engine::images::{Summary, short, summaries};
+use serde_json::{Value, json};
 
 /// Options of `ctr images`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Show all images (there are no intermediate ones to hide)
+    #[arg(short, long)]
+    all: bool,
+    /// Show digests
+    #[arg(long)]
+    digests: bool,
+    /// Only images for which KEY=VALUE holds: dangling=true|false, label=NAME[=VALUE], reference=PATTERN
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+    /// Format by fields: 'table {{.Repository}}', '{{.ID}}', 'json'
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// Do not shorten ids
+    #[arg(long)]
+    no_trunc: bool,
+    /// Only show ids
+    #[arg(short, long)]
+    quiet: bool,
+    /// Only images of this repository, with this tag; * and ? stand for any characters
+    #[arg(value_name = "REPOSITORY[:TAG]")]
+    name: Option<String>,
+}
 
-pub(crate) fn run(_args: Args, _context: &Context) -> Outcome {
-    Err(crate::unsupported("ctr images"))
+const HEADINGS: [(&str, &str); 9] = [
+    ("Repository", "REPOSITORY"),
+    ("Tag", "TAG"),
+    ("Digest", "DIGEST"),
+    ("ID", "IMAGE ID"),
+    ("CreatedSince", "CREATED"),
+    ("CreatedAt", "CREATED AT"),
+    ("Size", "SIZE"),
+    ("VirtualSize", "SIZE"),
+    ("Containers", "CONTAINERS"),
+];
+
+const NONE: &str = "<none>";
+
+pub(crate) fn run(args: Args, context: &Context) -> Outcome {
+    let _ = args.all;
+    let filters = args.filter.iter().map(|text| Filter::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let pattern = args.name.map(Filter::Reference);
+    let filters: Vec<Filter> = filters.into_iter().chain(pattern).collect();
+    let mut images = summaries(&context.store()?)?;
+    images.retain(|image| filters.iter().all(|filter| filter.fits(image)));
+    if args.quiet && args.format.is_none() {
+        let mut ids: Vec<_> =
+            images.iter().map(|i| if args.no_trunc { i.id.to_string() } else { short(&i.id) }).collect();
+        ids.dedup();
+        return super::print(&ids.iter().map(|id| format!("{id}\n")).collect::<String>());
+    }
+    let now = jiff::Timestamp::now();
+    let rows: Vec<Value> = images.iter().map(|image| row(image, now, args.no_trunc)).collect();
+    let standard = if args.digests {
+        r"{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
+    } else {
+        r"{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
+    };
+    super::print(&format::list(args.format.as_deref(), standard, &HEADINGS, &rows)?)
+}
+
+fn row(image: &Summary, now: jiff::Timestamp, no_trunc: bool) -> Value {
+    let created = image.created.as_deref().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    let since = created.map_or("N/A".into(), |at| human::ago(now.as_second() - at.as_second()));
+    let at = created.map_or("N/A".into(), |at| at.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string());
+    json!({
+        "Repository": image.repository.as_deref().unwrap_or(NONE),
+        "Tag": image.tag.as_deref().unwrap_or(NONE),
+        "Digest": image.digest,
+        "ID": if no_trunc { image.id.to_string() } else { short(&image.id) },
+        "CreatedSince": since,
+        "CreatedAt": at,
+        "Size": human::size(image.size_bytes),
+        "VirtualSize": human::size(image.size_bytes),
+        "Containers": "N/A",
+    })
+}
+
+/// Which images are shown.
+#[derive(Debug, PartialEq)]
+enum Filter {
+    Dangling(bool),
+    Label(String, Option<String>),
+    Reference(String),
+}
+
+impl Filter {
+    fn parse(text: &str) -> Result<Self, Failure> {
+        let wrong = || {
+            Failure::new(format!("invalid filter {text:?}"))
+                .hint("want dangling=true|false, label=NAME[=VALUE] or reference=PATTERN")
+                .code(cli::exit::OURS)
+        };
+        let (key, value) = text.split_once('=').ok_or_else(wrong)?;
+        Ok(match (key, value) {
+            ("dangling", "true" | "1") => Self::Dangling(true),
+            ("dangling", "false" | "0") => Self::Dangling(false),
+            ("label", label) => match label.split_once('=') {
+                Some((name, value)) => Self::Label(name.into(), Some(value.into())),
+                None => Self::Label(label.into(), None),
+            },
+            ("reference", pattern) => Self::Reference(pattern.into()),
+            _ => return Err(wrong()),
+        })
+    }
+
+    fn fits(&self, image: &Summary) -> bool {
+        match self {
+            Self::Dangling(wanted) => image.repository.is_none() == *wanted,
+            Self::Label(name, value) => match image.labels.get(name) {
+                Some(found) => value.as_deref().is_none_or(|v| found.as_str() == Some(v)),
+                None => false,
+            },
+            Self::Reference(pattern) => match (&image.repository, &image.tag) {
+                (Some(repository), Some(tag)) => named(pattern, repository, tag),
+                _ => false,
+            },
+        }
+    }
+}
+
+/// Whether `repository:tag`, in the form people write, is meant by `pattern`.
+fn named(pattern: &str, repository: &str, tag: &str) -> bool {
+    let familiar = pattern.parse::<spec::Reference>().map(|name| name.familiar());
+    let pattern = familiar.as_deref().unwrap_or(pattern);
+    matches(pattern, repository) || matches(pattern, &format!("{repository}:{tag}"))
+}
+
+/// A pattern in which `*` stands for any characters but `/`, and `?` for one.
+fn matches(pattern: &str, text: &str) -> bool {
+    let mut chars = pattern.chars();
+    match chars.next() {
+        None => text.is_empty(),
+        Some('*') => {
+            let rest = chars.as_str();
+            let end = text.find('/').unwrap_or(text.len());
+            (0..=end).filter(|at| text.is_char_boundary(*at)).any(|at| matches(rest, &text[at..]))
+        }
+        Some(wanted) => {
+            let mut there = text.chars();
+            let fits = there.next().is_some_and(|c| c == wanted || (wanted == '?' && c != '/'));
+            fits && matches(chars.as_str(), there.as_str())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_and_names() {
+        for (pattern, fits) in [
+            ("debian", true),
+            ("debian:12", true),
+            ("docker.io/library/debian", true),
+            ("deb*", true),
+            ("*:12", true),
+            ("d?bian", true),
+            ("debian:13", false),
+            ("deb", false),
+            ("x/*", false),
+        ] {
+            assert_eq!(named(pattern, "debian", "12"), fits, "{pattern}");
+        }
+        assert!(named("localhost/*", "localhost/app", "1"));
+        assert!(!named("*", "localhost/app", "1"));
+    }
+
+    #[test]
+    fn filters_are_read() {
+        assert_eq!(Filter::parse("label=a=b=c").unwrap(), Filter::Label("a".into(), Some("b=c".into())));
+        assert_eq!(Filter::parse("since=x").unwrap_err().message, "invalid filter \"since=x\"");
+    }
 }
