@@ -1,0 +1,203 @@
+//! What a blob is packed with, told by its first bytes, and the reader that unpacks it.
+//!
+//! gzip (RFC 1952) may hold several members, zstd (RFC 8878) several frames and skippable ones; both are read to the end
+//! of the blob. Zero bytes behind the last gzip member are padding, as `gzip -d` has it; anything else there is an error.
+
+use crate::error::{Fault, Kind};
+use std::io::{self, BufRead, Read};
+
+/// How a blob is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// A plain tar.
+    None,
+    /// gzip.
+    Gzip,
+    /// zstd.
+    Zstd,
+}
+
+/// How many bytes [`recognise`] wants to see: a tar header, whose checksum is the only mark that every tar has.
+pub const LOOKAHEAD_BYTES: usize = 512;
+
+/// Why a blob is not read: it is packed with something else, or is no archive at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// Nothing there.
+    Empty,
+    /// Packed with a program that we do not stand in for; its name.
+    Other(&'static str),
+    /// Neither a tar nor anything known.
+    NoArchive,
+}
+
+/// Recognises a blob by its first bytes: [`LOOKAHEAD_BYTES`], or all of it where it is shorter.
+pub fn recognise(start: &[u8]) -> Result<Compression, Unknown> {
+    match start {
+        [] => Err(Unknown::Empty),
+        [0x1f, 0x8b, ..] => Ok(Compression::Gzip),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Compression::Zstd),
+        _ if crate::archive::header::is_header(start) => Ok(Compression::None),
+        [b'B', b'Z', b'h', ..] => Err(Unknown::Other("bzip2")),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Err(Unknown::Other("xz")),
+        [0x04, 0x22, 0x4d, 0x18, ..] => Err(Unknown::Other("lz4")),
+        [b'P', b'K', 3, 4, ..] => Err(Unknown::Other("zip")),
+        _ => Err(Unknown::NoArchive),
+    }
+}
+
+impl Unknown {
+    pub(crate) fn fault(self) -> Fault {
+        match self {
+            Self::Empty => Fault::layer(Kind::Truncated, "is empty")
+                .hint("even a layer without entries has two blocks of zeros; was the file or pipe cut off?"),
+            Self::Other(program) => Fault::layer(Kind::Unsupported, format_args!("is packed with {program}"))
+                .hint(format_args!("plain tar, gzip and zstd are read; unpack it with {program} first")),
+            Self::NoArchive => Fault::layer(Kind::Corrupt, "is neither a tar nor gzip nor zstd")
+                .hint("a layer is a tar, plain or packed with gzip or zstd"),
+        }
+    }
+}
+
+/// The unpacked bytes of a blob.
+pub(crate) enum Inflate<R: BufRead> {
+    None(R),
+    Gzip(Gzip<R>),
+    Zstd(Box<zstd::stream::read::Decoder<'static, R>>),
+}
+
+impl<R: BufRead> Inflate<R> {
+    pub(crate) fn new(compression: Compression, reader: R) -> io::Result<Self> {
+        Ok(match compression {
+            Compression::None => Self::None(reader),
+            Compression::Gzip => Self::Gzip(Gzip::Member(Box::new(flate2::bufread::GzDecoder::new(reader)))),
+            Compression::Zstd => Self::Zstd(Box::new(zstd::stream::read::Decoder::with_buffer(reader)?)),
+        })
+    }
+
+    /// The reader of the packed bytes.
+    pub(crate) fn into_inner(self) -> Option<R> {
+        match self {
+            Self::None(reader) => Some(reader),
+            Self::Gzip(Gzip::Member(decoder)) => Some(decoder.into_inner()),
+            Self::Gzip(Gzip::End(reader)) => Some(reader),
+            Self::Gzip(Gzip::Moving) => None,
+            Self::Zstd(decoder) => Some(decoder.finish()),
+        }
+    }
+}
+
+impl<R: BufRead> Read for Inflate<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::None(reader) => reader.read(buffer),
+            Self::Gzip(gzip) => gzip.read(buffer),
+            Self::Zstd(decoder) => decoder.read(buffer),
+        }
+    }
+}
+
+/// A gzip stream of one or more members.
+pub(crate) enum Gzip<R: BufRead> {
+    Member(Box<flate2::bufread::GzDecoder<R>>),
+    End(R),
+    /// Only while one state is exchanged for the next.
+    Moving,
+}
+
+impl<R: BufRead> Read for Gzip<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            let Self::Member(decoder) = self else { return Ok(0) };
+            let got = decoder.read(buffer)?;
+            if got > 0 {
+                return Ok(got);
+            }
+            let Self::Member(decoder) = std::mem::replace(self, Self::Moving) else { return Ok(0) };
+            let mut reader = decoder.into_inner();
+            *self = match reader.fill_buf()?.first() {
+                None => Self::End(reader),
+                Some(0x1f) => Self::Member(Box::new(flate2::bufread::GzDecoder::new(reader))),
+                Some(0) => {
+                    skip_zeros(&mut reader)?;
+                    Self::End(reader)
+                }
+                Some(_) => return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes behind the gzip stream")),
+            };
+        }
+    }
+}
+
+fn skip_zeros(reader: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        let bytes = reader.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if bytes.iter().any(|&b| b != 0) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes behind the gzip stream"));
+        }
+        let count = bytes.len();
+        reader.consume(count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn inflate(packed: &[u8]) -> io::Result<Vec<u8>> {
+        let compression = recognise(&packed[..packed.len().min(LOOKAHEAD_BYTES)]).unwrap();
+        let mut out = Vec::new();
+        Inflate::new(compression, packed)?.read_to_end(&mut out)?;
+        Ok(out)
+    }
+
+    #[test]
+    fn reads_all_members_of_a_gzip_and_its_padding() {
+        let mut packed = gzip(b"one ");
+        packed.extend(gzip(b""));
+        packed.extend(gzip(b"two"));
+        assert_eq!(inflate(&packed).unwrap(), b"one two");
+        packed.extend([0; 700]);
+        assert_eq!(inflate(&packed).unwrap(), b"one two");
+        packed.push(b'x');
+        assert_eq!(inflate(&packed).unwrap_err().to_string(), "bytes behind the gzip stream");
+    }
+
+    #[test]
+    fn reads_all_frames_of_a_zstd_and_skips_the_skippable() {
+        let mut packed = vec![0x5a, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 9, 9, 9, 9];
+        packed.extend(zstd::encode_all(&b"one "[..], 1).unwrap());
+        packed.extend([0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0]);
+        packed.extend(zstd::encode_all(&b"two"[..], 1).unwrap());
+        assert_eq!(inflate(&packed).unwrap(), b"one two");
+    }
+
+    #[test]
+    fn a_cut_stream_is_an_error() {
+        let packed = gzip(&[7; 5000]);
+        assert_eq!(inflate(&packed[..packed.len() - 3]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        let packed = zstd::encode_all(&[7; 5000][..], 1).unwrap();
+        assert_eq!(inflate(&packed[..packed.len() - 3]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn names_what_it_does_not_read() {
+        assert_eq!(recognise(b""), Err(Unknown::Empty));
+        assert_eq!(recognise(b"BZh91AY"), Err(Unknown::Other("bzip2")));
+        assert_eq!(recognise(&[0xfd, b'7', b'z', b'X', b'Z', 0, 0]), Err(Unknown::Other("xz")));
+        assert_eq!(recognise(b"hello"), Err(Unknown::NoArchive));
+        assert_eq!(recognise(&[0; 512]), Ok(Compression::None));
+    }
+}
