@@ -29,7 +29,7 @@ pub mod extract;
 mod pipeline;
 //pub mod probe;
 pub mod remove;
-//pub mod source;
-//pub mod stage;
+pub mod source;
+pub mod stage;
 
 pub use error::{Error, Kind, Result};

@@ -4,6 +4,7 @@
 //! - [`digest`]: content addresses and the three ids made of them (digest, diff id, chain id)
 //! - [`error`]: the shape every room's error has
 //! - [`image`], [`runtime`]: the OCI documents, from the crate `oci-spec`
+//! - [`platform`]: which machine an image is for
 //! - [`reference`]: names of images
 //! - [`whiteout`]: the names by which a layer says that something is gone
 
@@ -11,6 +12,7 @@ pub mod capability;
 pub mod defaults;
 pub mod digest;
 pub mod error;
+pub mod platform;
 pub mod reference;
 pub mod seccomp;
 pub mod syscall;
@@ -18,6 +20,7 @@ pub mod whiteout;
 
 pub use digest::{ChainId, DiffId, Digest};
 pub use error::Error;
+pub use platform::Platform;
 pub use reference::Reference;
 
 /// OCI image documents (manifest, index, configuration, descriptor): image-spec 1.1.
