@@ -10,9 +10,7 @@
 //! - [`compression`]: none, gzip or zstd, told by content, never by name or media type
 //! - [`archive`]: tar entries out of a stream of bytes: ustar, PAX, GNU
 //! - [`extract`]: one layer into one directory, with whiteouts as told, everything below one descriptor
-//! - [`folders`]: all layers of an image into folders named by chain id, in parallel
 //! - [`stage`]: a folder that is either complete and has its name, or is gone
-//! - [`probe`]: whether a stream is a layer or an image
 //!
 //! Invariants. A path of a layer is only ever opened by [`openat2(2)`] below the descriptor of its directory, so that no
 //! `..`, link or absolute name leads out. The digest of a blob and the diff id of its tar are computed in the same pass
@@ -25,9 +23,7 @@ pub mod archive;
 pub mod compression;
 pub mod error;
 pub mod extract;
-//pub mod folders;
 mod pipeline;
-//pub mod probe;
 pub mod remove;
 pub mod source;
 pub mod stage;

@@ -285,18 +285,23 @@ fn inflate<R: Read>(
         return gone(io::ErrorKind::InvalidData.into());
     };
     // To the end also after a fault of the data (or where a zstd stream has an incomplete frame): for the digest.
-    let given_up = hung_up || rest.get_ref().failed.is_some() || rest.get_ref().watch.cancelled();
-    while !given_up {
-        match rest.fill_buf() {
-            Ok([]) => break,
-            Ok(bytes) => {
-                let count = bytes.len();
-                rest.consume(count);
-            }
-            Err(_) => break,
-        }
+    if !hung_up && rest.get_ref().failed.is_none() {
+        drain(&mut rest);
     }
     done(rest.into_inner(), broken)
+}
+
+/// Reads to the end or the first error, which [`Meter`] keeps.
+fn drain(reader: &mut impl BufRead) {
+    loop {
+        match reader.fill_buf() {
+            Ok([]) | Err(_) => return,
+            Ok(bytes) => {
+                let count = bytes.len();
+                reader.consume(count);
+            }
+        }
+    }
 }
 
 fn hash(from: Receiver<Chunk>, to_tree: Sender<Chunk>) -> (DiffId, u64) {

@@ -19,6 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const PREFIX: &[u8] = b".unpack-";
 const SUFFIX: &[u8] = b".tmp";
 
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
 /// A name that nobody else uses: `.unpack-<pid>-<counter>-<random>.tmp`.
 pub(crate) fn temporary_name() -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
@@ -39,21 +41,31 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// A new folder (mode 0755 in the end, 0700 until then) below `parent`.
+    /// A new folder (mode 0755) below `parent`.
     pub fn new(parent: BorrowedFd<'_>) -> Result<Self> {
+        // Between mkdir and flock somebody's sweep may take the folder for one that was left behind: then another one.
+        for _ in 0..100 {
+            if let Some(stage) = Self::try_new(parent)? {
+                return Ok(stage);
+            }
+        }
+        Err(system("lock", "a temporary folder", Errno::WOULDBLOCK))
+    }
+
+    fn try_new(parent: BorrowedFd<'_>) -> Result<Option<Self>> {
         let name = temporary_name();
         let fail = |op, e: Errno| system(op, &name, e);
         let parent = parent.try_clone_to_owned().map_err(|e| system("duplicate descriptor", "", e))?;
         let c_name = CString::new(name.clone()).unwrap_or_default();
         rustix::fs::mkdirat(&parent, &c_name, Mode::RWXU).map_err(|e| fail("mkdir", e))?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = rustix::fs::openat(&parent, &c_name, flags, Mode::empty()).and_then(|fd| {
+        let opened = rustix::fs::openat(&parent, &c_name, FOLDER, Mode::empty()).and_then(|fd| {
             rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive)?;
             rustix::fs::fchmod(&fd, Mode::from_raw_mode(0o755))?;
-            Ok(fd)
+            if rustix::fs::fstat(&fd)?.st_nlink == 0 { Err(Errno::NOENT) } else { Ok(fd) }
         });
         match opened {
-            Ok(fd) => Ok(Self { parent, name: c_name, fd, done: false }),
+            Ok(fd) => Ok(Some(Self { parent, name: c_name, fd, done: false })),
+            Err(Errno::NOENT | Errno::WOULDBLOCK) => Ok(None),
             Err(e) => {
                 let _ = rustix::fs::unlinkat(&parent, &c_name, AtFlags::REMOVEDIR);
                 Err(fail("open", e))
@@ -102,8 +114,7 @@ pub fn sweep(parent: BorrowedFd<'_>) {
         .filter(|n| n.as_bytes().starts_with(PREFIX) && n.as_bytes().ends_with(SUFFIX))
         .collect();
     for name in names {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let Ok(fd) = rustix::fs::openat(parent, &name, flags, Mode::empty()) else { continue };
+        let Ok(fd) = rustix::fs::openat(parent, &name, FOLDER, Mode::empty()) else { continue };
         if rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive).is_ok() {
             let _ = remove::remove_tree(parent, &name);
         }

@@ -74,10 +74,10 @@ impl<'a> Root<'a> {
 
     fn open_through_link(&self, path: &[u8], flags: OFlags, entry: &[u8]) -> Result<OwnedFd, Fault> {
         let (link, target) = self.culprit(path);
-        if target.starts_with(b"/") {
-            if let Ok(fd) = retry(|| rustix::fs::openat2(self.fd, path, flags, Mode::empty(), IN_ROOT)) {
-                return Ok(fd);
-            }
+        if target.starts_with(b"/")
+            && let Ok(fd) = retry(|| rustix::fs::openat2(self.fd, path, flags, Mode::empty(), IN_ROOT))
+        {
+            return Ok(fd);
         }
         let why = format!("climbs out of the layer through the symbolic link {} -> {}", shown(&link), shown(&target));
         Err(Fault::entry(Kind::Escape, entry, why).hint("the layer is hostile or broken; do not use this image"))

@@ -2,7 +2,7 @@
 
 use super::Image;
 use crate::error::{Error, Kind, Result};
-use spec::Platform;
+use spec::{Platform, Reference};
 
 /// The image of `images` (of the source called `source`) that is called `name`, for `platform`.
 ///
@@ -80,23 +80,8 @@ fn tag_of(name: &str) -> Option<&str> {
 
 /// Whether two names are one, once what Docker leaves out is added.
 pub(super) fn same_name(a: &str, b: &str) -> bool {
-    a == b || whole(a) == whole(b)
-}
-
-fn whole(name: &str) -> String {
-    let (first, rest) = name.split_once('/').unwrap_or(("", name));
-    let registry = first.contains(['.', ':']) || first == "localhost";
-    let mut whole = match (registry, first) {
-        (true, _) if first == "index.docker.io" => format!("docker.io/{rest}"),
-        (true, _) => name.to_owned(),
-        (false, "") => format!("docker.io/library/{rest}"),
-        (false, _) => format!("docker.io/{name}"),
-    };
-    if let Some(rest) = whole.strip_prefix("docker.io/").filter(|r| !r.contains('/')) {
-        whole = format!("docker.io/library/{rest}");
-    }
-    let last = whole.rsplit('/').next().unwrap_or_default();
-    if last.contains([':', '@']) { whole } else { whole + ":latest" }
+    let whole = |name: &str| name.parse::<Reference>().ok().map(Reference::with_default_tag);
+    a == b || whole(a).is_some_and(|a| Some(a) == whole(b))
 }
 
 #[cfg(test)]
@@ -107,7 +92,7 @@ mod tests {
     fn names_are_one_with_and_without_what_docker_leaves_out() {
         for (a, b) in [
             ("debian", "docker.io/library/debian:latest"),
-            ("debian:12", "docker.io/debian:12"),
+            ("debian:12", "docker.io/library/debian:12"),
             ("me/app", "docker.io/me/app:latest"),
             ("localhost:5000/a", "localhost:5000/a:latest"),
         ] {
