@@ -3,7 +3,9 @@
 use crate::error::{Error, Kind, Result};
 use crate::folders::Folders;
 use crate::kernel;
+use crate::mounted::Mounted;
 use crate::options::Options;
+use crate::server::{self, Streams};
 use std::fmt;
 use std::str::FromStr;
 
@@ -19,10 +21,19 @@ pub enum Driver {
 /// What came of asking the drivers in turn.
 #[derive(Debug)]
 pub struct Choice {
-    /// The one that serves.
-    pub driver: Driver,
+    /// The overlay, by the driver that serves it.
+    pub mounted: Mounted,
     /// Those asked before it, and why they did not.
     pub passed_over: Vec<(Driver, Error)>,
+}
+
+/// No driver serves: each that was asked and why not, or the one thing that is wrong with the request.
+#[derive(Debug)]
+pub enum NoDriver {
+    /// The request cannot be served by any.
+    Request(Error),
+    /// Each was asked; never empty.
+    Each(Vec<(Driver, Error)>),
 }
 
 impl Driver {
@@ -71,32 +82,23 @@ pub fn parse_preferences(list: &str) -> Result<Vec<Driver>> {
 }
 
 /// Mounts with the first of `order` that works.
-pub fn mount(order: &[Driver], folders: &Folders, options: &Options) -> Result<Choice> {
+pub fn mount(order: &[Driver], folders: &Folders, options: &Options, streams: Streams) -> Result<Choice, NoDriver> {
     let mut passed_over = Vec::new();
     for &driver in order {
         let result = match driver {
-            Driver::Kernel => kernel::mount(folders, options),
-            Driver::Fuse => Err(Error::new(Kind::Driver, "fuse driver", "").because("not there yet")),
+            Driver::Kernel => kernel::mount(folders, options).map(|()| None),
+            Driver::Fuse => server::start(folders, options, streams).map(Some),
         };
         match result {
-            Ok(()) => return Ok(Choice { driver, passed_over }),
-            Err(error) if error.kind == Kind::Request => return Err(error),
+            Ok(server) => {
+                let mounted = Mounted::new(folders.target.path.clone(), driver, server);
+                return Ok(Choice { mounted, passed_over });
+            }
+            Err(error) if error.kind == Kind::Request => return Err(NoDriver::Request(error)),
             Err(error) => passed_over.push((driver, error)),
         }
     }
-    Err(none_works(passed_over, folders))
-}
-
-/// One error out of several: the only one as it is, else all of them in a line and the first hint.
-fn none_works(mut failed: Vec<(Driver, Error)>, folders: &Folders) -> Error {
-    if failed.len() == 1 {
-        return failed.remove(0).1;
-    }
-    let reasons: Vec<String> = failed.iter().map(|(driver, error)| format!("{driver}: {error}")).collect();
-    let mut error =
-        Error::new(Kind::Failed, "no driver can mount on", folders.target.path.display()).because(reasons.join("; "));
-    error.hint = failed.into_iter().find_map(|(_, error)| error.hint);
-    error
+    Err(NoDriver::Each(passed_over))
 }
 
 #[cfg(test)]

@@ -7,6 +7,10 @@ pub enum Kind {
     Request,
     /// This driver cannot serve it here; another one may.
     Driver,
+    /// There is no such command.
+    NoCommand,
+    /// The command is there and cannot be executed.
+    NotExecutable,
     /// Something failed underway.
     Failed,
 }

@@ -1,15 +1,31 @@
 //! The overlay room: a writable layer over read-only ones.
 //!
-//! Two drivers give the same file system. [`kernel`] asks the kernel's overlay for it; the FUSE driver serves it from user
-//! space. [`driver`] tries them in the order asked for. What a user says comes in as [`options`] (pure parsing), becomes
-//! [`folders`] (looked at once, with plain errors), and is mounted. [`rights`] says what this process may do.
+//! Two drivers give the same file system: the kernel's overlay, and a FUSE server. What a user says goes this way:
+//!
+//! ```text
+//! options (pure parsing) → folders (looked at once, plain errors) → driver (the first that works) → mounted
+//!                                                                     ├─ kernel
+//!                                                                     └─ server (device or fusermount, seclusion) → serving
+//! ```
+//!
+//! [`namespaces`] and [`command`] are for an overlay that lives as long as a command does; [`signals`] is how their end is
+//! noticed; [`rights`] says what this process may do.
 
+pub mod command;
+mod device;
 pub mod driver;
 pub mod error;
 pub mod folders;
+mod fusermount;
 pub mod kernel;
+pub mod mounted;
+pub mod namespaces;
 pub mod options;
 pub mod rights;
+mod seclusion;
+pub mod server;
+mod serving;
+pub mod signals;
 
 pub use driver::{Choice, Driver};
 pub use error::{Error, Kind, Result};

@@ -4,5 +4,6 @@
 //! this crate, and nothing here decides anything: policy lives in the rooms.
 
 pub mod capability;
+pub mod daemon;
 pub mod mount_attr;
 pub mod seccomp;

@@ -1,13 +1,10 @@
 //! The tool `ovl-mount`: an overlay file system by the kernel or in user space, mounted in one of three forms.
 //!
-//! [`cli`](mod@cli) is the command line as typed, [`plan`](mod@plan) what it means, `run` does it; `command` is the form that
-//! ends in a command and `userns` what it needs without root.
+//! [`cli`](mod@cli) is the command line as typed, [`plan`] what it means, `run` does it with the room `overlay`.
 
 pub mod cli;
-mod command;
 pub mod plan;
 mod run;
-mod userns;
 
 use ::cli::{Failure, exit, failure, output};
 use clap::Parser;
