@@ -3,6 +3,7 @@
 //! One file a family of calls. Each `unsafe` block says which obligation it has and who meets it. Nothing of ours is below
 //! this crate, and nothing here decides anything: policy lives in the rooms.
 
+pub mod bpf;
 pub mod capability;
 pub mod daemon;
 pub mod mount_attr;

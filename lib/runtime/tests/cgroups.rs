@@ -1,0 +1,225 @@
+//! Groups, limits, device lists and freezing on this machine's own hierarchies, v1 or v2. Every group is below
+//! `/veneer-test-…` and is removed, with what is in it, when its guard goes.
+
+use runtime::cgroup::{Cgroup, Options};
+use runtime::devices::{DeviceList, Rules};
+use rustix::process::Signal;
+use spec::runtime::LinuxResources;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use testkit::need;
+
+/// A container's groups, removed whatever happens.
+struct Held(Cgroup);
+
+impl Held {
+    /// Groups named after the test.
+    fn new(name: &str, resources: serde_json::Value) -> Self {
+        let path = format!("/veneer-test-{}-{name}/id", std::process::id());
+        let resources: LinuxResources = serde_json::from_value(resources).expect("resources");
+        Self(Cgroup::create(&path, Some(&resources), &Options::default()).expect("create"))
+    }
+
+    /// A shell that runs inside. A thread enters (v1 lets it, alone) and starts it, for what a thread starts is where it is.
+    fn start(&self, script: &str) -> Child {
+        let entrance = self.0.entrance(false).expect("entrance");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        std::thread::scope(|scope| {
+            let inside = scope.spawn(move || {
+                entrance.enter().expect("enter");
+                shell.spawn().expect("sh")
+            });
+            inside.join().expect("started")
+        })
+    }
+
+    fn run(&self, script: &str) -> Output {
+        self.start(script).wait_with_output().expect("sh")
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.kill_and_remove().expect("kill and remove");
+        for folder in self.0.folders() {
+            assert!(!folder.exists(), "{} is left", folder.display());
+            assert!(!folder.parent().is_some_and(Path::exists), "the parent of {} is left", folder.display());
+        }
+    }
+}
+
+fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within ten seconds: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The state letter of a process, `None` where there is none.
+fn state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat[stat.rfind(')')? + 2..].chars().next()
+}
+
+const DOCKER: fn() -> serde_json::Value = || serde_json::json!({ "devices": spec::defaults::device_rules() });
+
+#[test]
+fn a_loop_device_made_with_mknod_cannot_be_opened_but_null_can() {
+    need!(root);
+    let held = Held::new("devices", DOCKER());
+    if !held.0.needs_entering() {
+        return; // v2 alone: a thread cannot enter without its process; the program is tested below.
+    }
+    assert_eq!(*held.0.devices(), DeviceList::Enforced);
+    let dir = tempfile::tempdir_in("/dev/shm").expect("folder");
+    let script = format!(
+        "mknod {0}/loop b 7 0 && mknod {0}/null c 1 3 && echo made
+         head -c0 {0}/null && echo null opens
+         head -c0 {0}/loop || echo loop does not
+         mknod {0}/kmsg c 1 11 && head -c0 {0}/kmsg || echo kmsg does not",
+        dir.path().display()
+    );
+    let output = held.run(&script);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(out, "made\nnull opens\nloop does not\nkmsg does not\n", "{err}");
+    assert!(err.contains("Operation not permitted"), "{err}");
+    // Outside it can: the refusal is the list's.
+    let outside = Command::new("head").args(["-c0", &format!("{}/kmsg", dir.path().display())]).output().expect("head");
+    assert!(outside.status.success(), "{outside:?}");
+}
+
+#[test]
+fn on_v2_a_program_keeps_the_device_list() {
+    need!(root);
+    let Some(root) =
+        ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].into_iter().find(|r| Path::new(r).join("cgroup.procs").exists())
+    else {
+        return;
+    };
+    /// A v2 group of this test alone.
+    struct Folder(std::path::PathBuf);
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            std::fs::remove_dir(&self.0).expect("rmdir");
+        }
+    }
+    let group = Folder(Path::new(root).join(format!("veneer-test-{}-bpf", std::process::id())));
+    std::fs::create_dir(&group.0).expect("mkdir");
+    Rules::of(&spec::defaults::device_rules()).expect("rules").attach_v2(&group.0).expect("attach");
+    let dir = tempfile::tempdir_in("/dev/shm").expect("folder");
+    let script = format!(
+        "echo 0 > {group}/cgroup.procs
+         mknod {0}/loop b 7 0 && mknod {0}/null c 1 3 && echo made
+         head -c0 {0}/null && echo null opens
+         head -c0 {0}/loop || echo loop does not",
+        dir.path().display(),
+        group = group.0.display()
+    );
+    let output = Command::new("sh").args(["-c", &script]).output().expect("sh");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(out, "made\nnull opens\nloop does not\n", "{err}");
+}
+
+#[test]
+fn limits_hold() {
+    need!(root);
+    let few = Held::new("pids", serde_json::json!({ "pids": { "limit": 3 } }));
+    let little = Held::new("memory", serde_json::json!({ "memory": { "limit": 33554432, "swap": 33554432 } }));
+    if !few.0.needs_entering() {
+        return;
+    }
+    let output = few.run("for n in 1 2 3; do sleep 1 > /dev/null 2>&1 & done");
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(err.contains("fork") && !output.status.success(), "{err}");
+    // tail keeps all of what it is asked for.
+    let output = little.run("head -c 200m /dev/zero | tail -c 200m | wc -c");
+    assert_ne!(String::from_utf8_lossy(&output.stdout).trim(), "209715200");
+}
+
+#[test]
+fn limits_of_a_running_container_change_both_ways() {
+    need!(root);
+    let held = Held::new("update", serde_json::json!({ "memory": { "limit": 67108864, "swap": 67108864 } }));
+    let update = |limit: i64| {
+        let resources = serde_json::json!({ "memory": { "limit": limit, "swap": limit } });
+        held.0.update(&serde_json::from_value(resources).expect("resources")).expect("update");
+        let file = if held.0.needs_entering() { "memory.limit_in_bytes" } else { "memory.max" };
+        held.0.read("memory", file).expect("read").trim().to_owned()
+    };
+    assert_eq!(update(134_217_728), "134217728");
+    assert_eq!(update(33_554_432), "33554432");
+}
+
+#[test]
+fn freezing_stops_all_and_killing_a_frozen_one_ends_it() {
+    need!(root);
+    let held = Held::new("freeze", DOCKER());
+    if !held.0.needs_entering() {
+        return;
+    }
+    let mut child = held.start("sleep 60 & while :; do :; done");
+    eventually("two processes", || held.0.processes().expect("processes").len() == 2);
+    held.0.freeze().expect("freeze");
+    assert!(held.0.is_frozen());
+    assert_eq!(state(child.id()), Some('D'));
+    held.0.thaw().expect("thaw");
+    eventually("runs again", || state(child.id()) == Some('R'));
+    held.0.freeze().expect("freeze");
+    held.0.kill_and_remove().expect("kill and remove");
+    assert_eq!(child.wait().expect("wait").signal(), Some(Signal::KILL.as_raw()));
+}
+
+#[test]
+fn a_cgroup_is_found_again_from_what_was_stored() {
+    need!(root);
+    let held = Held::new("stored", DOCKER());
+    let stored = serde_json::to_string(&held.0).expect("serialises");
+    let found: Cgroup = serde_json::from_str(&stored).expect("parses");
+    assert_eq!(found, held.0);
+    found.kill_and_remove().expect("remove");
+    found.kill_and_remove().expect("removing what is gone is no error");
+}
+
+#[test]
+fn groups_made_inside_go_with_it() {
+    need!(root);
+    let held = Held::new("nested", DOCKER());
+    let Some(folder) = held.0.folder("freezer") else { return };
+    std::fs::create_dir_all(folder.join("a/b")).expect("mkdir");
+    let mut child = held.start("echo $$ > /dev/null; sleep 60");
+    std::fs::write(folder.join("a/b/cgroup.procs"), child.id().to_string()).expect("move");
+    assert!(held.0.processes().expect("processes").contains(&(child.id() as i32)));
+    held.0.kill_and_remove().expect("kill and remove");
+    assert_eq!(child.wait().expect("wait").signal(), Some(Signal::KILL.as_raw()));
+}
+
+#[test]
+fn a_group_with_processes_is_not_taken_over() {
+    need!(root);
+    let held = Held::new("taken", DOCKER());
+    if !held.0.needs_entering() {
+        return;
+    }
+    let mut child = held.start("exec sleep 60");
+    let path = format!("/veneer-test-{}-taken/id", std::process::id());
+    let error = Cgroup::create(&path, None, &Options::default()).expect_err("taken");
+    assert!(error.to_string().ends_with("the group exists and has processes in it"), "{error}");
+    assert_eq!(held.0.processes().expect("processes"), [child.id() as i32]);
+    child.kill().expect("kill");
+    child.wait().expect("wait");
+}
+
+#[test]
+fn a_limit_without_its_controller_is_an_error_that_names_it() {
+    need!(root);
+    let resources = serde_json::json!({ "rdma": { "mlx5_1": { "hcaHandles": 3 } } });
+    let resources: LinuxResources = serde_json::from_value(resources).expect("resources");
+    let path = format!("/veneer-test-{}-rdma/id", std::process::id());
+    let Err(error) = Cgroup::create(&path, Some(&resources), &Options::default()) else { return };
+    assert_eq!(error.to_string(), "set limit rdma.max: no cgroup controller rdma here");
+    assert!(!Path::new("/sys/fs/cgroup/devices").join(&path[1..]).exists(), "nothing is left");
+}
