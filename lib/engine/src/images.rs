@@ -4,9 +4,11 @@
 //! `host` is no image of the store: it is not listed, has no id, and its name cannot be given to another.
 
 pub mod inspect;
+pub mod load;
 pub mod remove;
 
 pub use inspect::{Summary, inspect_json, summaries};
+pub use load::{Loaded, load};
 pub use remove::{Removed, remove};
 
 use spec::image::ImageConfiguration;

@@ -1,12 +1,78 @@
-//! `ctr load`.
+//! `ctr load`: images out of an OCI layout (a folder or a tar) or a docker-archive, from a file or standard input.
 
 use super::Context;
-use cli::failure::Outcome;
+use cli::failure::{Failure, Outcome};
+use engine::images::{Loaded, load};
+use layer::source::ImageSource;
+use spec::Platform;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 
 /// Options of `ctr load`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// An archive, perhaps compressed, or an OCI layout's folder; - is standard input (default: -)
+    #[arg(short, long, value_name = "FILE|DIR|-")]
+    input: Option<PathBuf>,
+    /// Load only the images for this platform
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<String>,
+    /// Say nothing about what is left out
+    #[arg(short, long)]
+    quiet: bool,
+}
 
-pub(crate) fn run(_args: Args, _context: &Context) -> Outcome {
-    Err(crate::unsupported("ctr load"))
+pub(crate) fn run(args: Args, context: &Context) -> Outcome {
+    let platform = args.platform.as_deref().map(str::parse::<Platform>).transpose();
+    let platform = platform.map_err(|e| Failure::new(e).code(cli::exit::OURS))?;
+    let root = context.store()?;
+    let spool = root.path().join("tmp");
+    let source = match args.input.as_deref().filter(|path| *path != Path::new("-")) {
+        Some(path) => ImageSource::open_spooling(path, &spool)?,
+        None => {
+            let stdin = std::io::stdin();
+            if stdin.is_terminal() {
+                return Err(Failure::new("requested load from stdin, but stdin is a terminal")
+                    .hint("ctr load -i FILE, or ctr load < FILE"));
+            }
+            let file = stdin.as_fd().try_clone_to_owned().map_err(|e| Failure::new(format!("standard input: {e}")))?;
+            ImageSource::from_file(file.into(), "standard input", &spool)?
+        }
+    };
+    let stem = args.input.as_deref().and_then(stem_of);
+    for image in load(&root, &source, stem.as_deref(), platform.as_ref())? {
+        if !args.quiet {
+            tell_skipped(&image);
+        }
+        for name in &image.names {
+            super::print(&format!("Loaded image: {}\n", name.familiar()))?;
+        }
+        if image.names.is_empty() {
+            super::print(&format!("Loaded image ID: {}\n", image.id))?;
+        }
+    }
+    Ok(0)
+}
+
+/// What a layout or archive is called that names only tags: `debian` for `/images/debian/`, `debian.tar`, `debian.tar.gz`.
+fn stem_of(path: &Path) -> Option<String> {
+    let path = path.canonicalize().ok()?;
+    let name = path.file_name()?.to_str()?;
+    if path.is_dir() {
+        return Some(name.to_owned());
+    }
+    let endings = [".gz", ".zst", ".tar", ".tgz", ".oci"];
+    Some(endings.iter().fold(name, |name, ending| name.strip_suffix(ending).unwrap_or(name)).to_owned())
+}
+
+fn tell_skipped(image: &Loaded) {
+    const SHOWN: usize = 3;
+    for line in image.skipped.iter().take(SHOWN) {
+        cli::output::complain("ctr", &format!("left out: {line}"));
+    }
+    let more = image.skipped_count.saturating_sub(SHOWN as u64);
+    if more > 0 {
+        cli::output::complain("ctr", &format!("left out: {more} more"));
+    }
 }
