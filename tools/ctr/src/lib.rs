@@ -4,7 +4,7 @@
 //! `ovl-mount`, `nsrun` and `netwire`; what is done here is parsing ([`cli`]), choosing where things live, and saying how
 //! it went. The life of a container is the room `engine`.
 
-use cli::failure::{Failure, Outcome};
+use cli::failure::Outcome;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -27,9 +27,4 @@ fn run(args: Vec<OsString>) -> Outcome {
         Err(arguments::Stop::Wrong(failure)) => return Err(failure),
     };
     command::run(parsed)
-}
-
-/// What `ctr` answers where a later step of docker's would be needed.
-pub(crate) fn unsupported(what: &str) -> Failure {
-    Failure::new(format!("{what} is not supported")).code(cli::exit::OURS)
 }

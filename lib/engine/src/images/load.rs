@@ -53,9 +53,10 @@ fn chosen<'s>(source: &'s ImageSource, platform: Option<&Platform>) -> Result<Ve
     if let Some(platform) = platform {
         let fitting: Vec<&Image> = images.iter().filter(|i| i.platform.serves(platform)).collect();
         if fitting.is_empty() {
-            return Err(layer::source::choose(images, source.name(), None, Some(platform)).map_or_else(from_layer, |_| {
-                Error::new(Kind::NotFound, "", format!("{} holds no image for {platform}", source.name()))
-            }));
+            return Err(layer::source::choose(images, source.name(), None, Some(platform))
+                .map_or_else(from_layer, |_| {
+                    Error::new(Kind::NotFound, "", format!("{} holds no image for {platform}", source.name()))
+                }));
         }
         return Ok(fitting);
     }
@@ -113,7 +114,8 @@ fn take_in(root: &Root, intake: &mut Intake<'_>, image: &Image, stem: Option<&st
         }
         if let Some((draft, report, xattrs)) = taken.draft {
             let parent = i.checked_sub(1).map(|below| chain[below]);
-            let record = LayerRecord { chain: chain[i], diff: layer.diff_id, parent, size_bytes: report.tar_bytes, xattrs };
+            let record =
+                LayerRecord { chain: chain[i], diff: layer.diff_id, parent, size_bytes: report.tar_bytes, xattrs };
             intake.stage_layer(draft, &record, &chain[..i])?;
             loaded.skipped_count += report.skipped_count;
             loaded.skipped.extend(report.skipped);
@@ -179,7 +181,8 @@ fn take_layer(root: &Root, want: &Want<'_>, open: &Open<'_>, stop: &AtomicBool) 
     let form = Whiteouts::overlay_form(draft.diff());
     let xattrs = if form == Whiteouts::Overlay { Xattrs::Trusted } else { Xattrs::User };
     // Without root there is no making of devices; engines leave them out there.
-    let options = Options { whiteouts: form, skip_privileged: xattrs == Xattrs::User, cancel: Some(stop), ..Options::default() };
+    let options =
+        Options { whiteouts: form, skip_privileged: xattrs == Xattrs::User, cancel: Some(stop), ..Options::default() };
     let report = unpack_layer(&mut tee, draft.diff(), &want.layer.expected(), &options);
     if let Some(error) = tee.failed {
         return Err(store::error::system("write blob below", root.path(), error));
@@ -312,6 +315,9 @@ mod tests {
         assert_eq!(named(&["busybox"], Some("x")), ["docker.io/library/busybox:latest"]);
         assert_eq!(named(&["localhost/a"], None), ["localhost/a:latest"]);
         let error = full_names(&["host:latest".into()], None).unwrap_err();
-        assert_eq!(error.to_string(), "cannot load an image called host:latest: that name belongs to the built-in image");
+        assert_eq!(
+            error.to_string(),
+            "cannot load an image called host:latest: that name belongs to the built-in image"
+        );
     }
 }
