@@ -61,6 +61,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("nsrun", &["runtime", "cli", "spec"]),
     ("netwire", &["network", "cli", "spec"]),
     ("ctr", &["engine", "store", "layer", "cli", "spec"]),
+    ("benches", &["layer", "overlay"]),
     ("veneer", &["ctr", "netwire", "nsrun", "ovl-mount", "unpack"]),
 ];
 
