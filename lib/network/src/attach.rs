@@ -22,9 +22,13 @@ use crate::state::State;
 use serde::Serialize;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 /// The interface's name inside where none is given.
 pub const INTERFACE: &str = "eth0";
+/// How often the carrier is looked for, and the pause between.
+const CARRIER_ATTEMPTS: usize = 50;
+const CARRIER_PAUSE: Duration = Duration::from_millis(1);
 const LOOPBACK: &str = "lo";
 const ATTACH: &str = "attach to network";
 
@@ -256,6 +260,21 @@ impl Wire<'_> {
         }
         for answer in inner.transact(&requests)? {
             unless(answer, libc::EEXIST).map_err(|refusal| refused("set address", self.address, refusal))?;
+        }
+        self.await_carrier(socket)
+    }
+
+    /// The kernel takes note of a carrier later, on a work queue (net/core/link_watch.c); until then the bridge drops what
+    /// comes, and the container's first question would be answered after a second. Asking for a link makes it take note at
+    /// once (rtnl_getlink, Linux 6.8); for older ones we ask again, a little while.
+    fn await_carrier(&self, socket: &mut Socket) -> Result<()> {
+        for _ in 0..CARRIER_ATTEMPTS {
+            let asked = [link::get(&self.lease.outer), link::get(&self.definition.bridge)];
+            let answers = socket.transact(&asked)?;
+            if answers.iter().flatten().flatten().filter_map(Link::read).all(|link| link.running) {
+                break;
+            }
+            std::thread::sleep(CARRIER_PAUSE);
         }
         Ok(())
     }

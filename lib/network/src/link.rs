@@ -13,6 +13,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 pub const NAME_BYTES: usize = 15;
 /// `struct ifinfomsg`.
 const HEADER: usize = 16;
+/// `IF_OPER_UP`
+const OPERATIONAL: u8 = 6;
 const IFLA_INFO_KIND: u16 = 1;
 
 /// A link as the kernel shows it.
@@ -24,6 +26,8 @@ pub struct Link {
     pub name: String,
     /// Whether it is set up (administratively).
     pub up: bool,
+    /// Whether packets go through it now: it is set up and has a carrier, and the kernel has taken note of that.
+    pub running: bool,
     /// The largest packet in bytes.
     pub mtu: u32,
     /// Its hardware address, if it has one of six bytes.
@@ -45,6 +49,7 @@ impl Link {
         let mut link = Self {
             index: number_at(4)?,
             name: String::new(),
+            running: false,
             up: number_at(8)? & libc::IFF_UP as u32 != 0,
             mtu: 0,
             mac: None,
@@ -54,6 +59,7 @@ impl Link {
         for (kind, value) in attribute::read(payload.get(HEADER..)?) {
             match kind {
                 libc::IFLA_IFNAME => link.name = attribute::text(value),
+                libc::IFLA_OPERSTATE => link.running = value == [OPERATIONAL],
                 libc::IFLA_MTU => link.mtu = attribute::number(value).unwrap_or(0),
                 libc::IFLA_ADDRESS => link.mac = value.try_into().ok().map(Mac),
                 libc::IFLA_MASTER => link.controller = attribute::number(value),

@@ -3,11 +3,11 @@
 //! ```text
 //! table inet veneer {
 //!   set networks   { type ifname }            every bridge of ours
-//!   set masquerade { type ifname }            bridges whose containers leave under this machine's address
+//!   set outbound   { type ifname }            bridges whose containers leave under this machine's address
 //!   set internal   { type ifname }            bridges that nothing leaves and nothing enters
 //!   set within     { type ifname . ifname }   each bridge with itself: bridged packets, where br_netfilter shows them to us
 //!   chain postrouting { type nat hook postrouting priority srcnat
-//!     iifname @masquerade masquerade }
+//!     iifname @outbound masquerade }
 //!   chain forward { type filter hook forward priority filter
 //!     ct state established,related accept
 //!     iifname . oifname @within accept
@@ -38,10 +38,11 @@ pub const TABLE: &str = "veneer";
 const TABLE_COMMENT: &str = "container networks; made by netwire";
 
 const NETWORKS: Set = Set { name: "networks", width: 1 };
-const MASQUERADE: Set = Set { name: "masquerade", width: 1 };
+// Not `masquerade`: `nft` could not read back what it prints, since that is a word of its grammar.
+const OUTBOUND: Set = Set { name: "outbound", width: 1 };
 const INTERNAL: Set = Set { name: "internal", width: 1 };
 const WITHIN: Set = Set { name: "within", width: 2 };
-const SETS: [Set; 4] = [NETWORKS, MASQUERADE, INTERNAL, WITHIN];
+const SETS: [Set; 4] = [NETWORKS, OUTBOUND, INTERNAL, WITHIN];
 
 const POSTROUTING: Chain = Chain { name: "postrouting", kind: "nat", hook: Hook::Postrouting, priority: 100 };
 const FORWARD: Chain = Chain { name: "forward", kind: "filter", hook: Hook::Forward, priority: 0 };
@@ -64,7 +65,7 @@ pub struct Facts<'a> {
 impl Facts<'_> {
     fn elements(&self) -> [(Set, Vec<u8>); 3] {
         let name = message::interface_key(self.bridge);
-        let way_out = if self.internal { INTERNAL } else { MASQUERADE };
+        let way_out = if self.internal { INTERNAL } else { OUTBOUND };
         [(NETWORKS, name.clone()), (way_out, name.clone()), (WITHIN, name.repeat(2))]
     }
 }
@@ -80,7 +81,7 @@ fn rules() -> Vec<Rule> {
     use Expression::{Accept, CtStateAny, CtStatusDnat, Drop, InterfaceIn, InterfaceOut, InterfacesIn, Masquerade};
     let rule = |chain: &Chain, comment, expressions| Rule { chain: chain.name, comment, expressions };
     vec![
-        rule(&POSTROUTING, "leaving a network", vec![InterfaceIn(MASQUERADE.name), Masquerade]),
+        rule(&POSTROUTING, "leaving a network", vec![InterfaceIn(OUTBOUND.name), Masquerade]),
         rule(&FORWARD, "answers", vec![CtStateAny(expression::ESTABLISHED | expression::RELATED), Accept]),
         rule(&FORWARD, "within a network", vec![InterfacesIn(WITHIN.name), Accept]),
         rule(&FORWARD, "out of an internal network", vec![InterfaceIn(INTERNAL.name), Drop]),

@@ -1,0 +1,14 @@
+//! Black-box tests of `netwire`: packets, rules, addresses, and what is left behind.
+//!
+//! Each test makes a network namespace of its own first (and a mount namespace with an empty `/run`), and everything
+//! happens in there: bridges, rules and traffic never touch the machine's. When the test's thread ends, also by a failed
+//! assertion, the namespace dies with all that is in it.
+
+mod crash;
+mod errors;
+mod lab;
+mod lifecycle;
+mod packets;
+mod pools;
+mod rules;
+mod wiring;

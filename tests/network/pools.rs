@@ -1,0 +1,90 @@
+//! Which subnets and bridges networks get, and what happens when the machine changes.
+
+use crate::lab::{Lab, address, lab};
+use testkit::need;
+
+fn subnet(lab: &Lab, network: &str) -> String {
+    lab.inspect(network)["subnet"].as_str().expect("a subnet").to_owned()
+}
+
+#[test]
+fn the_default_network_takes_the_first_free_pool() {
+    need!(root, "ip");
+    lab(|lab| {
+        lab.sh("ip link add up1 type veth peer name up2; ip addr add 172.17.5.1/24 dev up1; ip link set up1 up");
+        lab.container("c1");
+        let one = lab.attach("--network bridge --netns c1 --id c1");
+        assert_eq!(
+            (one["addresses"][0].as_str(), one["gateway"].as_str()),
+            (Some("172.18.0.2/16"), Some("172.18.0.1"))
+        );
+        assert_eq!(one["bridge"], "veneer0");
+    });
+}
+
+#[test]
+fn a_route_that_came_later_moves_the_default_network_while_nobody_is_on_it() {
+    need!(root, "ip");
+    lab(|lab| {
+        assert_eq!(subnet(lab, "bridge"), "172.17.0.0/16");
+        lab.sh("ip link add up1 type veth peer name up2; ip link set up1 up; ip route add 172.17.0.0/16 dev up1");
+        lab.container("c1");
+        assert_eq!(address(&lab.attach("--network bridge --netns c1 --id c1")).to_string(), "172.18.0.2");
+        // A network with a subnet of its own is not moved behind its owner's back.
+        lab.netwire("network create web --subnet 10.5.0.0/24");
+        lab.sh("ip route add 10.5.0.0/16 dev up1");
+        lab.refused(
+            "attach --network web --netns c1 --id c1 --ifname eth1",
+            1,
+            "use subnet 10.5.0.0/24: it overlaps 10.5.0.0/16, which this machine reaches already",
+            "with another --subnet",
+        );
+    });
+}
+
+#[test]
+fn networks_leave_the_first_pool_to_the_default_one() {
+    need!(root, "ip");
+    lab(|lab| {
+        for (name, expected) in [("a", "172.18.0.0/16"), ("b", "172.19.0.0/16")] {
+            lab.netwire(&format!("network create {name}"));
+            assert_eq!(subnet(lab, name), expected);
+        }
+        assert_eq!(subnet(lab, "bridge"), "172.17.0.0/16");
+        lab.netwire("network rm a");
+        lab.netwire("network create c");
+        assert_eq!(subnet(lab, "c"), "172.18.0.0/16");
+        assert_eq!(lab.netwire("network ls -q"), "b\nbridge\nc\n");
+    });
+}
+
+#[test]
+fn a_foreign_bridge_is_used_and_left() {
+    need!(root, "ip", "nft");
+    lab(|lab| {
+        lab.sh("ip link add br0 type bridge; ip addr add 10.6.0.1/24 dev br0; ip link set br0 up");
+        lab.netwire("network create mine --bridge br0 --subnet 10.6.0.0/24");
+        lab.container("c1");
+        assert_eq!(address(&lab.attach("--network mine --netns c1 --id c1")).to_string(), "10.6.0.2");
+        assert!(lab.reaches("c1", "", [10, 6, 0, 1].into()));
+        lab.netwire("detach --network mine --id c1");
+        lab.netwire("network rm mine");
+        assert_eq!((lab.links(), lab.ruleset()), (vec!["br0".to_owned()], String::new()));
+    });
+}
+
+#[test]
+fn packets_are_as_large_as_the_way_out_takes() {
+    need!(root, "ip");
+    lab(|lab| {
+        lab.outside();
+        lab.sh("ip link set uplink mtu 1420");
+        lab.container("c1");
+        assert_eq!(lab.attach("--network bridge --netns c1 --id c1")["mtu"], 1420);
+        assert!(lab.sh("ip -n c1 link show eth0").contains("mtu 1420"));
+        lab.netwire("network create big --mtu 9000");
+        lab.container("c2");
+        assert_eq!(lab.attach("--network big --netns c2 --id c2")["mtu"], 9000);
+        assert!(lab.sh("ip -n c2 link show eth0").contains("mtu 9000"));
+    });
+}
