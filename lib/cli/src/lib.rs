@@ -7,6 +7,7 @@ pub mod exit;
 pub mod failure;
 pub mod human;
 pub mod output;
+pub mod progress;
 pub mod table;
 
 pub use failure::Failure;

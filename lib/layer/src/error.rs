@@ -38,7 +38,7 @@ pub(crate) fn system(op: &'static str, subject: impl fmt::Display, source: impl 
     let source = source.into();
     let full = source.raw_os_error() == Some(libc::ENOSPC) || source.raw_os_error() == Some(libc::EDQUOT);
     let error = Error::new(Kind::System, op, subject).because(source);
-    if full { error.hint("make room on that file system and run it again; nothing half-made was left") } else { error }
+    if full { error.hint("make room on that file system and run it again") } else { error }
 }
 
 /// What went wrong with one entry of a layer: `NAME: why`.
@@ -90,9 +90,7 @@ impl Fault {
     pub(crate) fn system(name: &[u8], what: impl fmt::Display, source: impl Into<io::Error>) -> Self {
         let source = source.into();
         let hint = match source.raw_os_error() {
-            Some(libc::ENOSPC | libc::EDQUOT) => {
-                Some("make room on that file system and run it again; nothing half-made was left".to_owned())
-            }
+            Some(libc::ENOSPC | libc::EDQUOT) => Some("make room on that file system and run it again".to_owned()),
             _ => None,
         };
         let entry = EntryError { name: shown(name), why: what.to_string(), source: Some(source) };

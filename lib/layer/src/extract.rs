@@ -143,8 +143,19 @@ pub fn unpack_layer(
     expected: &Expected,
     options: &Options<'_>,
 ) -> Result<Report> {
+    unpack_until(blob, dest, expected, options, None)
+}
+
+/// The same, with a second flag that stops it.
+pub(crate) fn unpack_until(
+    blob: impl Read + Send,
+    dest: BorrowedFd<'_>,
+    expected: &Expected,
+    options: &Options<'_>,
+    stop: Option<&AtomicBool>,
+) -> Result<Report> {
     let known = Known { digest: expected.digest, diff_id: expected.diff_id, size_bytes: expected.size_bytes };
-    let watch = Watch { on_progress: options.on_progress, cancel: options.cancel };
+    let watch = Watch { on_progress: options.on_progress, cancel: options.cancel, stop };
     let in_layer = |fault: crate::error::Fault| -> Error { fault.in_layer(&expected.name) };
     let tree = Tree::new(dest, options).map_err(in_layer)?;
     let (tree, sums) = pipeline::run(blob, &known, watch, |chunks| {

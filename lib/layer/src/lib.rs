@@ -10,6 +10,8 @@
 //! - [`compression`]: none, gzip or zstd, told by content, never by name or media type
 //! - [`archive`]: tar entries out of a stream of bytes: ustar, PAX, GNU
 //! - [`extract`]: one layer into one directory, with whiteouts as told, everything below one descriptor
+//! - [`folders`]: all layers of an image into folders named by chain id, in parallel
+//! - [`probe`]: whether a stream is a layer or an image
 //! - [`stage`]: a folder that is either complete and has its name, or is gone
 //!
 //! Invariants. A path of a layer is only ever opened by [`openat2(2)`] below the descriptor of its directory, so that no
@@ -23,7 +25,9 @@ pub mod archive;
 pub mod compression;
 pub mod error;
 pub mod extract;
+pub mod folders;
 mod pipeline;
+pub mod probe;
 pub mod remove;
 pub mod source;
 pub mod stage;

@@ -45,11 +45,13 @@ pub(crate) struct Sums {
 pub(crate) struct Watch<'a> {
     pub(crate) on_progress: Option<&'a (dyn Fn(u64) + Sync)>,
     pub(crate) cancel: Option<&'a AtomicBool>,
+    /// A second one: another layer of the same image has failed.
+    pub(crate) stop: Option<&'a AtomicBool>,
 }
 
 impl Watch<'_> {
     pub(crate) fn cancelled(&self) -> bool {
-        self.cancel.is_some_and(|c| c.load(Ordering::Relaxed))
+        [self.cancel, self.stop].into_iter().flatten().any(|c| c.load(Ordering::Relaxed))
     }
 }
 

@@ -108,3 +108,14 @@ fn try_sweep(dir: BorrowedFd<'_>) -> rustix::io::Result<Vec<CString>> {
     }
     Ok(full)
 }
+
+/// Whether `dir` holds nothing.
+pub fn is_empty(dir: BorrowedFd<'_>) -> rustix::io::Result<bool> {
+    for entry in Dir::read_from(dir)? {
+        let entry = entry?;
+        if entry.file_name() != c"." && entry.file_name() != c".." {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

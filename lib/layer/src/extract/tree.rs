@@ -6,7 +6,7 @@ use super::{Options, SKIPPED_LINES, Whiteouts};
 use crate::archive::{Archive, Entry, EntryKind};
 use crate::error::{Fault, Kind, shown};
 use crate::remove;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
@@ -42,7 +42,7 @@ pub(super) struct Place {
 
 impl<'a> Tree<'a> {
     pub(super) fn new(dest: BorrowedFd<'a>, options: &'a Options<'a>) -> Result<Self, Fault> {
-        let fresh = is_empty(dest).map_err(|e| Fault::system(b".", "read directory", e))?;
+        let fresh = remove::is_empty(dest).map_err(|e| Fault::system(b".", "read directory", e))?;
         Ok(Self {
             root: Root::new(dest),
             options,
@@ -331,15 +331,4 @@ fn inside(name: &[u8], entry: &[u8]) -> Result<Vec<u8>, Fault> {
 
 fn nul(entry: &Entry) -> Fault {
     Fault::entry(Kind::Corrupt, &entry.path, "a name with a NUL in it")
-}
-
-/// Whether `dir` holds nothing.
-pub(crate) fn is_empty(dir: BorrowedFd<'_>) -> rustix::io::Result<bool> {
-    for entry in Dir::read_from(dir)? {
-        let entry = entry?;
-        if entry.file_name() != c"." && entry.file_name() != c".." {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

@@ -1,0 +1,142 @@
+//! All layers of an image into folders named by chain id, several at once.
+//!
+//! A layer whose folder is there already is left alone, so doing it twice costs nothing. The folders appear when all of them
+//! are complete and on disk, the lowest first; after an error none of the new ones does.
+
+use crate::error::{Error, Kind, Result, system};
+use crate::extract::{self, Options, Report};
+use crate::source::{Image, ImageSource, LayerRef};
+use crate::stage::{self, Stage};
+use rustix::fs::{AtFlags, FileType};
+use rustix::io::Errno;
+use spec::ChainId;
+use std::ffi::CString;
+use std::num::NonZeroUsize;
+use std::os::fd::BorrowedFd;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// What became of a layer.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    /// Its name: the chain id, whose hexadecimal digits are the folder's name.
+    pub chain_id: ChainId,
+    /// The layer, as the image lists it.
+    pub layer: LayerRef,
+    /// What was unpacked; `None` where the folder was there already.
+    pub report: Option<Report>,
+}
+
+/// Unpacks the layers of `image` into folders below `dir`, `jobs` at a time; lowest first in what it returns.
+pub fn unpack_image(
+    source: &ImageSource,
+    image: &Image,
+    dir: BorrowedFd<'_>,
+    options: &Options<'_>,
+    jobs: NonZeroUsize,
+) -> Result<Vec<Folder>> {
+    stage::sweep(dir);
+    let mut folders: Vec<Folder> = image
+        .layers
+        .iter()
+        .zip(image.chain_ids())
+        .map(|(layer, chain_id)| Folder { chain_id, layer: layer.clone(), report: None })
+        .collect();
+    let mut missing = Vec::new();
+    for (at, folder) in folders.iter().enumerate() {
+        if !is_there(dir, folder)? {
+            missing.push(at);
+        }
+    }
+    let done = unpack_missing(source, &folders, &missing, dir, options, jobs)?;
+    if !done.is_empty() {
+        stage::sync(dir)?;
+    }
+    for (at, report, stage) in done {
+        stage.commit(&name(&folders[at].chain_id))?;
+        folders[at].report = Some(report);
+    }
+    if !missing.is_empty() {
+        rustix::fs::fsync(dir).map_err(|e| system("fsync", "", e))?;
+    }
+    Ok(folders)
+}
+
+/// How many bytes of blobs [`unpack_image`] would read: those of the layers that are not there yet.
+pub fn bytes_to_read(image: &Image, dir: BorrowedFd<'_>) -> u64 {
+    let there = |chain_id: &ChainId| rustix::fs::statat(dir, name(chain_id), AtFlags::SYMLINK_NOFOLLOW).is_ok();
+    image.layers.iter().zip(image.chain_ids()).filter(|(_, id)| !there(id)).map(|(l, _)| l.size_bytes).sum()
+}
+
+fn name(chain_id: &ChainId) -> CString {
+    // Hexadecimal digits hold no NUL.
+    CString::new(chain_id.0.hex()).unwrap_or_default()
+}
+
+fn is_there(dir: BorrowedFd<'_>, folder: &Folder) -> Result<bool> {
+    let name = name(&folder.chain_id);
+    match rustix::fs::statat(dir, &name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Ok(true),
+        Ok(_) => Err(Error::new(Kind::System, "", name.to_string_lossy())
+            .because("is in the way: it is named like a layer's folder and is none")),
+        Err(Errno::NOENT) => Ok(false),
+        Err(e) => Err(system("stat", name.to_string_lossy(), e)),
+    }
+}
+
+type Done = (usize, Report, Stage);
+
+fn unpack_missing(
+    source: &ImageSource,
+    folders: &[Folder],
+    missing: &[usize],
+    dir: BorrowedFd<'_>,
+    options: &Options<'_>,
+    jobs: NonZeroUsize,
+) -> Result<Vec<Done>> {
+    let next = AtomicUsize::new(0);
+    let stop = AtomicBool::new(false);
+    let done: Mutex<(Vec<Done>, Option<Error>)> = Mutex::default();
+    let work = || {
+        while !stop.load(Ordering::Relaxed) {
+            let Some(&at) = missing.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+            let result = unpack_one(source, &folders[at].layer, dir, options, &stop);
+            let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            match result {
+                Ok((report, stage)) => done.0.push((at, report, stage)),
+                Err(error) => {
+                    stop.store(true, Ordering::Relaxed);
+                    // The layers that stop because of it say less than the one that failed.
+                    done.1.get_or_insert(error);
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..jobs.get().min(missing.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let (mut done, error) = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    match error {
+        Some(error) => Err(error),
+        None => {
+            done.sort_by_key(|(at, ..)| *at);
+            Ok(done)
+        }
+    }
+}
+
+fn unpack_one(
+    source: &ImageSource,
+    layer: &LayerRef,
+    dir: BorrowedFd<'_>,
+    options: &Options<'_>,
+    stop: &AtomicBool,
+) -> Result<(Report, Stage)> {
+    let stage = Stage::new(dir)?;
+    let blob = source.blob(layer)?;
+    let report = extract::unpack_until(blob, stage.fd(), &layer.expected(), options, Some(stop))?;
+    Ok((report, stage))
+}
