@@ -1,3 +1,46 @@
-//! The room `engine`.
+//! A container's life, composed from the single tools.
+//!
+//! ```text
+//! Request ──┐                     ┌─ script::print    the plan as a shell script (--explain)
+//! Image  ───┼─ plan::make ─ Plan ─┤
+//! Machine ──┘   (pure)            └─ execute          the same commands, run by the supervisor
+//! ```
+//!
+//! - [`request`]: what the user asked for, as data; kept in the container's record
+//! - [`images`]: images in the store: load, list, resolve, remove
+//! - [`machine`], [`place`]: what this machine is like, and where run state lives on it
+//! - [`process`], [`accounts`]: request and image configuration become argv, environment, ids
+//! - [`bundle`]: the OCI `config.json`
+//! - [`plan`]: the list of commands; [`script`] prints it, [`execute`] runs it; [`text`] is what both fill in
+//! - [`launch`], [`supervise`]: a new container, and the one small process it has: log, streams, exit code
+//! - [`stream`], [`attach`]: how a terminal reaches it
+//! - [`log`]: docker's json-file
+//! - [`life`]: stop, kill, remove, and what a crash left behind
+//! - [`diff`]: what a container changed
+//!
+//! Nothing here mounts, unshares or touches a network itself: that is done by executing `ovl-mount`, `nsrun` and
+//! `netwire`, or what stands in for them ([`tools`]).
 
+pub mod accounts;
+pub mod attach;
+pub mod bundle;
+pub mod diff;
+pub mod error;
+pub mod execute;
 pub mod images;
+pub mod launch;
+pub mod life;
+pub mod log;
+pub mod machine;
+pub mod names;
+pub mod place;
+pub mod plan;
+pub mod process;
+pub mod request;
+pub mod script;
+pub mod stream;
+pub mod supervise;
+pub mod text;
+pub mod tools;
+
+pub use error::{Error, Kind, Result};

@@ -2,6 +2,7 @@
 //!
 //! - [`capability`], [`seccomp`], [`defaults`]: what a container may do unless told otherwise; [`syscall`]: the kernel's numbers
 //! - [`digest`]: content addresses and the three ids made of them (digest, diff id, chain id)
+//! - [`container`]: a container's id
 //! - [`error`]: the shape every room's error has
 //! - [`image`], [`runtime`]: the OCI documents, from the crate `oci-spec`
 //! - [`platform`]: which machine an image is for
@@ -9,6 +10,7 @@
 //! - [`whiteout`]: the names by which a layer says that something is gone
 
 pub mod capability;
+pub mod container;
 pub mod defaults;
 pub mod digest;
 pub mod error;
@@ -18,6 +20,7 @@ pub mod seccomp;
 pub mod syscall;
 pub mod whiteout;
 
+pub use container::ContainerId;
 pub use digest::{ChainId, DiffId, Digest};
 pub use error::Error;
 pub use platform::Platform;

@@ -21,6 +21,7 @@
 //! Locks and their order: [`lock`].
 
 pub mod blob;
+pub mod container;
 pub mod error;
 pub mod image;
 pub mod index;
@@ -33,6 +34,7 @@ pub mod sweep;
 pub mod temp;
 pub mod usage;
 
+pub use container::{ProcessId, Record, State, Status};
 pub use error::{Error, Kind, Result};
 pub use image::{Configuration, Image};
 pub use intake::Intake;

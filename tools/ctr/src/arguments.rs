@@ -20,6 +20,8 @@ pub(crate) struct Arguments {
 /// One of docker's commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run a command in a new container
+    Run(Box<command::run::Args>),
     /// Load images from an OCI layout or a saved archive
     Load(command::load::Args),
     /// List images
@@ -28,6 +30,9 @@ pub(crate) enum Command {
     Rmi(command::rmi::Args),
     /// Give an image another name
     Tag(command::tag::Args),
+    /// A container's supervisor; started by `run`
+    #[command(hide = true)]
+    Supervise(command::supervise::Args),
 }
 
 /// Why there is nothing to run.

@@ -2,35 +2,36 @@
 
 use crate::arguments::{Arguments, Command};
 use cli::failure::Outcome;
+use std::ffi::OsString;
 
 pub(crate) mod images;
 pub(crate) mod load;
 pub(crate) mod rmi;
+pub(crate) mod run;
+pub(crate) mod supervise;
 pub(crate) mod tag;
 
-/// What every command gets besides its own options.
-#[derive(Debug)]
-pub(crate) struct Context {
-    /// The state root, as `--root` named it.
-    pub(crate) root: Option<std::path::PathBuf>,
-}
+pub(crate) use crate::context::Context;
 
-pub(crate) fn run(arguments: Arguments) -> Outcome {
-    let context = Context { root: arguments.root };
+pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
+    let context = Context { root: arguments.root, words };
+    if changes_the_store(&arguments.command) {
+        context.become_root()?;
+    }
     match arguments.command {
+        Command::Run(args) => run::run(*args, &context),
         Command::Load(args) => load::run(args, &context),
         Command::Images(args) => images::run(args, &context),
         Command::Rmi(args) => rmi::run(args, &context),
+        Command::Supervise(args) => supervise::run(args, &context),
         Command::Tag(args) => tag::run(args, &context),
     }
 }
 
-impl Context {
-    /// Opens the store.
-    pub(crate) fn store(&self) -> Result<store::Root, store::Error> {
-        let path = self.root.clone().map_or_else(store::Root::default_path, Ok)?;
-        store::Root::open(&path)
-    }
+/// Commands that write below the state root, where files have many owners: an ordinary user needs a user namespace for them.
+/// `run` does it itself, later: `--explain` does not.
+fn changes_the_store(command: &Command) -> bool {
+    matches!(command, Command::Load(_) | Command::Rmi(_) | Command::Tag(_))
 }
 
 /// Prints data; that nobody reads on is no failure.

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 mod arguments;
 mod command;
+mod context;
 mod format;
 
 /// Runs `ctr` with `args` (the program's name first) and gives its exit code: docker's. A wrong option is 125 on every
@@ -19,12 +20,12 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
 }
 
 fn run(args: Vec<OsString>) -> Outcome {
-    let parsed = match arguments::parse(args) {
+    let parsed = match arguments::parse(args.clone()) {
         Ok(parsed) => parsed,
         Err(arguments::Stop::Print(text)) => {
             return cli::output::write(text.as_bytes()).map(|()| 0).or(Ok(0));
         }
         Err(arguments::Stop::Wrong(failure)) => return Err(failure),
     };
-    command::run(parsed)
+    command::run(parsed, args)
 }

@@ -1,0 +1,142 @@
+//! Makes a container's record and starts its supervisor.
+
+use crate::life::Asked;
+use crate::machine::Machine;
+use crate::place::Place;
+use crate::process::Defaults;
+use crate::request::{HOST, Request};
+use crate::tools;
+use crate::{Error, Kind, Result, names, plan};
+use spec::{ContainerId, Digest};
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use store::{Record, Root};
+
+/// An image, resolved: what a container is made on.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// Its id; none for `host`.
+    pub id: Option<Digest>,
+    /// Its layers, lowest first.
+    pub layers: Vec<PathBuf>,
+    /// What it says of its processes.
+    pub defaults: Defaults,
+}
+
+impl Base {
+    /// The image `host`: the machine's root file system.
+    pub fn host() -> Self {
+        Self { id: None, layers: vec![PathBuf::from("/")], defaults: Defaults::of_host() }
+    }
+}
+
+/// Refuses what cannot be, before anything is made.
+pub fn check(request: &Request, machine: &Machine) -> Result<()> {
+    if request.image == HOST && request.programs.mount.is_some() {
+        return Err(Error::new(Kind::Request, "image", HOST)
+            .because("only our own ovl-mount may lay a layer over the machine's root")
+            .hint("leave out --mount-program, or unset VENEER_MOUNT_PROGRAM"));
+    }
+    for driver in request.driver.iter().flat_map(|list| list.split(',')) {
+        if !matches!(driver, "fuse" | "kernel") {
+            return Err(Error::new(Kind::Request, "driver", driver).because("unknown").hint("fuse, kernel, or both"));
+        }
+        if driver == "kernel"
+            && request.image == HOST
+            && machine.rootless
+            && request.driver.as_deref() == Some("kernel")
+        {
+            return Err(Error::new(Kind::Request, "driver", "kernel")
+                .because("the kernel does not take / as a lower layer in a user namespace")
+                .hint("leave out --driver: fuse serves it"));
+        }
+    }
+    if request.init && request.programs.runtime.is_some() {
+        return Err(Error::new(Kind::Request, "--init", "")
+            .because("a runtime by others does not know our PID 1")
+            .hint("leave out --init or --runtime"));
+    }
+    for volume in &request.volumes {
+        if !volume.source.exists() {
+            return Err(Error::new(Kind::Request, "volume", volume.source.display())
+                .because("no such file or directory")
+                .hint(format!("mkdir -p {}", volume.source.display())));
+        }
+    }
+    Ok(())
+}
+
+/// Writes the record of a new container called `name` (none: one is made up).
+pub fn create(root: &Root, request: &Request, base: &Base, name: Option<&str>) -> Result<Record> {
+    if let Some(name) = name {
+        names::check(name)?;
+    }
+    let asked = Asked { request: request.clone(), defaults: base.defaults.clone() };
+    let asked = serde_json::to_value(asked).map_err(|e| Error::new(Kind::Failed, "write", "record").because(e))?;
+    let id = new_id()?;
+    let mut record = Record {
+        name: name.map_or_else(|| names::make_up(id.as_str(), 0), str::to_owned),
+        id,
+        created: jiff::Timestamp::now().to_string(),
+        image: request.image.clone(),
+        image_id: base.id,
+        layers: base.layers.clone(),
+        asked,
+    };
+    for attempt in 1..=20 {
+        match root.create_container(&record) {
+            Ok(()) => return Ok(record),
+            Err(e) if e.kind == store::Kind::Exists && e.op == "container name" => match name {
+                Some(name) => {
+                    return Err(Error::new(
+                        Kind::Conflict,
+                        "",
+                        format!("the container name \"/{name}\" is already in use by container \"{}\"", e.subject),
+                    )
+                    .hint(format!("remove it (ctr rm {name}) or choose another name")));
+                }
+                None => record.name = names::make_up(record.id.as_str(), attempt),
+            },
+            Err(e) => return Err(crate::error::store(e)),
+        }
+    }
+    Err(Error::new(Kind::Conflict, "container name", "").because("no free one was found").hint("give one by --name"))
+}
+
+/// A new random id.
+pub fn new_id() -> Result<ContainerId> {
+    let mut bytes = [0; 32];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| crate::error::system("getrandom", "", e))?;
+    Ok(ContainerId::from_random(bytes))
+}
+
+/// Starts the supervisor of `record` and gives our end of its control socket, and the process. It lives in a mount
+/// namespace of its own and holds nothing of ours: no terminal, no stream, no folder. It may outlive us.
+pub fn start(
+    root: &Root,
+    record: &Record,
+    place: &Place,
+    own: &Path,
+    machine: &Machine,
+) -> Result<(UnixStream, Child)> {
+    let fail = |e: std::io::Error| Error::new(Kind::Failed, "start", "the supervisor").because(e);
+    let (ours, theirs) = UnixStream::pair().map_err(fail)?;
+    let outer = if machine.rootless {
+        // We are in the user namespace already.
+        vec!["--mount", "--propagation", "slave"]
+    } else {
+        plan::outer(machine)
+    };
+    let mut command = tools::ourselves(own, OsStr::new("nsrun"));
+    command.args(outer).arg("--").arg(own);
+    command.arg("--root").arg(root.path()).arg("supervise");
+    command.arg(record.id.as_str()).env("VENEER_RUN", place.path()).current_dir("/");
+    // Standard input is the one descriptor that comes through every program between us.
+    command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = command.spawn().map_err(fail)?;
+    Ok((ours, child))
+}

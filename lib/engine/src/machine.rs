@@ -1,0 +1,208 @@
+//! What this machine is like, as far as a plan depends on it; the only part of planning that looks at the world.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Facts about the machine and about who we are on it.
+#[derive(Debug, Clone, Default)]
+pub struct Machine {
+    /// We are not root of the first user namespace: everything happens in a user namespace of the user's.
+    pub rootless: bool,
+    /// That namespace has (or will have) more than one id.
+    pub has_id_ranges: bool,
+    /// Which cgroup hierarchies are mounted.
+    pub cgroups: Cgroups,
+    /// The machine's host name.
+    pub hostname: String,
+    /// `/etc/resolv.conf`
+    pub resolv_conf: String,
+    /// `/etc/hosts`
+    pub hosts: String,
+    /// Mount points of other file systems: what the image `host` does not show. Sorted.
+    pub elsewhere: Vec<PathBuf>,
+    /// Folders of `/` itself that a container on `host` must not see: the state root holds its own upper layer.
+    pub covered: Vec<PathBuf>,
+    /// Paths of this machine alone that a container must not read.
+    pub hidden: Vec<String>,
+    /// The processor's system call interface; none where we know no filter for it.
+    pub abi: Option<spec::syscall::Abi>,
+    /// The kernel's version, major and minor.
+    pub kernel: (u32, u32),
+}
+
+/// The cgroup hierarchies of a machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Cgroups {
+    /// None that we know.
+    #[default]
+    None,
+    /// A hierarchy a controller.
+    V1,
+    /// One for all.
+    V2,
+}
+
+impl Machine {
+    /// Looks. `state_root` is the store's folder.
+    pub fn probe(state_root: &Path) -> Self {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let map = read("/proc/self/uid_map");
+        let root = rustix::process::geteuid().is_root();
+        let rootless = !root || !is_first_user_namespace(&map);
+        let has_id_ranges = match (rootless, root) {
+            (false, _) => true,
+            (true, true) => mapped_ids(&map) > 1,
+            (true, false) => may_map_ranges(),
+        };
+        let mounts = parse_mountinfo(&read("/proc/self/mountinfo"));
+        let cgroups = mounts.iter().fold(Cgroups::None, |seen, m| match m.kind.as_str() {
+            "cgroup" => Cgroups::V1,
+            "cgroup2" if seen == Cgroups::None => Cgroups::V2,
+            _ => seen,
+        });
+        let covered = match (device(Path::new("/")), device(state_root)) {
+            (Some(root), Some(state)) if root == state => vec![state_root.to_owned()],
+            _ => Vec::new(),
+        };
+        Self {
+            rootless,
+            has_id_ranges,
+            cgroups,
+            hostname: read("/proc/sys/kernel/hostname").trim().to_owned(),
+            resolv_conf: read("/etc/resolv.conf"),
+            hosts: read("/etc/hosts"),
+            elsewhere: elsewhere(&mounts),
+            covered,
+            hidden: thermal_throttles(),
+            abi: spec::syscall::Abi::native(std::env::consts::ARCH),
+            kernel: parse_release(&read("/proc/sys/kernel/osrelease")),
+        }
+    }
+}
+
+/// The files that count each processor's overheatings: side channels (moby hides them too).
+fn thermal_throttles() -> Vec<String> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    (0..processors).map(spec::defaults::thermal_throttle).filter(|path| Path::new(path).exists()).collect()
+}
+
+/// `6.18.44-something` is (6, 18).
+fn parse_release(release: &str) -> (u32, u32) {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// Whether an id map is the first user namespace's.
+fn is_first_user_namespace(uid_map: &str) -> bool {
+    uid_map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
+fn mapped_ids(uid_map: &str) -> u64 {
+    uid_map.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok()).sum()
+}
+
+/// Whether `newuidmap` and this user's lines in `/etc/subuid` and `/etc/subgid` are there.
+fn may_map_ranges() -> bool {
+    let helpers = ["newuidmap", "newgidmap"].iter().all(|name| crate::tools::in_path(name).is_some());
+    let uid = rustix::process::getuid().as_raw();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = passwd.lines().find_map(|line| {
+        let mut f = line.split(':');
+        let name = f.next()?;
+        (f.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    let listed = |path: &str| {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.lines()
+            .filter_map(|line| line.split(':').next())
+            .any(|who| Some(who) == name.as_deref() || who.parse() == Ok(uid))
+    };
+    helpers && listed("/etc/subuid") && listed("/etc/subgid")
+}
+
+/// A line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)), as far as it is needed.
+#[derive(Debug, PartialEq, Eq)]
+struct Mount {
+    device: String,
+    point: PathBuf,
+    kind: String,
+}
+
+fn parse_mountinfo(text: &str) -> Vec<Mount> {
+    let line = |line: &str| {
+        let (left, right) = line.split_once(" - ")?;
+        let mut left = left.split(' ');
+        let (device, point) = (left.nth(2)?, left.nth(1)?);
+        Some(Mount { device: device.into(), point: unescape(point).into(), kind: right.split(' ').next()?.into() })
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// The kernel writes space, tab, newline and backslash as `\040` and the like.
+fn unescape(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let octal = (bytes[at] == b'\\').then(|| text.get(at + 1..at + 4)).flatten();
+        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                at += 4;
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Mount points that the root file system alone does not show, apart from what every container gets anew.
+fn elsewhere(mounts: &[Mount]) -> Vec<PathBuf> {
+    let fresh = ["/proc", "/sys", "/dev"];
+    let root = mounts.iter().rfind(|m| m.point == Path::new("/")).map(|m| m.device.as_str());
+    let points: BTreeSet<&PathBuf> = mounts
+        .iter()
+        .filter(|m| Some(m.device.as_str()) != root || m.point != Path::new("/"))
+        .map(|m| &m.point)
+        .filter(|p| p.as_path() != Path::new("/") && !fresh.iter().any(|f| p.starts_with(f)))
+        .collect();
+    // what lies below another one is missing with it
+    let below = |p: &Path| p.ancestors().skip(1).any(|a| a != Path::new("/") && points.contains(&a.to_path_buf()));
+    points.iter().filter(|p| !below(p)).map(|p| (*p).clone()).collect()
+}
+
+fn device(path: &Path) -> Option<u64> {
+    // the state root may not be there yet: where it will be made counts
+    path.ancestors().find_map(|p| rustix::fs::stat(p).ok()).map(|s| s.st_dev)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOUNTINFO: &str = "\
+21 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n\
+22 21 0:5 / /proc rw - proc proc rw\n\
+23 22 0:6 / /proc/sys/fs/binfmt_misc rw - binfmt_misc b rw\n\
+24 21 8:1 / /home rw - ext4 /dev/sdb rw\n\
+25 24 8:2 / /home/with\\040space rw - ext4 /dev/sdc rw\n\
+26 21 0:9 / /sys/fs/cgroup rw - cgroup2 none rw\n";
+
+    #[test]
+    fn what_host_does_not_show() {
+        let mounts = parse_mountinfo(MOUNTINFO);
+        assert_eq!(mounts.len(), 6);
+        assert_eq!(mounts[4].point, Path::new("/home/with space"));
+        assert_eq!(elsewhere(&mounts), [PathBuf::from("/home")]);
+    }
+
+    #[test]
+    fn maps() {
+        assert!(is_first_user_namespace("         0          0 4294967295\n"));
+        assert!(!is_first_user_namespace("         0       1000          1\n"));
+        assert_eq!(mapped_ids("0 1000 1\n1 100000 65536\n"), 65537);
+    }
+}

@@ -1,0 +1,102 @@
+//! A plan as a shell script that stands alone: `ctr run --explain`.
+//!
+//! The script needs the single tools and a POSIX shell, no `ctr` and no store it could write to. It re-enters itself
+//! in namespaces of its own first, so that it leaves no mount behind whatever happens to it.
+
+use crate::plan::{Action, Command, Plan};
+use crate::text::Text;
+use crate::tools::{Tool, Tools};
+use std::fmt::Write as _;
+
+/// Prints `plan`; `title` is the command line it stands for.
+pub fn print(plan: &Plan, tools: &Tools, title: &str) -> String {
+    let mut body = String::new();
+    let mut undo: Vec<String> = Vec::new();
+    body.push_str("exec 3<&-\n");
+    body.push_str("tmp=$(mktemp -d)\nundo() { rm -rf \"$tmp\"; }\ntrap undo EXIT\n");
+    body.push_str("trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM\n");
+    for step in &plan.steps {
+        if !step.why.is_empty() {
+            let _ = writeln!(body, "\n# {}", step.why);
+        }
+        match &step.action {
+            Action::Folders(paths) => {
+                let words: Vec<String> = paths.iter().map(Text::shell_word).collect();
+                let _ = writeln!(body, "mkdir -p {}", words.join(" "));
+            }
+            Action::File { path, content } => body.push_str(&file(path, content)),
+            Action::Run(run) => {
+                let line = command(run, tools);
+                let _ = match run.output {
+                    // the first address of netwire's JSON line, without its prefix length
+                    Some(name) => writeln!(
+                        body,
+                        "{0}=$({line} | sed -n 's/.*\"addresses\":\\[\"\\([^\"/]*\\).*/\\1/p')\n[ \"${0}\" ]",
+                        name.word()
+                    ),
+                    None => writeln!(body, "{line}"),
+                };
+            }
+        }
+        if let Some(command_back) = &step.undo {
+            // as in the plan, the last step is taken back first; one that fails does not keep the others
+            undo.push(format!("{} || :", command(command_back, tools)));
+            let mut lines: Vec<&str> = undo.iter().rev().map(String::as_str).collect();
+            lines.push("rm -rf \"$tmp\"");
+            let _ = writeln!(body, "undo() {{\n  {}\n}}", lines.join("\n  "));
+        }
+    }
+    body.push_str("\n# the container\ncode=0\n");
+    let run = Command {
+        tool: Tool::Runtime,
+        env: Vec::new(),
+        words: vec![
+            "--root".into(),
+            Text::tmp("state"),
+            "run".into(),
+            "--bundle".into(),
+            Text::tmp("bundle"),
+            plan.id.as_str().into(),
+        ],
+        output: None,
+    };
+    let input = if plan.interactive { "" } else { " </dev/null" };
+    let _ = writeln!(body, "{}{input} || code=$?\nexit $code", command(&run, tools));
+
+    let outer = plan.outer.join(" ");
+    let mut end = String::from("VENEER");
+    while body.lines().any(|line| line == end) {
+        end.push('_');
+    }
+    format!(
+        "#!/bin/sh\n# {title}\n\
+         # A mount namespace of our own: nothing mounted below is seen outside, and all of it goes when we go.\n\
+         exec {} {outer} -- sh -eu /dev/fd/3 3<<'{end}'\n{body}{end}\n",
+        tools.name(Tool::Nsrun)
+    )
+}
+
+fn command(command: &Command, tools: &Tools) -> String {
+    let mut line = String::new();
+    for (name, value) in &command.env {
+        let _ = write!(line, "{name}={} ", Text::plain(value).shell_word());
+    }
+    line.push_str(&Text::plain(&tools.name(command.tool)).shell_word());
+    for word in &command.words {
+        let _ = write!(line, " {}", word.shell_word());
+    }
+    line
+}
+
+fn file(path: &Text, content: &Text) -> String {
+    let text = content.here_document();
+    if text.is_empty() {
+        return format!(": >{}\n", path.shell_word());
+    }
+    let mut end = String::from("END");
+    while text.lines().any(|line| line == end) {
+        end.push('_');
+    }
+    let newline = if text.ends_with('\n') { "" } else { "\n" };
+    format!("cat >{} <<{end}\n{text}{newline}{end}\n", path.shell_word())
+}

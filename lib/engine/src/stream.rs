@@ -1,0 +1,155 @@
+//! What travels between a supervisor and whoever is attached: docker's multiplexed frames, and two kinds more.
+//!
+//! ```text
+//! ┌──────┬───────┬────────────────┬─────────┐
+//! │ kind │ 0 0 0 │ length, 4 B BE │ payload │   kind 0 stdin, 1 stdout, 2 stderr, 3 event, 4 order
+//! └──────┴───────┴────────────────┴─────────┘
+//! ```
+//!
+//! Events (supervisor to client) and orders (client to supervisor) are JSON. Who does not know one skips it.
+
+use serde::{Deserialize, Serialize};
+
+/// Longest payload that is taken, in bytes. Ours are far shorter.
+const LIMIT_BYTES: usize = 1 << 20;
+
+/// What a frame carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// To the container's standard input.
+    Stdin,
+    /// From its standard output, or its terminal.
+    Stdout,
+    /// From its standard error.
+    Stderr,
+    /// An [`Event`].
+    Event,
+    /// An [`Order`].
+    Order,
+}
+
+/// What a supervisor tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The container's process runs.
+    Started,
+    /// It could not be started; the container is in the state it had before, and this is why.
+    Failed {
+        /// One line.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+        /// The exit code for `ctr run`.
+        code: u8,
+    },
+    /// It has ended and everything of it is cleared away.
+    Exited {
+        /// Its exit code.
+        code: u8,
+    },
+}
+
+/// What a client asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// The terminal's new size, in characters.
+    Resize {
+        /// Height.
+        rows: u16,
+        /// Width.
+        columns: u16,
+    },
+    /// No more input will come.
+    CloseStdin,
+    /// Send the container's process this signal.
+    Signal(i32),
+}
+
+/// A frame's bytes.
+pub fn frame(channel: Channel, payload: &[u8]) -> Vec<u8> {
+    let kind = match channel {
+        Channel::Stdin => 0,
+        Channel::Stdout => 1,
+        Channel::Stderr => 2,
+        Channel::Event => 3,
+        Channel::Order => 4,
+    };
+    let mut bytes = Vec::with_capacity(8 + payload.len());
+    bytes.extend_from_slice(&[kind, 0, 0, 0]);
+    bytes.extend_from_slice(&(payload.len() as u32).to_be_bytes());
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// An event's or order's frame.
+pub fn message(channel: Channel, value: &impl Serialize) -> Vec<u8> {
+    frame(channel, &serde_json::to_vec(value).unwrap_or_default())
+}
+
+/// Bytes that came in and are not yet whole frames.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    bytes: Vec<u8>,
+}
+
+/// The other side does not speak this protocol.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Garbled;
+
+impl Inbox {
+    /// Takes what was read.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The next whole frame, if there is one. Frames of unknown kinds are skipped.
+    pub fn next_frame(&mut self) -> Result<Option<(Channel, Vec<u8>)>, Garbled> {
+        loop {
+            let Some((head, rest)) = self.bytes.split_first_chunk::<8>() else { return Ok(None) };
+            let length = u32::from_be_bytes([head[4], head[5], head[6], head[7]]) as usize;
+            if length > LIMIT_BYTES {
+                return Err(Garbled);
+            }
+            let Some(payload) = rest.get(..length) else { return Ok(None) };
+            let channel = match head[0] {
+                0 => Some(Channel::Stdin),
+                1 => Some(Channel::Stdout),
+                2 => Some(Channel::Stderr),
+                3 => Some(Channel::Event),
+                4 => Some(Channel::Order),
+                _ => None,
+            };
+            let payload = payload.to_vec();
+            self.bytes.drain(..8 + length);
+            if let Some(channel) = channel {
+                return Ok(Some((channel, payload)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_arrive_whole_however_they_are_cut() {
+        let mut sent = frame(Channel::Stdout, b"hello");
+        sent.extend([9, 0, 0, 0, 0, 0, 0, 1, 0]);
+        sent.extend(message(Channel::Event, &Event::Exited { code: 3 }));
+        let mut inbox = Inbox::default();
+        let mut got = Vec::new();
+        for byte in sent {
+            inbox.push(&[byte]);
+            while let Some(frame) = inbox.next_frame().unwrap() {
+                got.push(frame);
+            }
+        }
+        assert_eq!(got[0], (Channel::Stdout, b"hello".to_vec()));
+        assert_eq!(serde_json::from_slice::<Event>(&got[1].1).unwrap(), Event::Exited { code: 3 });
+        inbox.push(&[0, 0, 0, 0, 255, 255, 255, 255]);
+        assert_eq!(inbox.next_frame(), Err(Garbled));
+    }
+}

@@ -1,0 +1,165 @@
+//! The supervisor: one small process a container has, in a mount namespace of its own.
+//!
+//! It executes the plan, has the OCI runtime create and start the container, moves bytes between the container, its log
+//! and whoever is attached, waits for the container's end, takes everything back, and writes down how it went. It is a
+//! subreaper, so that the container's PID 1 is its child whatever runtime made it.
+//!
+//! What happens when it dies: mounts and FUSE servers go with its mount namespace and the container's; the container's
+//! process goes on until it writes to nobody; [`crate::life::settle`] of the next command clears the rest away.
+
+use crate::accounts::Accounts;
+use crate::execute::{Execution, Values};
+use crate::life::{Asked, own_process};
+use crate::machine::Machine;
+use crate::place::Place;
+use crate::plan::{self, Inputs, Plan, Writable};
+use crate::stream::Event;
+use crate::text::Text;
+use crate::tools::Tools;
+use crate::{Error, Kind, Result, process};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use store::{Record, Root, Status};
+
+mod container;
+mod pump;
+
+/// Supervises the container `record` from its creation to its end, telling whoever holds the other end of `control`.
+/// Returns when the container has ended; errors have been told and written down.
+pub fn run(root: &Root, record: &Record, place: &Place, own: PathBuf, control: Option<OwnedFd>) -> Result<()> {
+    detach_from_session()?;
+    let mut clients = pump::Clients::new(control.map(UnixStream::from));
+    let result = supervise(root, record, place, own, &mut clients);
+    if let Err(error) = &result {
+        let code = exit_code(error.kind);
+        let failed = root.update_container(&record.id, |state| {
+            state.status = if state.started.is_some() { Status::Exited } else { Status::Created };
+            (state.process, state.supervisor, state.exit_code) = (None, None, code);
+            state.error = error.to_string();
+        });
+        // The container may have been removed while it was being made; then there is nothing to write to.
+        drop(failed);
+        if Asked::of(record).is_ok_and(|asked| asked.request.remove) {
+            let _ = root.remove_container(&record.id);
+        }
+        clients.tell(&Event::Failed { message: error.to_string(), hint: error.hint.clone(), code });
+    }
+    clients.flush();
+    result
+}
+
+/// docker's exit codes for what goes wrong before the command runs.
+pub fn exit_code(kind: Kind) -> u8 {
+    match kind {
+        Kind::CannotExecute => 126,
+        Kind::CommandNotFound => 127,
+        _ => 125,
+    }
+}
+
+fn supervise(root: &Root, record: &Record, place: &Place, own: PathBuf, clients: &mut pump::Clients) -> Result<()> {
+    let asked = Asked::of(record)?;
+    let id = &record.id;
+    root.update_container(id, |state| {
+        state.supervisor = own_process();
+        state.boot = crate::life::boot_id();
+        state.error.clear();
+    })
+    .map_err(crate::error::store)?;
+    place.ensure()?;
+    let tmp = place.of(id);
+    let fail = |e: std::io::Error| crate::error::system("make", tmp.display(), e);
+    std::fs::create_dir_all(&tmp).map_err(fail)?;
+    let listener = UnixListener::bind(tmp.join("attach"))
+        .map_err(|e| Error::new(Kind::Failed, "listen on", tmp.join("attach").display()).because(e))?;
+    listener.set_nonblocking(true).map_err(fail)?;
+
+    let tools = Tools::new(&asked.request.programs, own);
+    let plan = plan_for(root, record, &asked)?;
+    let mut execution = Execution::new(&tools, Values { tmp: tmp.clone(), address: None }, root.path());
+    let state_dir = place.runtime();
+    let result = execution.run(&plan).and_then(|()| {
+        let container = container::create(&execution, &state_dir, &plan)?;
+        let outcome = live(root, record, &execution, &state_dir, container, &listener, clients);
+        let deleted = container::delete(&execution, &state_dir, id);
+        outcome.and_then(|code| deleted.map(|()| code))
+    });
+    let undone = execution.undo();
+    let _ = store::remove::tree(&tmp);
+    let code = result?;
+    undone?;
+    if asked.request.remove {
+        root.remove_container(id).map_err(crate::error::store)?;
+    } else {
+        root.update_container(id, |state| {
+            (state.status, state.exit_code) = (Status::Exited, code);
+            (state.process, state.supervisor, state.root) = (None, None, None);
+            state.finished = Some(jiff::Timestamp::now().to_string());
+        })
+        .map_err(crate::error::store)?;
+    }
+    clients.tell(&Event::Exited { code });
+    Ok(())
+}
+
+/// The container's plan, with its writable layer in the store.
+fn plan_for(root: &Root, record: &Record, asked: &Asked) -> Result<Plan> {
+    let machine = Machine::probe(root.path());
+    let layer = root.container_layer(&record.id);
+    let text = |name: &str| Text::plain(&layer.join(name).to_string_lossy());
+    let accounts = Accounts::load(&accounts_layers(&layer, record));
+    let hostname = plan::hostname(&record.id, &asked.request, &machine);
+    let process = process::resolve(&asked.request, &asked.defaults, &accounts, &hostname)?;
+    plan::make(&Inputs {
+        id: &record.id,
+        request: &asked.request,
+        layers: &record.layers,
+        process: &process,
+        machine: &machine,
+        writable: Writable { upper: text("diff"), work: text("work"), in_tmp: false },
+    })
+}
+
+/// The layers that accounts are read from: a container that is started again may have changed them in its own.
+fn accounts_layers(layer: &Path, record: &Record) -> Vec<PathBuf> {
+    record.layers.iter().cloned().chain([layer.join("diff")]).collect()
+}
+
+/// From `start` to the end of PID 1; gives its exit code.
+fn live(
+    root: &Root,
+    record: &Record,
+    execution: &Execution<'_>,
+    state_dir: &Path,
+    container: container::Container,
+    listener: &UnixListener,
+    clients: &mut pump::Clients,
+) -> Result<u8> {
+    let id = &record.id;
+    let log_path = root.container_folder(id).join(format!("{id}-json.log"));
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path);
+    let log = log.map_err(|e| Error::new(Kind::Failed, "open log", log_path.display()).because(e))?;
+    root.update_container(id, |state| {
+        state.status = Status::Running;
+        state.process = crate::life::process(container.pid);
+        state.address = execution.values.address.clone();
+        state.root = Some(execution.values.tmp.join("root"));
+        state.started = Some(jiff::Timestamp::now().to_string());
+        state.finished = None;
+    })
+    .map_err(crate::error::store)?;
+    container::start(execution, state_dir, id)?;
+    clients.tell(&Event::Started);
+    let signal = |number: i32| container::kill(execution, state_dir, id, number);
+    pump::run(container, crate::log::Writer::new(log), listener, clients, &signal)
+}
+
+/// A session of our own, no terminal, and every orphan below us ours to wait for.
+fn detach_from_session() -> Result<()> {
+    let fail = |e: rustix::io::Errno| crate::error::system("detach", "the supervisor", e);
+    // Fails only where we lead a process group already, and then there is nothing to leave.
+    let _ = rustix::process::setsid();
+    rustix::process::set_child_subreaper(Some(rustix::process::Pid::INIT)).map_err(fail)?;
+    Ok(())
+}

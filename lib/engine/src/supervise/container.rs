@@ -1,0 +1,176 @@
+//! The OCI runtime's verbs, as a supervisor uses them.
+
+use crate::execute::{self, Execution};
+use crate::plan::Plan;
+use crate::{Error, Kind, Result};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use spec::ContainerId;
+use std::io::IoSliceMut;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Stdio;
+
+/// A container that is created, waits for `start`, and whose streams we hold.
+#[derive(Debug)]
+pub(super) struct Container {
+    /// PID 1 of the container, our child.
+    pub(super) pid: i32,
+    /// The same, to be waited for.
+    pub(super) process: OwnedFd,
+    /// Where its standard input comes from; the terminal's master where it has one.
+    pub(super) input: Option<OwnedFd>,
+    /// What it writes: standard output and standard error, or its terminal alone.
+    pub(super) output: [Option<OwnedFd>; 2],
+    /// The terminal's master.
+    pub(super) terminal: Option<OwnedFd>,
+}
+
+/// `create`: gives the container its streams and has everything made but its process's start.
+pub(super) fn create(execution: &Execution<'_>, state: &Path, plan: &Plan) -> Result<Container> {
+    let tmp = &execution.values.tmp;
+    let pid_file = tmp.join("pid");
+    let log = tmp.join("runtime.log");
+    let mut command = execution.runtime(state);
+    command.arg("--log").arg(&log).args(["--log-format", "json", "create", "--bundle"]);
+    command.arg(tmp.join("bundle")).arg("--pid-file").arg(&pid_file);
+    let fail = |e: std::io::Error| Error::new(Kind::Failed, "make", "the container's streams").because(e);
+
+    let mut streams = Streams::default();
+    let console = tmp.join("console");
+    let listener = if plan.tty {
+        let listener = UnixListener::bind(&console).map_err(fail)?;
+        listener.set_nonblocking(true).map_err(fail)?;
+        command.arg("--console-socket").arg(&console);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Some(listener)
+    } else {
+        streams = Streams::attach(&mut command, plan.interactive).map_err(fail)?;
+        None
+    };
+    command.arg(plan.id.as_str());
+    let status = command.status().map_err(|e| {
+        let name = command.get_program().to_string_lossy().into_owned();
+        Error::new(Kind::Failed, "execute", name).because(e).hint("--runtime names the OCI runtime")
+    })?;
+    // The command holds our ends of the container's streams; they must go, or its output would never end.
+    drop(command);
+    if !status.success() {
+        return Err(runtime_error(&log, "create", &streams.leftover()));
+    }
+    let pid = std::fs::read_to_string(&pid_file).ok().and_then(|text| text.trim().parse::<i32>().ok());
+    let pid = pid
+        .ok_or_else(|| Error::new(Kind::Failed, "runtime create", pid_file.display()).because("no pid was written"))?;
+    let process = Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH).and_then(|p| pidfd_open(p, PidfdFlags::empty()));
+    let process = process.map_err(|e| fail(e.into()))?;
+    let terminal = listener.map(|listener| receive_terminal(&listener)).transpose().map_err(fail)?;
+    let (input, output) = match &terminal {
+        Some(master) => {
+            let copy = || master.try_clone().map_err(fail);
+            (Some(copy()?), [Some(copy()?), None])
+        }
+        None => (streams.input, streams.output),
+    };
+    Ok(Container { pid, process, input, output, terminal })
+}
+
+/// `start`: lets the process run.
+pub(super) fn start(execution: &Execution<'_>, state: &Path, id: &ContainerId) -> Result<()> {
+    let log = execution.values.tmp.join("runtime.log");
+    let mut command = execution.runtime(state);
+    command.arg("--log").arg(&log).args(["--log-format", "json", "start", id.as_str()]);
+    execute::run(command, "runtime start").map(drop).map_err(|e| {
+        let said = e.to_string();
+        runtime_error(&log, "start", said.as_bytes())
+    })
+}
+
+/// `kill`: sends PID 1 a signal.
+pub(super) fn kill(execution: &Execution<'_>, state: &Path, id: &ContainerId, signal: i32) -> Result<()> {
+    let mut command = execution.runtime(state);
+    command.args(["kill", id.as_str(), &signal.to_string()]);
+    execute::run(command, "runtime kill").map(drop)
+}
+
+/// `delete --force`: whatever is left of the container.
+pub(super) fn delete(execution: &Execution<'_>, state: &Path, id: &ContainerId) -> Result<()> {
+    let mut command = execution.runtime(state);
+    command.args(["delete", "--force", id.as_str()]);
+    execute::run(command, "runtime delete").map(drop)
+}
+
+/// Our ends of a container's pipes.
+#[derive(Debug, Default)]
+struct Streams {
+    input: Option<OwnedFd>,
+    output: [Option<OwnedFd>; 2],
+}
+
+impl Streams {
+    /// Makes pipes and gives `command` the other ends.
+    fn attach(command: &mut std::process::Command, interactive: bool) -> std::io::Result<Self> {
+        let pipe = || pipe_with(PipeFlags::CLOEXEC);
+        let mut streams = Self::default();
+        if interactive {
+            let (theirs, ours) = pipe()?;
+            command.stdin(theirs);
+            streams.input = Some(ours);
+        } else {
+            command.stdin(Stdio::null());
+        }
+        let ((out, their_out), (err, their_err)) = (pipe()?, pipe()?);
+        command.stdout(their_out).stderr(their_err);
+        streams.output = [Some(out), Some(err)];
+        Ok(streams)
+    }
+
+    /// What a runtime that failed left on what would have been the container's standard error.
+    fn leftover(&self) -> Vec<u8> {
+        let Some(err) = &self.output[1] else { return Vec::new() };
+        let _ = rustix::io::ioctl_fionbio(err, true);
+        let mut bytes = vec![0; 16 << 10];
+        let read = rustix::io::read(err, &mut bytes).unwrap_or(0);
+        bytes.truncate(read);
+        bytes
+    }
+}
+
+/// The terminal's master, which the runtime sent over the console socket (runc, docs/terminals.md).
+fn receive_terminal(listener: &UnixListener) -> std::io::Result<OwnedFd> {
+    let (socket, _) = listener.accept()?;
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut name = [0; 4096];
+    recvmsg(&socket, &mut [IoSliceMut::new(&mut name)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    let mut descriptors = ancillary.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    });
+    let first = descriptors.next().and_then(|mut fds| fds.next());
+    first.ok_or_else(|| std::io::Error::other("the runtime sent no terminal"))
+}
+
+/// What the runtime says went wrong: the last error of its JSON log, else what it printed.
+fn runtime_error(log: &Path, verb: &str, printed: &[u8]) -> Error {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines = text.lines().rev().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let logged = lines.filter(|l| l["level"] == "error").find_map(|l| l["msg"].as_str().map(str::to_owned));
+    let printed = String::from_utf8_lossy(printed).into_owned();
+    let printed_line = printed.lines().rev().find(|l| !l.trim().is_empty() && !l.starts_with("hint: "));
+    let message = logged.or_else(|| printed_line.map(|l| l.trim().to_owned()));
+    let message = message.unwrap_or_else(|| format!("the runtime's {verb} failed and did not say why"));
+    let kind = if message.contains("executable file not found") || message.contains("no such file or directory") {
+        Kind::CommandNotFound
+    } else if message.to_lowercase().contains("permission denied") || message.contains("is a directory") {
+        Kind::CannotExecute
+    } else {
+        Kind::Failed
+    };
+    let error = Error::new(kind, "", message);
+    match printed.lines().find_map(|l| l.strip_prefix("hint: ")) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}

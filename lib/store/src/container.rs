@@ -1,0 +1,221 @@
+//! Containers' records: `containers/<id>/config.json` (what it is, written once) and `containers/<id>/state` (how it is).
+//!
+//! The writable layer, `overlay2/<id>/`, is made after the record and removed before it, so that no folder of a container is
+//! ever without an owner. A name belongs to the record that holds it; giving one out is done under [`Lock::Containers`].
+
+use crate::error::damaged;
+use crate::{Error, Guard, Kind, Lock, Mode, Result, Root, remove};
+use serde::{Deserialize, Serialize};
+use spec::{ContainerId, Digest};
+use std::path::PathBuf;
+
+/// What a container is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name, without docker's leading slash.
+    pub name: String,
+    /// When it was made, RFC 3339.
+    pub created: String,
+    /// The image as it was asked for.
+    pub image: String,
+    /// The image's id; none for `host`.
+    pub image_id: Option<Digest>,
+    /// Layers below the writable one, lowest first.
+    pub layers: Vec<PathBuf>,
+    /// What was asked for and what the image says; the engine's own documents.
+    pub asked: serde_json::Value,
+}
+
+/// Where a container is in its life.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Made, never started.
+    #[default]
+    Created,
+    /// Its supervisor is putting it together, or its process lives.
+    Running,
+    /// Its process has ended.
+    Exited,
+}
+
+/// A process that is the same only as long as it lives: pids come again, pid and start time together do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// The pid in the first pid namespace that sees the store.
+    pub pid: i32,
+    /// Field 22 of `/proc/PID/stat`, in clock ticks since boot.
+    pub start_ticks: u64,
+}
+
+/// How a container is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// Where in its life.
+    pub status: Status,
+    /// PID 1 of the container.
+    pub process: Option<ProcessId>,
+    /// Its supervisor.
+    pub supervisor: Option<ProcessId>,
+    /// Its exit code, once it has ended.
+    pub exit_code: u8,
+    /// Why it could not be started.
+    pub error: String,
+    /// RFC 3339.
+    pub started: Option<String>,
+    /// RFC 3339.
+    pub finished: Option<String>,
+    /// Its address on its network.
+    pub address: Option<String>,
+    /// The mount point of its root file system, in the supervisor's mount namespace.
+    pub root: Option<PathBuf>,
+    /// Which boot of the machine this was written in (`/proc/sys/kernel/random/boot_id`).
+    pub boot: String,
+}
+
+impl Root {
+    /// Writes a new container's record. [`Kind::Exists`] where its name is taken; the error's subject is the id of who
+    /// has it.
+    pub fn create_container(&self, record: &Record) -> Result<()> {
+        let _names = self.lock(Lock::Containers, Mode::Exclusive)?;
+        for other in self.containers()? {
+            if other.name == record.name {
+                return Err(Error::new(Kind::Exists, "container name", &other.id));
+            }
+        }
+        let folder = self.temp_dir()?;
+        let write = |name: &str, bytes: Vec<u8>| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).map_err(|e| crate::error::system("write", &path, e))
+        };
+        write("config.json", json(record)?)?;
+        write("state", json(&State::default())?)?;
+        folder.keep(self, PathBuf::from("containers").join(record.id.as_str()))
+    }
+
+    /// Every container's record, newest first. One that is being removed or does not parse is left out.
+    pub fn containers(&self) -> Result<Vec<Record>> {
+        let path = self.path().join("containers");
+        let entries = std::fs::read_dir(&path).map_err(|e| crate::error::system("read", &path, e))?;
+        let ids = entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse::<ContainerId>().ok());
+        let mut all: Vec<Record> = ids.filter_map(|id| self.container(&id).ok()).collect();
+        all.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
+        Ok(all)
+    }
+
+    /// One container's record.
+    pub fn container(&self, id: &ContainerId) -> Result<Record> {
+        let bytes = self.read(PathBuf::from("containers").join(id.as_str()).join("config.json"))?;
+        serde_json::from_slice(&bytes).map_err(|e| damaged("container", id, e))
+    }
+
+    /// The container called `text`: by name, id, or unique beginning of its id.
+    pub fn find_container(&self, text: &str) -> Result<Record> {
+        let unknown = || Error::new(Kind::NotFound, "no such container", text).hint("ctr ps -a lists them");
+        if let Ok(id) = text.parse::<ContainerId>() {
+            return self.container(&id).map_err(|e| if e.kind == Kind::NotFound { unknown() } else { e });
+        }
+        let mut all = self.containers()?;
+        if let Some(at) = all.iter().position(|c| c.name == text.trim_start_matches('/')) {
+            return Ok(all.swap_remove(at));
+        }
+        all.retain(|c| !text.is_empty() && c.id.as_str().starts_with(text));
+        match all.len() {
+            1 => Ok(all.swap_remove(0)),
+            0 => Err(unknown()),
+            n => Err(Error::new(Kind::Ambiguous, "container", text)
+                .because(format!("{n} ids begin so"))
+                .hint("give more of its digits")),
+        }
+    }
+
+    /// A container's state.
+    pub fn container_state(&self, id: &ContainerId) -> Result<State> {
+        let bytes = self.read(PathBuf::from("containers").join(id.as_str()).join("state"))?;
+        serde_json::from_slice(&bytes).map_err(|e| damaged("container state", id, e))
+    }
+
+    /// Changes a container's state under its lock and gives the new one.
+    pub fn update_container(&self, id: &ContainerId, change: impl FnOnce(&mut State)) -> Result<State> {
+        let _alone = self.lock_container(id)?;
+        let mut state = self.container_state(id)?;
+        change(&mut state);
+        self.write_atomic(PathBuf::from("containers").join(id.as_str()).join("state"), &json(&state)?)?;
+        Ok(state)
+    }
+
+    /// Nobody else changes this container while the guard lives.
+    pub fn lock_container(&self, id: &ContainerId) -> Result<Guard> {
+        self.lock(Lock::Container(id.as_str()), Mode::Exclusive)
+    }
+
+    /// The folder of a container's own files.
+    pub fn container_folder(&self, id: &ContainerId) -> PathBuf {
+        self.path().join("containers").join(id.as_str())
+    }
+
+    /// The folder of a container's writable layer (`diff`) and the overlay's work folder (`work`).
+    pub fn container_layer(&self, id: &ContainerId) -> PathBuf {
+        self.path().join("overlay2").join(id.as_str())
+    }
+
+    /// Removes a container: its writable layer first, its record last. Twice is no error.
+    pub fn remove_container(&self, id: &ContainerId) -> Result<()> {
+        for (path, name) in [(self.container_layer(id), "layer"), (self.container_folder(id), "container")] {
+            // Renamed away first: what a crash leaves of it is garbage in tmp/, not half a container.
+            let doomed = self.path().join("tmp").join(format!("{name}-{id}"));
+            match std::fs::rename(&path, &doomed) {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(_) => remove::tree(&path).map_err(|e| crate::error::system("remove", &path, e))?,
+                Ok(()) => remove::tree(&doomed).map_err(|e| crate::error::system("remove", &path, e))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<Vec<u8>> {
+    let fail = |e| damaged("container", "", e);
+    serde_json::to_vec_pretty(value).map_err(fail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(digit: u8, name: &str) -> Record {
+        Record {
+            id: ContainerId::from_random([digit; 32]),
+            name: name.into(),
+            created: "2026-01-01T00:00:00Z".into(),
+            image: "host".into(),
+            image_id: None,
+            layers: vec!["/".into()],
+            asked: serde_json::Value::Null,
+        }
+    }
+
+    #[test]
+    fn found_by_name_id_and_prefix_and_gone_after_removal() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(&dir.path().join("store")).unwrap();
+        root.create_container(&record(0x11, "web")).unwrap();
+        root.create_container(&record(0x12, "db")).unwrap();
+        let taken = root.create_container(&record(0x33, "web")).unwrap_err();
+        assert_eq!((taken.kind, taken.subject.len()), (Kind::Exists, 64));
+        assert_eq!(root.find_container("web").unwrap().name, "web");
+        assert_eq!(root.find_container("/db").unwrap().name, "db");
+        assert_eq!(root.find_container("11").unwrap().name, "web");
+        assert_eq!(root.find_container("1").unwrap_err().to_string(), "container 1: 2 ids begin so");
+        assert_eq!(root.find_container("x").unwrap_err().to_string(), "no such container x");
+        let id = root.find_container("web").unwrap().id;
+        let state = root.update_container(&id, |s| s.status = Status::Exited).unwrap();
+        assert_eq!(root.container_state(&id).unwrap(), state);
+        root.remove_container(&id).unwrap();
+        root.remove_container(&id).unwrap();
+        assert_eq!(root.find_container("web").unwrap_err().kind, Kind::NotFound);
+    }
+}

@@ -1,0 +1,246 @@
+//! `ctr run`: a command in a new container; with `--explain` the commands it consists of, as a script.
+
+use super::Context;
+use crate::context::run_failure;
+use cli::failure::{Failure, Outcome};
+use engine::accounts::Accounts;
+use engine::attach::{self, End};
+use engine::launch::{self, Base};
+use engine::machine::Machine;
+use engine::plan::{self, Inputs, Writable};
+use engine::process::{self, Defaults};
+use engine::request::{HOST, Network, Programs, Request, Volume};
+use engine::script;
+use engine::tools::Tools;
+use std::path::PathBuf;
+
+/// Options of `ctr run`.
+#[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Args {
+    /// Run in the background and print the container's id
+    #[arg(short, long)]
+    detach: bool,
+    /// Keep standard input open
+    #[arg(short, long)]
+    interactive: bool,
+    /// Give it a terminal
+    #[arg(short, long)]
+    tty: bool,
+    /// Remove the container when it has ended
+    #[arg(long)]
+    rm: bool,
+    /// Name the container
+    #[arg(long)]
+    name: Option<String>,
+    /// Replace the image's entrypoint
+    #[arg(long, value_name = "CMD")]
+    entrypoint: Option<String>,
+    /// Set a variable; without =VALUE, take ours
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
+    /// Read variables from a file, one a line
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+    /// Working folder inside
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<String>,
+    /// User, or user and group, by name or number
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    user: Option<String>,
+    /// A folder or file of this machine inside the container
+    #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
+    volume: Vec<String>,
+    /// none, host, or a network's name [default: bridge; none for the image host]
+    #[arg(long, visible_alias = "net", value_name = "NETWORK")]
+    network: Option<String>,
+    /// Host name inside
+    #[arg(short = 'h', long)]
+    hostname: Option<String>,
+    /// Put an init of ours in front of the command
+    #[arg(long)]
+    init: bool,
+    /// The root file system cannot be written
+    #[arg(long)]
+    read_only: bool,
+    /// Add a capability
+    #[arg(long, value_name = "CAP")]
+    cap_add: Vec<String>,
+    /// Drop a capability
+    #[arg(long, value_name = "CAP")]
+    cap_drop: Vec<String>,
+    /// no-new-privileges
+    #[arg(long, value_name = "OPTION")]
+    security_opt: Vec<String>,
+    /// Which overlay drivers to try, in this order: kernel, fuse
+    #[arg(long, value_name = "LIST")]
+    driver: Option<String>,
+    /// An OCI runtime instead of nsrun
+    #[arg(long, value_name = "PROGRAM", env = "VENEER_RUNTIME")]
+    runtime: Option<PathBuf>,
+    /// An overlay program in -o grammar instead of ovl-mount
+    #[arg(long, value_name = "PROGRAM", env = "VENEER_MOUNT_PROGRAM")]
+    mount_program: Option<PathBuf>,
+    /// A program in netwire's grammar instead of netwire
+    #[arg(long, value_name = "PROGRAM", env = "VENEER_NETWIRE")]
+    netwire: Option<PathBuf>,
+    /// Print the single commands this consists of, as a script, and do nothing
+    #[arg(long)]
+    explain: bool,
+    /// Print help
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+    /// The image, and the command with its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "IMAGE [COMMAND...]")]
+    words: Vec<String>,
+}
+
+pub(crate) fn run(args: Args, context: &Context) -> Outcome {
+    let ours = |failure: Failure| failure.code(cli::exit::OURS);
+    let request = request(&args).map_err(ours)?;
+    let machine = context.machine().map_err(ours)?;
+    launch::check(&request, &machine).map_err(run_failure)?;
+    if args.explain {
+        return explain(&request, &machine, context).map_err(ours);
+    }
+    context.become_root().map_err(ours)?;
+    start(&args, &request, &machine, context)
+}
+
+fn start(args: &Args, request: &Request, machine: &Machine, context: &Context) -> Outcome {
+    let ours = |failure: Failure| failure.code(cli::exit::OURS);
+    let root = context.store().map_err(|e| ours(e.into()))?;
+    let place = context.place().map_err(ours)?;
+    let own = context.own().map_err(ours)?;
+    engine::life::settle(&root, &place, &own).map_err(run_failure)?;
+    if args.tty && args.interactive && !args.detach && !rustix::termios::isatty(std::io::stdin()) {
+        return Err(ours(Failure::new("the input device is not a terminal").hint("leave out -t, or -i")));
+    }
+    // The image cannot go between being found and being used.
+    let images = root.lock(store::Lock::Images, store::Mode::Shared).map_err(|e| ours(e.into()))?;
+    let base = base(request, &root).map_err(run_failure)?;
+    let record = launch::create(&root, request, &base, args.name.as_deref()).map_err(run_failure)?;
+    drop(images);
+    if request.image == HOST {
+        tell_what_is_left_out(machine);
+    }
+    let (socket, mut supervisor) = launch::start(&root, &record, &place, &own, machine).map_err(run_failure)?;
+    let end = if args.detach {
+        attach::until_started(socket).map_err(run_failure)?
+    } else {
+        let options =
+            attach::Options { stdin: args.interactive, tty: args.tty, proxy_signals: !(args.tty && args.interactive) };
+        Some(attach::run(socket, options).map_err(run_failure)?)
+    };
+    let code = match end {
+        None => {
+            let _ = cli::output::line(record.id.as_str());
+            return Ok(cli::exit::DONE);
+        }
+        // docker: leaving a container that goes on is 0
+        Some(End::Detached | End::Unread) => return Ok(cli::exit::DONE),
+        Some(End::Exited(code)) => Ok(code),
+        Some(End::Failed { message, hint, code }) => Err(Failure { message, hint, code }),
+    };
+    let _ = supervisor.wait();
+    code
+}
+
+fn base(request: &Request, root: &store::Root) -> engine::Result<Base> {
+    if request.image == HOST {
+        return Ok(Base::host());
+    }
+    let image = engine::images::resolve(root, &request.image).map_err(engine::error::store)?;
+    Ok(Base { id: Some(image.id), layers: image.layers, defaults: Defaults::of_image(&image.config) })
+}
+
+fn explain(request: &Request, machine: &Machine, context: &Context) -> Outcome {
+    let base = if request.image == HOST { Base::host() } else { base(request, &context.store()?)? };
+    let id = launch::new_id()?;
+    let accounts = Accounts::load(&base.layers);
+    let process = process::resolve(request, &base.defaults, &accounts, &plan::hostname(&id, request, machine))?;
+    let inputs =
+        Inputs { id: &id, request, layers: &base.layers, process: &process, machine, writable: Writable::temporary() };
+    let plan = plan::make(&inputs)?;
+    let tools = Tools::new(&request.programs, context.own()?);
+    let words: Vec<String> = context
+        .words
+        .iter()
+        .skip(1)
+        .map(|w| w.to_string_lossy().replace('\n', " "))
+        .filter(|w| w != "--explain")
+        .collect();
+    let text = script::print(&plan, &tools, &format!("ctr {}", words.join(" ")));
+    let _ = cli::output::write(text.as_bytes());
+    Ok(cli::exit::DONE)
+}
+
+/// The image `host` is the root file system alone; what else is mounted on this machine is named once.
+fn tell_what_is_left_out(machine: &Machine) {
+    if machine.elsewhere.is_empty() {
+        return;
+    }
+    let shown: Vec<String> = machine.elsewhere.iter().take(6).map(|p| p.display().to_string()).collect();
+    let more = match machine.elsewhere.len().saturating_sub(shown.len()) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    let list = shown.join(", ");
+    cli::output::complain("ctr", &format!("host: other file systems are not in view: {list}{more} (-v brings one in)"));
+}
+
+fn request(args: &Args) -> Result<Request, Failure> {
+    let (image, command) = args.words.split_first().ok_or_else(|| Failure::usage("no image given"))?;
+    let here = std::env::current_dir().unwrap_or_else(|_| "/".into());
+    let volumes = args.volume.iter().map(|text| Volume::parse(text, &here)).collect::<engine::Result<_>>()?;
+    let mut env = Vec::new();
+    for file in &args.env_file {
+        let text = std::fs::read_to_string(file)
+            .map_err(|e| Failure::new(format!("open {}: {e}", file.display())).hint("--env-file names a file"))?;
+        let lines = text.lines().map(str::trim_start).filter(|l| !l.is_empty() && !l.starts_with('#'));
+        env.extend(lines.filter_map(setting));
+    }
+    env.extend(args.env.iter().filter_map(|text| setting(text)));
+    let mut no_new_privileges = false;
+    for option in &args.security_opt {
+        match option.as_str() {
+            "no-new-privileges" | "no-new-privileges:true" | "no-new-privileges=true" => no_new_privileges = true,
+            other => {
+                return Err(Failure::new(format!("--security-opt {other}: not known")).hint("no-new-privileges is"));
+            }
+        }
+    }
+    Ok(Request {
+        image: image.clone(),
+        command: command.to_vec(),
+        entrypoint: args.entrypoint.clone(),
+        env,
+        workdir: args.workdir.clone(),
+        user: args.user.clone(),
+        volumes,
+        network: args.network.as_deref().map(Network::parse).transpose()?.unwrap_or_default(),
+        hostname: args.hostname.clone(),
+        tty: args.tty,
+        interactive: args.interactive,
+        remove: args.rm,
+        init: args.init,
+        read_only: args.read_only,
+        cap_add: args.cap_add.clone(),
+        cap_drop: args.cap_drop.clone(),
+        no_new_privileges,
+        driver: args.driver.clone(),
+        programs: Programs {
+            runtime: args.runtime.clone(),
+            mount: args.mount_program.clone(),
+            netwire: args.netwire.clone(),
+        },
+    })
+}
+
+/// `NAME=value`, or ours where only a name is given; one we have not is left out, as in docker.
+fn setting(text: &str) -> Option<String> {
+    if text.contains('=') {
+        return Some(text.to_owned());
+    }
+    std::env::var(text).ok().map(|value| format!("{text}={value}"))
+}

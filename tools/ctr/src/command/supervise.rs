@@ -1,0 +1,26 @@
+//! `ctr supervise`: what `ctr run` starts in a mount namespace of its own; not for people.
+
+use super::Context;
+use cli::failure::{Failure, Outcome};
+use std::os::fd::AsFd;
+
+/// Options of `ctr supervise`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The container's id; standard input is a socket to whoever started us
+    id: String,
+}
+
+pub(crate) fn run(args: Args, context: &Context) -> Outcome {
+    let root = context.store()?;
+    let record = root.find_container(&args.id)?;
+    let wrong = |e: std::io::Error| Failure::new(format!("standard input: {e}"));
+    let control = std::io::stdin().as_fd().try_clone_to_owned().map_err(wrong)?;
+    let null = std::fs::File::open("/dev/null").map_err(wrong)?;
+    rustix::stdio::dup2_stdin(&null).map_err(|e| wrong(e.into()))?;
+    // What goes wrong is told to the client and written down.
+    match engine::supervise::run(&root, &record, &context.place()?, context.own()?, Some(control)) {
+        Ok(()) => Ok(cli::exit::DONE),
+        Err(_) => Ok(cli::exit::FAILED),
+    }
+}
