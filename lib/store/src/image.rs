@@ -101,6 +101,20 @@ impl Root {
         images
     }
 
+    /// Takes entries without a name out of `index` whose image is in it under a name, or once more without: the same image
+    /// packed otherwise, which nothing leads to any more.
+    pub fn prune_index(&self, index: &mut Index) {
+        for image in self.images_of(index) {
+            let named: Vec<Digest> = image.names.iter().map(|(_, manifest)| *manifest).collect();
+            let kept = image.manifests.iter().find(|_| named.is_empty());
+            for manifest in &image.manifests {
+                if !named.contains(manifest) && kept != Some(manifest) {
+                    index.drop_manifest(*manifest);
+                }
+            }
+        }
+    }
+
     /// The image that `text` means: a name (`debian:12`; `app` also finds `localhost/app`), `name@digest`, an id, or the
     /// start of an id that fits no other. Names come before ids. [`Kind::NotFound`] and [`Kind::Ambiguous`].
     pub fn find_image(&self, text: &str) -> Result<Image> {

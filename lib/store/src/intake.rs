@@ -101,6 +101,7 @@ impl<'r> Intake<'r> {
                 index.set(name, manifest);
             }
         }
+        root.prune_index(&mut index);
         if index != before {
             root.write_index(&index, &alone)?;
         }
@@ -137,7 +138,7 @@ pub(crate) mod tests {
     }
 
     /// Stages an image whose layers' blobs are `layers` (no tars) and whose folders are empty.
-    fn stage(intake: &mut Intake<'_>, root: &Root, name: &str, layers: &[&str]) {
+    pub(crate) fn stage(intake: &mut Intake<'_>, root: &Root, name: &str, layers: &[&str]) {
         use std::io::Write;
         let diffs: Vec<DiffId> = layers.iter().map(|t| diff_of(t)).collect();
         let chain = ChainId::of_stack(&diffs);
@@ -199,6 +200,21 @@ pub(crate) mod tests {
         assert_eq!(root.find_image(&format!("other@{}", image.manifests[0])).unwrap_err().kind, Kind::NotFound);
         assert_eq!(root.find_image("Debian").unwrap_err().kind, Kind::Invalid);
         assert_eq!(std::fs::read_dir(root.path().join("tmp")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_same_image_packed_otherwise_takes_its_place() {
+        let (_keep, root) = scratch();
+        take_in(&root, "a", &["x"]);
+        let old = root.find_image("a").unwrap().manifests[0];
+        let text = String::from_utf8(root.document(&old).unwrap()).unwrap().replace("+gzip", "") + "\n";
+        let mut intake = Intake::begin(&root).unwrap();
+        let digest = intake.stage_document(text.as_bytes()).unwrap();
+        let new = ManifestDescriptor { digest, size_bytes: text.len() as u64, media_type: MANIFEST.into() };
+        intake.add_image(new, vec!["docker.io/library/a:latest".parse().unwrap()]);
+        intake.commit().unwrap();
+        assert_eq!(root.find_image("a").unwrap().manifests, [digest]);
+        assert_eq!(root.sweep().unwrap().unwrap().blobs, [old]);
     }
 
     #[test]

@@ -11,7 +11,7 @@
 use super::is_host;
 use layer::extract::{Options, Report, Whiteouts, unpack_layer};
 use layer::source::{Image, ImageSource, LayerRef};
-use spec::{Digest, Platform, Reference};
+use spec::{ChainId, Digest, Platform, Reference};
 use std::io::{self, Read, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -99,6 +99,11 @@ fn take_in(root: &Root, intake: &mut Intake<'_>, image: &Image, stem: Option<&st
     let id = intake.stage_document(&image.config.bytes)?;
     Configuration::parse(&id, &image.config.bytes)?;
     let chain = image.chain_ids();
+    if let (None, Some(there)) = (&image.manifest, complete(root, &id, &chain)?) {
+        let names = full_names(&image.names, stem)?;
+        intake.add_image(there, names.clone());
+        return Ok(Loaded { id, names, skipped: Vec::new(), skipped_count: 0 });
+    }
     let mut wanted = Vec::new();
     for (layer, id) in image.layers.iter().zip(&chain) {
         // A blob in a docker-archive has no digest before it is read, but is nearly always the plain tar itself.
@@ -130,6 +135,24 @@ fn take_in(root: &Root, intake: &mut Intake<'_>, image: &Image, stem: Option<&st
     let digest = intake.stage_document(&bytes)?;
     intake.add_image(ManifestDescriptor { digest, size_bytes: bytes.len() as u64, media_type }, loaded.names.clone());
     Ok(loaded)
+}
+
+/// The manifest by which the store has the image `id` with all its layers and blobs. One that came without a manifest need
+/// then not be read.
+fn complete(root: &Root, id: &Digest, chain: &[ChainId]) -> Result<Option<ManifestDescriptor>> {
+    let index = root.index()?;
+    let Some(image) = root.images_of(&index).into_iter().find(|image| image.id == *id) else { return Ok(None) };
+    for id in chain {
+        if root.layer(id)?.is_none() {
+            return Ok(None);
+        }
+    }
+    let whole = |manifest: &&Digest| {
+        let layers = root.manifest(manifest).map(|m| m.layers().clone()).unwrap_or_default();
+        !layers.is_empty()
+            && layers.iter().all(|l| store::image::digest_of(l.digest()).is_ok_and(|d| root.has_blob(&d)))
+    };
+    Ok(image.manifests.iter().find(whole).and_then(|manifest| index.descriptor(*manifest)))
 }
 
 /// What is still to be done for a layer.
