@@ -10,14 +10,20 @@
 //!
 //! [`namespaces`] and [`command`] are for an overlay that lives as long as a command does; [`signals`] is how their end is
 //! noticed; [`rights`] says what this process may do.
+//!
+//! What the server serves is a [`union`]: the file system with plain methods, made of [`layer`]s by the rules of
+//! [`merge`], with its books in [`xattrs`], tested without a mount. [`fuse`] lets the kernel call it.
 
 pub mod command;
 mod device;
 pub mod driver;
 pub mod error;
 pub mod folders;
+pub mod fuse;
 mod fusermount;
 pub mod kernel;
+pub mod layer;
+pub mod merge;
 pub mod mounted;
 pub mod namespaces;
 pub mod options;
@@ -26,9 +32,12 @@ mod seclusion;
 pub mod server;
 mod serving;
 pub mod signals;
+pub mod union;
+pub mod xattrs;
 
 pub use driver::{Choice, Driver};
 pub use error::{Error, Kind, Result};
 pub use folders::{Folder, Folders};
 pub use options::Options;
 pub use rights::Xattrs;
+pub use xattrs::XattrNamespace;

@@ -1,0 +1,90 @@
+//! The union as a file system with plain methods: look-ups in, answers and error numbers out, no FUSE.
+//!
+//! ```text
+//! Stack ── layers: [upper] lower 1 .. lower n        every one a descriptor, no path is used after `open`
+//!       ├─ nodes   the merged tree as far as the kernel knows it       (nodes, node)
+//!       ├─ folders descriptors of directories, bounded                 (reach)
+//!       └─ handles open files and listings                             (handle, listing)
+//! ```
+//!
+//! Operations by family: [`lookup`], [`attributes`], [`listing`], [`handle`], [`copy_up`], [`create`], [`remove`],
+//! [`rename`], [`xattr`]. Each changes the upper layer by one atomic step at the end (rename or link out of the work
+//! folder), so that a crash leaves the old state or the new one.
+
+mod attributes;
+mod copy_up;
+mod create;
+mod handle;
+mod listing;
+mod lock;
+mod lookup;
+mod node;
+mod nodes;
+mod open;
+mod reach;
+mod remove;
+mod rename;
+mod work;
+mod xattr;
+
+pub use attributes::{Change, When};
+pub use create::{Maker, New};
+pub use handle::OpenFile;
+pub use listing::OpenFolder;
+pub use node::Node;
+pub use nodes::ROOT;
+pub use open::{Lower, StackSpec};
+
+use crate::XattrNamespace;
+use crate::layer::{Answer, Errno};
+use nodes::Nodes;
+use reach::Folders;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use work::Work;
+
+/// An opened overlay: its layers by descriptor and what is known of the merged tree.
+///
+/// To be opened by the process that serves it: it holds a descriptor of that process' `/proc/self/fd`.
+#[derive(Debug)]
+pub struct Stack {
+    pub(crate) nodes: Nodes,
+    pub(crate) folders: Folders,
+    pub(crate) work: Option<Work>,
+    pub(crate) xattrs: XattrNamespace,
+    pub(crate) squash_to_root: bool,
+    pub(crate) volatile: bool,
+    /// `/proc/self/fd`, by which descriptors opened by O_PATH are opened again.
+    pub(crate) proc: OwnedFd,
+}
+
+impl Stack {
+    /// The node the kernel knows by this number; ESTALE when there is none.
+    pub fn node(&self, id: u64) -> Answer<Arc<Node>> {
+        self.nodes.get(id)
+    }
+
+    /// The kernel was told of `node` (an answer to a look-up, a creation or an entry of a listing with attributes).
+    pub fn count(&self, node: &Arc<Node>) {
+        self.nodes.count(node);
+    }
+
+    /// The kernel forgets that it was told of a node so many times.
+    pub fn forget(&self, id: u64, lookups: u64) {
+        self.nodes.forget(id, lookups);
+    }
+
+    /// How many nodes are held in memory.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether nothing can be written.
+    pub fn is_read_only(&self) -> bool {
+        self.work.is_none()
+    }
+
+    pub(crate) fn work(&self) -> Answer<&Work> {
+        self.work.as_ref().ok_or(Errno::ROFS)
+    }
+}

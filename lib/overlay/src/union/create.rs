@@ -1,0 +1,248 @@
+//! Making files, directories, links, devices; hard links.
+//!
+//! What is new is made in the upper directory itself. Where a whiteout stands under the name, it is made in the work
+//! folder and takes the whiteout's place by one rename; a directory made so is opaque, or the layers below would show
+//! through it (overlayfs, "whiteouts and opaque directories").
+
+use super::Stack;
+use super::copy_up::Content;
+use super::handle::OpenFile;
+use super::lock::held;
+use super::lookup::Found;
+use super::node::{Branch, Node, UPPER};
+use crate::layer::{Answer, Directory, Errno, Folder, Stat, stat_of};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid};
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+/// Who makes something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Maker {
+    /// Their user id.
+    pub uid: u32,
+    /// Their group id.
+    pub gid: u32,
+    /// Permission bits their files do not get.
+    pub umask: u32,
+}
+
+/// What is to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum New<'a> {
+    /// A regular file, to be opened at once.
+    File,
+    /// A directory.
+    Folder,
+    /// A symbolic link to this.
+    Link(&'a OsStr),
+    /// A fifo, socket, device or regular file; device number as major and minor.
+    Node(FileType, (u32, u32)),
+}
+
+impl Stack {
+    /// Makes `name` in `parent` with permission bits `mode`. Gives its node and attributes, and a regular file's
+    /// descriptor when [`New::File`] was asked for.
+    pub fn make(
+        &self,
+        parent: &Arc<Node>,
+        name: &OsStr,
+        new: New<'_>,
+        mode: u32,
+        maker: Maker,
+    ) -> Answer<(Arc<Node>, Stat, Option<OpenFile>)> {
+        if matches!(new, New::Node(FileType::CharacterDevice, (0, 0))) {
+            // As overlayfs: that is a whiteout.
+            return Err(Errno::PERM);
+        }
+        if parent.is_gone() {
+            return Err(Errno::NOENT);
+        }
+        let above = self.raise_folder(parent)?;
+        let fd = above.descriptor().ok_or(Errno::IO)?;
+        let whiteout = match above.find(name)? {
+            None => false,
+            Some(stat) if stat.is_whiteout() => true,
+            Some(_) => return Err(Errno::EXIST),
+        };
+        let around = stat_of(fd)?;
+        let has_acl = self.has_default_acl(fd);
+        let mut mode = mode & 0o7777;
+        if !has_acl {
+            mode &= !maker.umask;
+        }
+        let mut owner = (maker.uid, maker.gid);
+        if around.mode & libc::S_ISGID != 0 {
+            owner.1 = around.gid;
+            if new == New::Folder {
+                mode |= libc::S_ISGID;
+            }
+        }
+        let wish = Wish { new, mode, owner, has_acl };
+        let (made, stat) = if whiteout {
+            self.make_over_whiteout(fd, name, &wish)?
+        } else {
+            let made = self.make_at(fd, name, &wish).inspect_err(|e| {
+                if *e != Errno::EXIST {
+                    log::debug!("making {}: {e}", name.display());
+                }
+            })?;
+            let stat = self.dress(&made, &wish).inspect_err(|_| {
+                let flags = if new == New::Folder { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+                let _ = rustix::fs::unlinkat(fd, name, flags);
+            })?;
+            (made, stat)
+        };
+        let mut found = Found { stat, layer: UPPER, branches: Vec::new() };
+        let mut file = None;
+        match new {
+            New::Folder => {
+                let folder: Arc<dyn Folder> = Arc::new(Directory::new(made, false)?);
+                found.branches.push(Branch::new(UPPER, stat.identity(), Some(folder)));
+            }
+            New::File => file = Some(made),
+            New::Link(_) | New::Node(..) => {}
+        }
+        let node = self.adopt(parent, name, found);
+        let open = file.map(|file| {
+            node.opens.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+            OpenFile::new(node.clone(), file, true, true)
+        });
+        Ok((node, self.shown(&stat, UPPER, false), open))
+    }
+
+    /// Makes the thing bare: owner and mode come after.
+    fn make_at(&self, folder: BorrowedFd<'_>, name: &OsStr, wish: &Wish<'_>) -> Answer<OwnedFd> {
+        let mode = Mode::from_raw_mode(wish.mode);
+        let point = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match wish.new {
+            New::File => {
+                let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                return rustix::fs::openat(folder, name, flags, mode);
+            }
+            New::Folder => {
+                rustix::fs::mkdirat(folder, name, mode)?;
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                match rustix::fs::openat(folder, name, flags, Mode::empty()) {
+                    Err(Errno::ACCESS) => {}
+                    other => return other,
+                }
+                // Not readable even for its owner: an ordinary user's server must look through O_PATH.
+            }
+            New::Link(target) => rustix::fs::symlinkat(target, folder, name)?,
+            New::Node(kind, (major, minor)) => {
+                rustix::fs::mknodat(folder, name, kind, mode, rustix::fs::makedev(major, minor))?;
+            }
+        }
+        rustix::fs::openat(folder, name, point, Mode::empty())
+    }
+
+    /// Gives the new thing its owner and the mode that creation may have cut (umask) or chown taken (set-id bits).
+    fn dress(&self, made: &OwnedFd, wish: &Wish<'_>) -> Answer<Stat> {
+        let mut stat = stat_of(made.as_fd())?;
+        let mut changed = false;
+        if (stat.uid, stat.gid) != wish.owner {
+            let (uid, gid) = (Some(Uid::from_raw(wish.owner.0)), Some(Gid::from_raw(wish.owner.1)));
+            match rustix::fs::chownat(made, c"", uid, gid, AtFlags::EMPTY_PATH) {
+                // An owner without a number in our user namespace: everything is shown as root's anyway.
+                Err(Errno::INVAL | Errno::PERM) if self.squash_to_root => {}
+                other => other?,
+            }
+            changed = true;
+        }
+        let is_link = matches!(wish.new, New::Link(_));
+        let lost = (stat.mode ^ wish.mode) & 0o7777 != 0 && !wish.has_acl;
+        let cut = changed && wish.mode & (libc::S_ISUID | libc::S_ISGID) != 0;
+        if !is_link && (lost || cut) {
+            let mode = if wish.has_acl { stat.mode & 0o777 | wish.mode & 0o7000 } else { wish.mode };
+            self.set_mode(made.as_fd(), mode)?;
+            changed = true;
+        }
+        if changed {
+            stat = stat_of(made.as_fd())?;
+        }
+        Ok(stat)
+    }
+
+    fn make_over_whiteout(&self, above: BorrowedFd<'_>, name: &OsStr, wish: &Wish<'_>) -> Answer<(OwnedFd, Stat)> {
+        let work = self.work()?;
+        let temporary = work.name();
+        let nursery = if wish.has_acl { Some(self.nursery(above)?) } else { None };
+        let place = nursery.as_ref().map_or(work.fd(), |n| n.fd.as_fd());
+        let result = (|| {
+            let made = self.make_at(place, &temporary, wish)?;
+            let stat = self.dress(&made, wish)?;
+            if wish.new == New::Folder {
+                self.set_opaque(made.as_fd())?;
+                rustix::fs::renameat_with(place, &temporary, above, name, RenameFlags::EXCHANGE)?;
+            } else {
+                rustix::fs::renameat(place, &temporary, above, name)?;
+            }
+            Ok((made, stat))
+        })();
+        if nursery.is_none() && (result.is_err() || wish.new == New::Folder) {
+            // After the exchange this is the whiteout.
+            work.discard(&temporary);
+        }
+        if let Some(nursery) = nursery {
+            work.discard(&nursery.name);
+        }
+        result
+    }
+
+    /// A directory in the work folder that hands down the same access list as `above`.
+    fn nursery(&self, above: BorrowedFd<'_>) -> Answer<Nursery> {
+        let work = self.work()?;
+        let name = work.name();
+        rustix::fs::mkdirat(work.fd(), &name, Mode::from_raw_mode(0o700))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(work.fd(), &name, flags, Mode::empty())?;
+        self.copy_default_acl(above, fd.as_fd())?;
+        Ok(Nursery { name, fd })
+    }
+
+    /// Gives `node` a further name.
+    pub fn link(&self, node: &Arc<Node>, parent: &Arc<Node>, name: &OsStr) -> Answer<Stat> {
+        if node.is_folder() {
+            return Err(Errno::PERM);
+        }
+        let work = self.work()?;
+        let _turn = held(&node.turn);
+        self.raise_held(node, Content::Whole)?;
+        let above = self.raise_folder(parent)?;
+        let fd = above.descriptor().ok_or(Errno::IO)?;
+        let whiteout = match above.find(name)? {
+            None => false,
+            Some(stat) if stat.is_whiteout() => true,
+            Some(_) => return Err(Errno::EXIST),
+        };
+        let spot = self.spot(node)?;
+        let source = Self::proc_name(spot.fd()?);
+        let link = |folder: BorrowedFd<'_>, name: &OsStr| {
+            rustix::fs::linkat(&self.proc, &*source, folder, name, AtFlags::SYMLINK_FOLLOW)
+        };
+        if whiteout {
+            let temporary = work.name();
+            link(work.fd(), &temporary)?;
+            rustix::fs::renameat(work.fd(), &temporary, fd, name).inspect_err(|_| work.discard(&temporary))?;
+        } else {
+            link(fd, name)?;
+        }
+        self.nodes.add_place(node, parent, name);
+        self.stat(node)
+    }
+}
+
+#[derive(Debug)]
+struct Wish<'a> {
+    new: New<'a>,
+    mode: u32,
+    owner: (u32, u32),
+    has_acl: bool,
+}
+
+#[derive(Debug)]
+struct Nursery {
+    name: OsString,
+    fd: OwnedFd,
+}

@@ -1,0 +1,197 @@
+//! An object of the merged tree, and where it is to be found.
+//!
+//! A node knows its places (parent and name: several for hard links) and, for each layer it is made of, which object there
+//! it is. Nothing is walked by path: a file is reached through its parent's descriptor in the layer and its name there,
+//! and what is found is compared with the identity the node remembers, so that a rename under way cannot swap files.
+//!
+//! Lock order: a child's `turn` before its parent's; `turn` before the tree's lock; `branches`, `seat` and `places` are
+//! held for no system call.
+
+use super::lock::{held, read, write};
+use crate::layer::{Folder, Identity, Stat};
+use rustix::fs::FileType;
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+
+/// The upper layer's number; the lower ones are 1 and up, topmost first.
+pub(crate) const UPPER: usize = 0;
+
+/// Where an object is: a name in a directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) parent: Arc<Node>,
+    pub(crate) name: OsString,
+}
+
+/// Which object of which layer a file is.
+#[derive(Debug, Clone)]
+pub(crate) struct Seat {
+    pub(crate) layer: usize,
+    pub(crate) identity: Identity,
+    /// The file itself, when it has no name any more and is still open.
+    pub(crate) orphan: Option<Arc<OwnedFd>>,
+}
+
+/// One layer's part of a directory.
+#[derive(Debug)]
+pub(crate) struct Branch {
+    pub(crate) layer: usize,
+    pub(crate) identity: Identity,
+    /// Empty regular files in it may be whiteouts.
+    pub(crate) xattr_whiteouts: bool,
+    /// Held open while there are descriptors to spare; reopened through the parent.
+    pub(crate) folder: Mutex<Option<Arc<dyn Folder>>>,
+    /// Its marks were read: it is not a renamed directory.
+    pub(crate) checked: AtomicBool,
+    /// Asked for since the cache last looked.
+    pub(crate) used: AtomicBool,
+}
+
+impl Branch {
+    pub(crate) fn new(layer: usize, identity: Identity, folder: Option<Arc<dyn Folder>>) -> Self {
+        Self {
+            layer,
+            identity,
+            xattr_whiteouts: false,
+            checked: AtomicBool::new(folder.is_some()),
+            folder: Mutex::new(folder),
+            used: AtomicBool::new(true),
+        }
+    }
+}
+
+/// What a node is made of.
+#[derive(Debug)]
+pub(crate) enum Body {
+    File(RwLock<Seat>),
+    Folder(RwLock<Vec<Arc<Branch>>>),
+}
+
+/// An object of the merged tree.
+#[derive(Debug)]
+pub struct Node {
+    /// Its number: FUSE's node id and `st_ino` in one.
+    pub id: u64,
+    /// Its type.
+    pub kind: FileType,
+    pub(crate) body: Body,
+    pub(crate) places: Mutex<Vec<Place>>,
+    /// Held while the object is copied up, moved or removed.
+    pub(crate) turn: Mutex<()>,
+    /// Open descriptors on it.
+    pub(crate) opens: AtomicUsize,
+    /// Its last attributes, when it was removed.
+    pub(crate) gone: Mutex<Option<Stat>>,
+}
+
+impl Node {
+    pub(crate) fn new(id: u64, kind: FileType, body: Body) -> Self {
+        Self {
+            id,
+            kind,
+            body,
+            places: Mutex::default(),
+            turn: Mutex::default(),
+            opens: AtomicUsize::new(0),
+            gone: Mutex::default(),
+        }
+    }
+
+    /// Whether it is a directory.
+    pub fn is_folder(&self) -> bool {
+        matches!(self.body, Body::Folder(_))
+    }
+
+    /// One of its places; `None` when it was removed, and for the root.
+    pub(crate) fn place(&self) -> Option<Place> {
+        held(&self.places).first().cloned()
+    }
+
+    /// The layers a directory is made of, topmost first.
+    pub(crate) fn branches(&self) -> Vec<Arc<Branch>> {
+        match &self.body {
+            Body::Folder(branches) => read(branches).clone(),
+            Body::File(_) => Vec::new(),
+        }
+    }
+
+    pub(crate) fn branch(&self, layer: usize) -> Option<Arc<Branch>> {
+        match &self.body {
+            Body::Folder(branches) => read(branches).iter().find(|b| b.layer == layer).cloned(),
+            Body::File(_) => None,
+        }
+    }
+
+    /// The layer whose attributes show.
+    pub(crate) fn top(&self) -> Option<usize> {
+        match &self.body {
+            Body::Folder(branches) => read(branches).first().map(|b| b.layer),
+            Body::File(seat) => Some(read(seat).layer),
+        }
+    }
+
+    /// Whether lower layers have a part in it: such a directory cannot be moved without a redirect.
+    pub(crate) fn has_lower(&self) -> bool {
+        match &self.body {
+            Body::Folder(branches) => read(branches).iter().any(|b| b.layer != UPPER),
+            Body::File(seat) => read(seat).layer != UPPER,
+        }
+    }
+
+    /// Whether several layers lie over each other here.
+    pub(crate) fn is_merged(&self) -> bool {
+        match &self.body {
+            Body::Folder(branches) => read(branches).len() > 1,
+            Body::File(_) => false,
+        }
+    }
+
+    pub(crate) fn is_in_upper(&self) -> bool {
+        self.top() == Some(UPPER)
+    }
+
+    pub(crate) fn seat(&self) -> Option<Seat> {
+        match &self.body {
+            Body::File(seat) => Some(read(seat).clone()),
+            Body::Folder(_) => None,
+        }
+    }
+
+    /// Which object of the top layer this is.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        match &self.body {
+            Body::File(seat) => Some(read(seat).identity),
+            Body::Folder(branches) => read(branches).first().map(|b| b.identity),
+        }
+    }
+
+    /// From now on the file is this object of the upper layer.
+    pub(crate) fn take_seat(&self, seat: Seat) {
+        if let Body::File(own) = &self.body {
+            *write(own) = seat;
+        }
+    }
+
+    pub(crate) fn set_orphan(&self, file: Arc<OwnedFd>) {
+        if let Body::File(own) = &self.body {
+            write(own).orphan = Some(file);
+        }
+    }
+
+    /// From now on the directory has this part in the upper layer.
+    pub(crate) fn add_upper(&self, branch: Branch) {
+        if let Body::Folder(branches) = &self.body {
+            write(branches).insert(0, Arc::new(branch));
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.opens.load(Ordering::Acquire) > 0
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        held(&self.gone).is_some()
+    }
+}

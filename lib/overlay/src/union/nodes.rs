@@ -1,0 +1,265 @@
+//! The table of nodes: numbers, names and how long each is kept.
+//!
+//! A node's number is its inode number below (with the file system's index in the high bits, as overlayfs' xino), so that
+//! it is the same for every look-up; where that is taken or out of range, a number of our own with the top bit set. A file
+//! keeps its number when it is copied up: the table remembers which upper object has which number.
+//!
+//! Kept: a node the kernel knows (look-ups not yet forgotten), and what hangs below it. The tree's lock is held for no
+//! system call. FUSE limits: node id and `st_ino` are one number in the transport, so two names of one lower file, which
+//! copy-up will part, show two inode numbers.
+
+use super::lock::held;
+use super::node::{Node, Place, UPPER};
+use crate::layer::{Answer, Errno, Identity, Stat};
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::sync::{Arc, Mutex};
+
+/// The root's number.
+pub const ROOT: u64 = 1;
+/// Bits of an inode number that fit beside the file system's index.
+const INODE_BITS: u32 = 48;
+/// Set in numbers of our own making.
+const MADE: u64 = 1 << 63;
+
+#[derive(Debug)]
+struct Slot {
+    node: Arc<Node>,
+    lookups: u64,
+    children: HashMap<OsString, u64>,
+}
+
+#[derive(Debug, Default)]
+struct Tree {
+    slots: HashMap<u64, Slot>,
+    devices: Vec<u64>,
+    /// Numbers of upper objects that are not those they would get by themselves.
+    moved: HashMap<Identity, u64>,
+    made: u64,
+    /// Nodes without look-ups that something still hangs on.
+    idle: Vec<u64>,
+}
+
+/// The table of nodes.
+#[derive(Debug, Default)]
+pub(crate) struct Nodes(Mutex<Tree>);
+
+impl Tree {
+    fn number_of(&mut self, identity: Identity) -> Option<u64> {
+        let index = match self.devices.iter().position(|d| *d == identity.device) {
+            Some(index) => index,
+            None => {
+                self.devices.push(identity.device);
+                self.devices.len() - 1
+            }
+        };
+        let fits = identity.inode >> INODE_BITS == 0 && identity.inode > ROOT && index < 1 << 14;
+        fits.then_some((index as u64) << INODE_BITS | identity.inode)
+    }
+
+    fn make_number(&mut self) -> u64 {
+        self.made += 1;
+        MADE | self.made
+    }
+
+    /// Drops `id` if nothing needs it, and then its parents.
+    fn collect(&mut self, id: u64) {
+        let mut open = vec![id];
+        while let Some(id) = open.pop() {
+            let Some(slot) = self.slots.get(&id) else { continue };
+            if id == ROOT || slot.lookups > 0 {
+                continue;
+            }
+            if Arc::strong_count(&slot.node) > 1 {
+                if !self.idle.contains(&id) {
+                    self.idle.push(id);
+                }
+                continue;
+            }
+            let Some(slot) = self.slots.remove(&id) else { continue };
+            let places = std::mem::take(&mut *held(&slot.node.places));
+            for place in places {
+                let parent = place.parent.id;
+                if let Some(above) = self.slots.get_mut(&parent)
+                    && above.children.get(&place.name) == Some(&id)
+                {
+                    above.children.remove(&place.name);
+                }
+                drop(place);
+                open.push(parent);
+            }
+        }
+    }
+}
+
+impl Nodes {
+    pub(crate) fn set_root(&self, root: Arc<Node>) {
+        let mut tree = held(&self.0);
+        if let Some(identity) = root.identity() {
+            tree.devices.push(identity.device);
+        }
+        tree.slots.insert(ROOT, Slot { node: root, lookups: 1, children: HashMap::new() });
+    }
+
+    pub(crate) fn get(&self, id: u64) -> Answer<Arc<Node>> {
+        held(&self.0).slots.get(&id).map(|s| s.node.clone()).ok_or(Errno::STALE)
+    }
+
+    pub(crate) fn child(&self, parent: &Node, name: &OsStr) -> Option<Arc<Node>> {
+        let tree = held(&self.0);
+        let id = tree.slots.get(&parent.id)?.children.get(name)?;
+        tree.slots.get(id).map(|s| s.node.clone())
+    }
+
+    /// The node for what was found as `stat` in `layer` under `name`: the one that is known, or the one `make` gives for
+    /// a free number.
+    pub(crate) fn adopt(
+        &self,
+        parent: &Arc<Node>,
+        name: &OsStr,
+        layer: usize,
+        stat: &Stat,
+        make: impl FnOnce(u64) -> Node,
+    ) -> Arc<Node> {
+        let mut tree = held(&self.0);
+        if let Some(known) = tree.slots.get(&parent.id).and_then(|s| s.children.get(name))
+            && let Some(slot) = tree.slots.get(known)
+        {
+            return slot.node.clone();
+        }
+        let identity = stat.identity();
+        let wanted = match tree.moved.get(&identity).filter(|_| layer == UPPER) {
+            Some(id) => Some(*id),
+            None => tree.number_of(identity),
+        };
+        let place = Place { parent: parent.clone(), name: name.to_owned() };
+        let id = match wanted.map(|id| (id, tree.slots.get(&id))) {
+            Some((id, None)) => id,
+            Some((_, Some(slot))) if layer == UPPER && is_same_file(&slot.node, stat) => {
+                let node = slot.node.clone();
+                held(&node.places).push(place);
+                tree.children_of(parent).insert(name.to_owned(), node.id);
+                return node;
+            }
+            Some((_, Some(_))) | None => {
+                let id = tree.make_number();
+                if layer == UPPER {
+                    tree.moved.insert(identity, id);
+                }
+                id
+            }
+        };
+        let node = Arc::new(make(id));
+        held(&node.places).push(place);
+        tree.slots.insert(id, Slot { node: node.clone(), lookups: 0, children: HashMap::new() });
+        tree.children_of(parent).insert(name.to_owned(), id);
+        node
+    }
+
+    /// The number an entry of a listing shows, where no node is known for it.
+    pub(crate) fn number_for(&self, layer: usize, identity: Identity) -> u64 {
+        let mut tree = held(&self.0);
+        match tree.moved.get(&identity).filter(|_| layer == UPPER) {
+            Some(id) => *id,
+            None => tree.number_of(identity).unwrap_or(identity.inode | MADE),
+        }
+    }
+
+    /// The kernel was told of the node once more.
+    pub(crate) fn count(&self, node: &Arc<Node>) {
+        let mut tree = held(&self.0);
+        let slot = tree.slots.entry(node.id).or_insert_with(|| Slot {
+            node: node.clone(),
+            lookups: 0,
+            children: HashMap::new(),
+        });
+        slot.lookups += 1;
+    }
+
+    /// The kernel forgets `lookups` mentions of the node.
+    pub(crate) fn forget(&self, id: u64, lookups: u64) {
+        let mut tree = held(&self.0);
+        let Some(slot) = tree.slots.get_mut(&id) else { return };
+        slot.lookups = slot.lookups.saturating_sub(lookups);
+        if slot.lookups == 0 && id != ROOT {
+            tree.collect(id);
+        }
+        if tree.idle.len() > 64 {
+            for id in std::mem::take(&mut tree.idle) {
+                tree.collect(id);
+            }
+        }
+    }
+
+    /// The node is the upper object `identity` from now on, and keeps its number.
+    pub(crate) fn moved_up(&self, node: &Node, identity: Identity) {
+        let mut tree = held(&self.0);
+        if tree.number_of(identity) != Some(node.id) {
+            tree.moved.insert(identity, node.id);
+        }
+    }
+
+    /// The upper object is no more: its inode number may come again for another.
+    pub(crate) fn removed(&self, identity: Identity) {
+        held(&self.0).moved.remove(&identity);
+    }
+
+    pub(crate) fn add_place(&self, node: &Arc<Node>, parent: &Arc<Node>, name: &OsStr) {
+        let mut tree = held(&self.0);
+        held(&node.places).push(Place { parent: parent.clone(), name: name.to_owned() });
+        tree.children_of(parent).insert(name.to_owned(), node.id);
+    }
+
+    pub(crate) fn take_place(&self, node: &Node, parent: &Node, name: &OsStr) {
+        let mut tree = held(&self.0);
+        let mut places = held(&node.places);
+        let taken = places.iter().position(|p| p.parent.id == parent.id && p.name == name);
+        let taken = taken.map(|at| places.remove(at));
+        drop(places);
+        drop(taken);
+        if let Some(slot) = tree.slots.get_mut(&parent.id)
+            && slot.children.get(name) == Some(&node.id)
+        {
+            slot.children.remove(name);
+        }
+    }
+
+    /// `node` went from one name to another.
+    pub(crate) fn move_place(&self, node: &Arc<Node>, from: (&Arc<Node>, &OsStr), to: (&Arc<Node>, &OsStr)) {
+        // The new place first: whoever looks meanwhile finds the old one, sees that it is not so, and looks again.
+        self.add_place(node, to.0, to.1);
+        self.take_place(node, from.0, from.1);
+    }
+
+    /// Two nodes changed names.
+    pub(crate) fn swap_places(&self, one: (&Arc<Node>, &OsStr, &Arc<Node>), two: (&Arc<Node>, &OsStr, &Arc<Node>)) {
+        self.add_place(one.2, two.0, two.1);
+        self.add_place(two.2, one.0, one.1);
+        self.take_place(one.2, one.0, one.1);
+        self.take_place(two.2, two.0, two.1);
+    }
+
+    /// How many nodes there are.
+    pub(crate) fn len(&self) -> usize {
+        held(&self.0).slots.len()
+    }
+}
+
+impl Tree {
+    fn children_of(&mut self, parent: &Arc<Node>) -> &mut HashMap<OsString, u64> {
+        let slot = self.slots.entry(parent.id).or_insert_with(|| Slot {
+            node: parent.clone(),
+            lookups: 0,
+            children: HashMap::new(),
+        });
+        &mut slot.children
+    }
+}
+
+/// Whether `node` is the very upper file of `stat` under another of its names.
+fn is_same_file(node: &Node, stat: &Stat) -> bool {
+    !node.is_folder()
+        && node.kind == stat.kind()
+        && !node.is_gone()
+        && node.seat().is_some_and(|s| s.layer == UPPER && s.identity == stat.identity())
+}

@@ -1,0 +1,177 @@
+//! Opening the layers: after it no path is used again.
+
+use super::Stack;
+use super::node::{Body, Branch, Node, UPPER};
+use super::nodes::{Nodes, ROOT};
+use super::reach::Folders;
+use super::work::Work;
+use crate::error::{Error, Kind, Result};
+use crate::layer::{Directory, Errno, Folder};
+use crate::xattrs::XattrNamespace;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
+use rustix::mount::OpenTreeFlags;
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+use sys::mount_attr::{MountAttr, mount_setattr};
+
+/// A layer below.
+#[derive(Debug)]
+pub enum Lower {
+    /// A directory by path.
+    Path(PathBuf),
+    /// A directory already open (O_PATH will do), for instance a detached clone of a mount.
+    Open(OwnedFd),
+}
+
+/// What an overlay is to be made of.
+#[derive(Debug)]
+pub struct StackSpec {
+    /// The layers below, topmost first.
+    pub lowers: Vec<Lower>,
+    /// The layer that takes the writes; without it the overlay is read-only.
+    pub upper: Option<PathBuf>,
+    /// An empty folder on the upper's mount, for what is not finished.
+    pub work: Option<PathBuf>,
+    /// Where overlay's own xattrs are kept.
+    pub xattrs: XattrNamespace,
+    /// Show the owners of the layers below as 0:0, where they have no number in our user namespace.
+    pub squash_to_root: bool,
+    /// Do not wait for the disk, at fsync nor at copy-up.
+    pub volatile: bool,
+}
+
+impl Default for StackSpec {
+    fn default() -> Self {
+        Self {
+            lowers: Vec::new(),
+            upper: None,
+            work: None,
+            xattrs: XattrNamespace::Trusted,
+            squash_to_root: false,
+            volatile: false,
+        }
+    }
+}
+
+fn failed(op: &'static str, subject: impl fmt::Display, errno: Errno) -> Error {
+    Error::new(Kind::Failed, op, subject).because(std::io::Error::from(errno))
+}
+
+fn open_path(path: &Path) -> std::result::Result<OwnedFd, Errno> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// The directory behind an O_PATH descriptor, open for reading where that is allowed.
+fn reopen(fd: &OwnedFd) -> std::result::Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match rustix::fs::openat(fd, c".", flags, Mode::empty()) {
+        Err(Errno::ACCESS) => fd.try_clone().map_err(|_| Errno::MFILE),
+        other => other,
+    }
+}
+
+/// A clone of the mount with nothing mounted below it. Where that is refused (not privileged, or locked mounts below, as
+/// with `/` in a user namespace) the directory itself, and `true`: other mounts may be met.
+fn without_mounts(fd: OwnedFd) -> std::result::Result<(OwnedFd, bool), Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let Ok(clone) = rustix::mount::open_tree(&fd, c"", flags) else { return Ok((fd, true)) };
+    // Private, or what is mounted on the original later would appear below the clone too: our own mount among it.
+    let private = MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() };
+    match mount_setattr(clone.as_fd(), c"", false, &private) {
+        Ok(()) => Ok((clone, false)),
+        Err(_) => Ok((fd, true)),
+    }
+}
+
+fn mount_of(fd: BorrowedFd<'_>) -> std::result::Result<u64, Errno> {
+    let raw = rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    Ok(raw.stx_mnt_id)
+}
+
+impl Stack {
+    /// Opens every layer. The errors name the layer and what is wrong with it.
+    pub fn open(spec: &StackSpec) -> Result<Self> {
+        if spec.lowers.is_empty() {
+            return Err(Error::new(Kind::Request, "overlay", "").because("no lower layer given"));
+        }
+        let proc =
+            rustix::fs::open(c"/proc/self/fd", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(|e| failed("open", "/proc/self/fd", e).hint("mount procfs at /proc"))?;
+        let mut branches: Vec<Arc<Branch>> = Vec::new();
+        let mut work = None;
+        match (&spec.upper, &spec.work) {
+            (None, _) => {}
+            (Some(upper), None) => {
+                return Err(
+                    Error::new(Kind::Request, "overlay", upper.display()).because("an upper needs a work folder")
+                );
+            }
+            (Some(upper), Some(work_path)) => {
+                let (upper_fd, work_fd) = open_upper(upper, work_path)?;
+                let folder = Directory::new(upper_fd, false).map_err(|e| failed("open upper", upper.display(), e))?;
+                work = Some(Work::open(work_fd).map_err(|e| {
+                    let error = failed("open work folder", work_path.display(), e);
+                    match e {
+                        Errno::BUSY => error.hint("another overlay is mounted with this upper"),
+                        _ => error,
+                    }
+                })?);
+                branches.push(Arc::new(Branch::new(UPPER, folder.identity(), Some(Arc::new(folder)))));
+            }
+        }
+        for (index, lower) in spec.lowers.iter().enumerate() {
+            let (fd, shown) = match lower {
+                Lower::Path(path) => {
+                    let fd = open_path(path).map_err(|e| {
+                        Error::new(Kind::Request, "open lower", path.display()).because(std::io::Error::from(e))
+                    })?;
+                    (fd, path.display().to_string())
+                }
+                Lower::Open(fd) => {
+                    let fd = fd.try_clone().map_err(|e| Error::new(Kind::Failed, "dup", "lower").because(e))?;
+                    (fd, format!("lower {}", index + 1))
+                }
+            };
+            let open = without_mounts(fd).and_then(|(fd, crossing)| Directory::new(reopen(&fd)?, crossing));
+            let folder = open.map_err(|e| failed("open lower", &shown, e))?;
+            let marks = folder.marks(spec.xattrs).unwrap_or_default();
+            let mut branch = Branch::new(index + 1, folder.identity(), Some(Arc::new(folder)));
+            branch.xattr_whiteouts = marks.holds_xattr_whiteouts;
+            branches.push(Arc::new(branch));
+        }
+        let root = Node::new(ROOT, FileType::Directory, Body::Folder(RwLock::new(branches)));
+        let nodes = Nodes::default();
+        nodes.set_root(Arc::new(root));
+        Ok(Self {
+            nodes,
+            folders: Folders::new(),
+            work,
+            xattrs: spec.xattrs,
+            squash_to_root: spec.squash_to_root,
+            volatile: spec.volatile,
+            proc,
+        })
+    }
+}
+
+/// Upper and work, open for reading, on one mount.
+fn open_upper(upper: &Path, work: &Path) -> Result<(OwnedFd, OwnedFd)> {
+    let open = |op, path: &Path| {
+        open_path(path)
+            .and_then(|fd| reopen(&fd))
+            .map_err(|e| Error::new(Kind::Request, op, path.display()).because(std::io::Error::from(e)))
+    };
+    let upper_fd = open("open upper", upper)?;
+    let work_fd = open("open work folder", work)?;
+    let same = match (mount_of(upper_fd.as_fd()), mount_of(work_fd.as_fd())) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => true,
+    };
+    if !same {
+        return Err(Error::new(Kind::Request, "overlay", work.display())
+            .because(format!("not on the same mount as the upper {}", upper.display())));
+    }
+    Ok((upper_fd, work_fd))
+}

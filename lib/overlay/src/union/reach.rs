@@ -1,0 +1,171 @@
+//! From a node to the object below: descriptors of directories, kept while they last, and what is reached through them.
+//!
+//! A directory's descriptor is opened once and kept in its branch; when more are open than allowed, those not asked for
+//! lately are closed again (second chance), and reopened through the parent when needed. An object found under a
+//! remembered name counts only if it is the one remembered: else the tree was just changed, and the place is read again.
+
+use super::Stack;
+use super::lock::held;
+use super::node::{Body, Branch, Node, UPPER};
+use crate::layer::{Answer, Errno, Folder, Stat, stat_of};
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, Weak};
+
+/// How often a place that was changed meanwhile is read again.
+const TRIES: usize = 64;
+
+/// The directories that are held open.
+#[derive(Debug)]
+pub(crate) struct Folders {
+    ring: Mutex<VecDeque<Weak<Branch>>>,
+    limit: usize,
+}
+
+impl Folders {
+    pub(crate) fn new() -> Self {
+        // Half of what the process may open: the rest is for files.
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
+        let limit = usize::try_from(files / 2).unwrap_or(usize::MAX).clamp(64, 1 << 16);
+        Self { ring: Mutex::default(), limit }
+    }
+
+    pub(crate) fn keep(&self, branch: &Arc<Branch>) {
+        let mut ring = held(&self.ring);
+        ring.push_back(Arc::downgrade(branch));
+        let mut looks = ring.len() * 2;
+        while ring.len() > self.limit && looks > 0 {
+            looks -= 1;
+            let Some(oldest) = ring.pop_front() else { break };
+            let Some(old) = oldest.upgrade() else { continue };
+            if old.used.swap(false, Ordering::Relaxed) {
+                ring.push_back(oldest);
+            } else {
+                held(&old.folder).take();
+            }
+        }
+    }
+}
+
+/// What lies below a renamed directory is not found without following its redirect: better nothing than wrong data.
+pub(crate) fn refuse_redirect(name: &OsStr) -> Errno {
+    log::error!("{}: renamed directory (overlay.redirect), which is not followed yet", name.display());
+    Errno::IO
+}
+
+/// What a node is reached by: a descriptor that may be O_PATH.
+#[derive(Debug)]
+pub(crate) enum Spot {
+    Folder(Arc<dyn Folder>),
+    File(OwnedFd),
+    Orphan(Arc<OwnedFd>),
+}
+
+impl Spot {
+    pub(crate) fn fd(&self) -> Answer<BorrowedFd<'_>> {
+        match self {
+            Self::Folder(folder) => folder.descriptor().ok_or(Errno::OPNOTSUPP),
+            Self::File(fd) => Ok(fd.as_fd()),
+            Self::Orphan(fd) => Ok(fd.as_fd()),
+        }
+    }
+}
+
+impl Stack {
+    /// The directory `node` in `layer`, held open.
+    pub(crate) fn folder(&self, node: &Node, layer: usize) -> Answer<Arc<dyn Folder>> {
+        let branch = node.branch(layer).ok_or(Errno::NOENT)?;
+        for _ in 0..TRIES {
+            branch.used.store(true, Ordering::Relaxed);
+            if let Some(folder) = held(&branch.folder).as_ref() {
+                return Ok(folder.clone());
+            }
+            let place = node.place().ok_or(Errno::NOENT)?;
+            let above = self.folder(&place.parent, layer)?;
+            match above.folder(&place.name) {
+                Ok(folder) if folder.identity() == branch.identity => {
+                    if !branch.checked.swap(true, Ordering::Relaxed) && folder.marks(self.xattrs)?.redirected {
+                        branch.checked.store(false, Ordering::Relaxed);
+                        return Err(refuse_redirect(&place.name));
+                    }
+                    *held(&branch.folder) = Some(folder.clone());
+                    self.folders.keep(&branch);
+                    return Ok(folder);
+                }
+                Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => std::thread::yield_now(),
+                Err(e) => return Err(e),
+            }
+        }
+        Err(Errno::STALE)
+    }
+
+    /// The directory's part in the upper layer, if it has one.
+    pub(crate) fn upper_folder(&self, node: &Node) -> Answer<Option<Arc<dyn Folder>>> {
+        if node.branch(UPPER).is_none() { Ok(None) } else { self.folder(node, UPPER).map(Some) }
+    }
+
+    /// The attributes of what `node` is made of, as they are below.
+    pub(crate) fn raw_stat(&self, node: &Node) -> Answer<Stat> {
+        let gone = *held(&node.gone);
+        let Body::File(_) = &node.body else {
+            if let Some(stat) = gone {
+                return Ok(stat);
+            }
+            let top = node.top().ok_or(Errno::STALE)?;
+            let mut stat = self.folder(node, top)?.stat()?;
+            if node.is_merged() {
+                // As overlayfs: the number of subdirectories of a merged directory is not known.
+                stat.links = 1;
+            }
+            return Ok(stat);
+        };
+        for _ in 0..TRIES {
+            let seat = node.seat().ok_or(Errno::STALE)?;
+            if let Some(orphan) = seat.orphan {
+                return stat_of(orphan.as_fd());
+            }
+            let Some(place) = node.place() else { break };
+            let above = self.folder(&place.parent, seat.layer)?;
+            match above.find(&place.name)? {
+                Some(stat) if stat.identity() == seat.identity => return Ok(stat),
+                _ => std::thread::yield_now(),
+            }
+        }
+        gone.or_else(|| *held(&node.gone)).ok_or(Errno::STALE)
+    }
+
+    /// A descriptor of what `node` is made of, for attributes, xattrs and links.
+    pub(crate) fn spot(&self, node: &Node) -> Answer<Spot> {
+        if node.is_folder() {
+            return Ok(Spot::Folder(self.folder(node, node.top().ok_or(Errno::STALE)?)?));
+        }
+        for _ in 0..TRIES {
+            let seat = node.seat().ok_or(Errno::STALE)?;
+            if let Some(orphan) = seat.orphan {
+                return Ok(Spot::Orphan(orphan));
+            }
+            let place = node.place().ok_or(Errno::STALE)?;
+            let above = self.folder(&place.parent, seat.layer)?;
+            match above.point_at(&place.name) {
+                Ok(fd) if stat_of(fd.as_fd())?.identity() == seat.identity => return Ok(Spot::File(fd)),
+                Ok(_) | Err(Errno::NOENT) => std::thread::yield_now(),
+                Err(e) => return Err(e),
+            }
+        }
+        Err(Errno::STALE)
+    }
+
+    /// `fd`, possibly O_PATH, as a name below `/proc/self/fd`.
+    pub(crate) fn proc_name(fd: BorrowedFd<'_>) -> String {
+        use std::os::fd::AsRawFd;
+        fd.as_raw_fd().to_string()
+    }
+
+    /// A second descriptor of what `fd` is, opened with `flags`.
+    pub(crate) fn reopen(&self, fd: BorrowedFd<'_>, flags: rustix::fs::OFlags) -> Answer<OwnedFd> {
+        let flags = flags | rustix::fs::OFlags::CLOEXEC | rustix::fs::OFlags::NOCTTY;
+        rustix::fs::openat(&self.proc, Self::proc_name(fd), flags, rustix::fs::Mode::empty())
+    }
+}

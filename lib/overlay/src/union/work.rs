@@ -1,0 +1,129 @@
+//! The work folder: where things are made before they take their place by one rename or link.
+//!
+//! As overlayfs does, everything lies in a folder `work` in the folder given; what a crash left there is removed when the
+//! overlay is opened. A lock on it keeps a second server away from the same upper.
+
+use crate::layer::{Answer, Errno};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir};
+use std::ffi::{OsStr, OsString};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a server that is just ending may still hold the upper.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Deeper than this nothing of ours lies in the work folder.
+const DEEPEST: usize = 4096;
+
+/// The work folder.
+#[derive(Debug)]
+pub(crate) struct Work {
+    folder: OwnedFd,
+    next: AtomicU64,
+    /// Held for its lock.
+    _lock: OwnedFd,
+}
+
+impl Work {
+    /// Takes `given`, the user's work folder. EBUSY when another server has it.
+    pub(crate) fn open(given: OwnedFd) -> Answer<Self> {
+        let started = Instant::now();
+        loop {
+            match rustix::fs::flock(&given, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(Errno::WOULDBLOCK) if started.elapsed() < PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Err(Errno::WOULDBLOCK) => return Err(Errno::BUSY),
+                Err(e) => return Err(e),
+            }
+        }
+        match rustix::fs::mkdirat(&given, c"work", Mode::from_raw_mode(0o700)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(e) => return Err(e),
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = || rustix::fs::openat(&given, c"work", flags, Mode::empty());
+        let folder = match open() {
+            // The kernel's overlay leaves it with mode 0; an ordinary user must open it up first.
+            Err(Errno::ACCESS) => {
+                rustix::fs::chmodat(&given, c"work", Mode::from_raw_mode(0o700), AtFlags::empty())?;
+                open()?
+            }
+            other => other?,
+        };
+        empty(folder.as_fd(), 0)?;
+        Ok(Self { folder, next: AtomicU64::new(0), _lock: given })
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
+
+    /// A name that is free in the work folder.
+    pub(crate) fn name(&self) -> OsString {
+        OsString::from(format!("#{:x}", self.next.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// A whiteout under a name of the work folder.
+    pub(crate) fn whiteout(&self) -> Answer<OsString> {
+        let name = self.name();
+        make_whiteout(self.fd(), &name)?;
+        Ok(name)
+    }
+
+    /// Removes a file, or a directory with all in it; a failure leaves it for the next opening.
+    pub(crate) fn discard(&self, name: &OsStr) {
+        match rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()) {
+            Err(Errno::ISDIR | Errno::PERM) => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                if let Ok(folder) = rustix::fs::openat(&self.folder, name, flags, Mode::empty()) {
+                    let _ = empty(folder.as_fd(), 0);
+                }
+                let _ = rustix::fs::unlinkat(&self.folder, name, AtFlags::REMOVEDIR);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Makes a whiteout: a character device 0:0, which needs no privilege since Linux 5.8.
+pub(crate) fn make_whiteout(folder: BorrowedFd<'_>, name: &OsStr) -> Answer<()> {
+    rustix::fs::mknodat(folder, name, FileType::CharacterDevice, Mode::empty(), 0)
+}
+
+/// Removes everything in `folder`, entering no link and no mount.
+fn empty(folder: BorrowedFd<'_>, depth: usize) -> Answer<()> {
+    if depth > DEEPEST {
+        return Err(Errno::NAMETOOLONG);
+    }
+    let mut names: Vec<OsString> = Vec::new();
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let mut entries = RawDir::new(folder, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
+        if name != "." && name != ".." {
+            names.push(name);
+        }
+    }
+    for name in names {
+        match rustix::fs::unlinkat(folder, &name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => continue,
+            Err(Errno::ISDIR | Errno::PERM) => {}
+            Err(e) => return Err(e),
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let inner = match rustix::fs::openat(folder, &name, flags, Mode::empty()) {
+            Err(Errno::ACCESS) => {
+                rustix::fs::chmodat(folder, &name, Mode::from_raw_mode(0o700), AtFlags::empty())?;
+                rustix::fs::openat(folder, &name, flags, Mode::empty())?
+            }
+            other => other?,
+        };
+        empty(inner.as_fd(), depth + 1)?;
+        rustix::fs::unlinkat(folder, &name, AtFlags::REMOVEDIR)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! Extended attributes: the user's pass through, the overlay's books stay hidden ([`crate::xattrs`]).
+//!
+//! An O_PATH descriptor takes no fgetxattr(2), and devices and links cannot be opened otherwise; the *xattrat calls are
+//! younger (Linux 6.13) than what we run on. So each thread takes a working directory of its own, `/proc/self/fd`, in
+//! which the descriptor's number is a name. No other path is ever used here.
+
+use super::Stack;
+use super::copy_up::Content;
+use super::node::Node;
+use crate::layer::{Answer, Errno};
+use rustix::fs::XattrFlags;
+use std::cell::Cell;
+use std::ffi::OsStr;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+thread_local! {
+    /// The inode of the working directory this thread took, to tell processes apart after a fork.
+    static SETTLED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Largest value and list the kernel allows.
+const MOST_BYTES: usize = 64 << 10;
+
+impl Stack {
+    /// `fd` as a path of this thread.
+    fn path_of(&self, fd: BorrowedFd<'_>) -> Answer<String> {
+        let process = std::process::id();
+        if SETTLED.get() != process {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).map_err(|e| Errno::from_raw_os_error(e as i32))?;
+            rustix::process::fchdir(&self.proc)?;
+            SETTLED.set(process);
+        }
+        Ok(Self::proc_name(fd))
+    }
+
+    pub(crate) fn list_stored(&self, fd: BorrowedFd<'_>) -> Answer<Vec<u8>> {
+        let path = self.path_of(fd)?;
+        let mut names = vec![0_u8; 512];
+        match rustix::fs::listxattr(&*path, &mut names[..]) {
+            Err(Errno::RANGE) => {
+                names.resize(MOST_BYTES, 0);
+                let length = rustix::fs::listxattr(&*path, &mut names[..])?;
+                names.truncate(length);
+            }
+            other => names.truncate(other?),
+        }
+        Ok(names)
+    }
+
+    pub(crate) fn get_stored(&self, fd: BorrowedFd<'_>, name: &OsStr) -> Answer<Vec<u8>> {
+        let path = self.path_of(fd)?;
+        let mut value = vec![0_u8; 256];
+        match rustix::fs::getxattr(&*path, name, &mut value[..]) {
+            Err(Errno::RANGE) => {
+                value.resize(MOST_BYTES, 0);
+                let length = rustix::fs::getxattr(&*path, name, &mut value[..])?;
+                value.truncate(length);
+            }
+            other => value.truncate(other?),
+        }
+        Ok(value)
+    }
+
+    pub(crate) fn set_stored(&self, fd: BorrowedFd<'_>, name: &OsStr, value: &[u8]) -> Answer<()> {
+        rustix::fs::setxattr(&*self.path_of(fd)?, name, value, XattrFlags::empty())
+    }
+
+    /// The value of an xattr.
+    pub fn get_xattr(&self, node: &Node, name: &OsStr) -> Answer<Vec<u8>> {
+        let spot = self.spot(node)?;
+        let Ok(fd) = spot.fd() else { return Err(Errno::NODATA) };
+        self.get_stored(fd, &self.xattrs.store(name))
+    }
+
+    /// The names of all xattrs, each ended by a zero byte. `privileged`: the caller may know of `trusted.*`.
+    pub fn list_xattrs(&self, node: &Node, privileged: bool) -> Answer<Vec<u8>> {
+        let spot = self.spot(node)?;
+        let Ok(fd) = spot.fd() else { return Ok(Vec::new()) };
+        let stored = self.list_stored(fd)?;
+        let mut shown = Vec::with_capacity(stored.len());
+        for name in stored.split(|b| *b == 0).filter(|n| !n.is_empty()) {
+            if let Some(name) = self.xattrs.show(name)
+                && (privileged || !name.starts_with(b"trusted."))
+            {
+                shown.extend_from_slice(&name);
+                shown.push(0);
+            }
+        }
+        Ok(shown)
+    }
+
+    /// Sets an xattr; `flags` are XATTR_CREATE and XATTR_REPLACE.
+    pub fn set_xattr(&self, node: &Arc<Node>, name: &OsStr, value: &[u8], flags: u32) -> Answer<()> {
+        self.raise(node, Content::Whole)?;
+        let spot = self.spot(node)?;
+        let path = self.path_of(spot.fd()?)?;
+        let flags = XattrFlags::from_bits(flags).ok_or(Errno::INVAL)?;
+        rustix::fs::setxattr(&*path, &*self.xattrs.store(name), value, flags)
+    }
+
+    /// Removes an xattr.
+    pub fn remove_xattr(&self, node: &Arc<Node>, name: &OsStr) -> Answer<()> {
+        let stored = self.xattrs.store(name);
+        // What is not there needs no copy-up to be told so.
+        let spot = self.spot(node)?;
+        self.get_stored(spot.fd()?, &stored)?;
+        drop(spot);
+        self.raise(node, Content::Whole)?;
+        let spot = self.spot(node)?;
+        rustix::fs::removexattr(&*self.path_of(spot.fd()?)?, &*stored)
+    }
+
+    /// Whether a directory hands an access list down to what is made in it.
+    pub(crate) fn has_default_acl(&self, folder: BorrowedFd<'_>) -> bool {
+        rustix::fs::fgetxattr(folder, c"system.posix_acl_default", &mut [0_u8; 0]).is_ok()
+    }
+
+    pub(crate) fn copy_default_acl(&self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Answer<()> {
+        let name = OsStr::from_bytes(b"system.posix_acl_default");
+        let value = self.get_stored(from, name)?;
+        self.set_stored(to, name, &value)
+    }
+
+    pub(crate) fn set_opaque(&self, folder: BorrowedFd<'_>) -> Answer<()> {
+        rustix::fs::fsetxattr(folder, self.xattrs.opaque(), b"y", XattrFlags::empty())
+    }
+}
