@@ -22,6 +22,22 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run a command in a new container
     Run(Box<command::run::Args>),
+    /// Run a command in a container that runs
+    Exec(command::exec::Args),
+    /// List containers
+    Ps(command::ps::Args),
+    /// Show what a container has written
+    Logs(command::logs::Args),
+    /// Ask containers to end, and after a while end them
+    Stop(command::stop::Args),
+    /// Send containers a signal
+    Kill(command::kill::Args),
+    /// Remove containers
+    Rm(command::rm::Args),
+    /// Show what a container changed
+    Diff(command::diff::Args),
+    /// Show all that is known of containers and images
+    Inspect(command::inspect::Args),
     /// Load images from an OCI layout or a saved archive
     Load(command::load::Args),
     /// List images

@@ -1,13 +1,21 @@
 //! One file a command: its options (`Args`) and what it does (`run`).
 
 use crate::arguments::{Arguments, Command};
-use cli::failure::Outcome;
+use cli::failure::{Failure, Outcome};
 use std::ffi::OsString;
 
+pub(crate) mod diff;
+pub(crate) mod exec;
 pub(crate) mod images;
+pub(crate) mod inspect;
+pub(crate) mod kill;
 pub(crate) mod load;
+pub(crate) mod logs;
+pub(crate) mod ps;
+pub(crate) mod rm;
 pub(crate) mod rmi;
 pub(crate) mod run;
+pub(crate) mod stop;
 pub(crate) mod supervise;
 pub(crate) mod tag;
 
@@ -20,6 +28,14 @@ pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
     }
     match arguments.command {
         Command::Run(args) => run::run(*args, &context),
+        Command::Exec(args) => exec::run(args, &context),
+        Command::Ps(args) => ps::run(args, &context),
+        Command::Logs(args) => logs::run(args, &context),
+        Command::Stop(args) => stop::run(args, &context),
+        Command::Kill(args) => kill::run(args, &context),
+        Command::Rm(args) => rm::run(args, &context),
+        Command::Diff(args) => diff::run(args, &context),
+        Command::Inspect(args) => inspect::run(args, &context),
         Command::Load(args) => load::run(args, &context),
         Command::Images(args) => images::run(args, &context),
         Command::Rmi(args) => rmi::run(args, &context),
@@ -31,13 +47,28 @@ pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
 /// Commands that write below the state root, where files have many owners: an ordinary user needs a user namespace for them.
 /// `run` does it itself, later: `--explain` does not.
 fn changes_the_store(command: &Command) -> bool {
-    matches!(command, Command::Load(_) | Command::Rmi(_) | Command::Tag(_))
+    matches!(command, Command::Load(_) | Command::Rmi(_) | Command::Tag(_) | Command::Rm(_) | Command::Diff(_))
+}
+
+/// Does one thing to each of `names`, printing those it was done to; what failed is reported and does not keep the others.
+pub(crate) fn each(names: &[String], act: impl Fn(&str) -> Result<(), Failure>) -> Outcome {
+    let mut failed = false;
+    for name in names {
+        match act(name) {
+            Ok(()) => drop(print(&format!("{name}\n"))?),
+            Err(failure) => {
+                failure.report("ctr");
+                failed = true;
+            }
+        }
+    }
+    Ok(u8::from(failed))
 }
 
 /// Prints data; that nobody reads on is no failure.
 pub(crate) fn print(text: &str) -> Outcome {
     match cli::output::write(text.as_bytes()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(cli::Failure::new(format!("stdout: {e}"))),
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(format!("stdout: {e}"))),
         _ => Ok(0),
     }
 }
