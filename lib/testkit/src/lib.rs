@@ -2,10 +2,12 @@
 //!
 //! - [`gate`]: `need!(root, fuse, "crun")`, the first line of a test that needs more than Rust
 //! - [`fixture`]: images, a root file system and a package from real Debian content
+//! - [`tree`]: two directories compared entry by entry
 //! - [`user`]: an ordinary user, for what works without root
 
 pub mod fixture;
 pub mod gate;
+pub mod tree;
 pub mod user;
 
 /// The project's folder, where the scripts below `tests/` lie.

@@ -91,7 +91,13 @@ pub(crate) enum Stop {
     Fail(Failure),
 }
 
-pub(crate) fn parse(args: Vec<OsString>) -> Result<Args, Stop> {
+pub(crate) fn parse(mut args: Vec<OsString>) -> Result<Args, Stop> {
+    // `-:REF`, an image of standard input, looks like a flag: behind `--` it does not.
+    let reference = args.iter().position(|a| a.as_encoded_bytes().starts_with(b"-:"));
+    if let Some(at) = reference.filter(|_| !args.iter().any(|a| a == "--")) {
+        let source = args.remove(at);
+        args.extend(["--".into(), source]);
+    }
     Args::try_parse_from(args).map_err(|error| {
         use clap::error::ErrorKind;
         match error.kind() {

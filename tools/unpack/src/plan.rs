@@ -109,6 +109,7 @@ mod tests {
         assert_eq!(p.platform.unwrap().architecture, "arm64");
         assert_eq!(p.whiteouts, Some(Whiteouts::Apply));
         assert_eq!(p.source, "a.tar:debian:12");
+        assert_eq!(plan("-:debian:12 -C x").unwrap().source, "-:debian:12");
         assert_eq!(plan("-").unwrap().directory, PathBuf::from("."));
         assert_eq!(plan("--rootless -").unwrap().keep_owners, Some(false));
         assert_eq!(plan("--rootless --same-owner -").unwrap().keep_owners, Some(true));

@@ -65,7 +65,7 @@ impl<'a> Tree<'a> {
             return Ok(());
         }
         let (parent, last) = split(&path);
-        if self.options.whiteouts != Whiteouts::Oci && self.whiteout(parent, last, &entry.path)? {
+        if self.options.whiteouts != Whiteouts::Oci && self.whiteout(parent, last, entry)? {
             return Ok(());
         }
         let place = self.place(&path, &entry.path)?;

@@ -5,11 +5,13 @@
 //! else hides what is below by being there.
 
 use super::Whiteouts;
+use super::metadata::times;
 use super::resolve::{Blocked, split};
 use super::tree::{Place, Tree, stat};
+use crate::archive::{Entry, Time};
 use crate::error::{Fault, Kind, shown};
 use crate::remove;
-use rustix::fs::{Dir, FileType, Mode, OFlags, Stat, XattrFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, XattrFlags};
 use rustix::io::Errno;
 use spec::whiteout::{self, Name};
 use std::ffi::{CStr, CString};
@@ -17,7 +19,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 impl Tree<'_> {
     /// Deals with the entry named `last` in `parent` if it is a whiteout; false if it is none.
-    pub(super) fn whiteout(&mut self, parent: &[u8], last: &[u8], entry: &[u8]) -> Result<bool, Fault> {
+    pub(super) fn whiteout(&mut self, parent: &[u8], last: &[u8], whiteout: &Entry) -> Result<bool, Fault> {
+        let entry = &whiteout.path[..];
         match whiteout::parse_name(last) {
             Name::Plain(_) => return Ok(false),
             Name::Reserved => {
@@ -43,7 +46,7 @@ impl Tree<'_> {
                 if self.options.whiteouts == Whiteouts::Apply {
                     self.carry_out(&path, entry)?;
                 } else {
-                    self.mark(&path, entry)?;
+                    self.mark(&path, entry, whiteout.mtime)?;
                 }
             }
         }
@@ -78,11 +81,12 @@ impl Tree<'_> {
     }
 
     /// A whiteout in overlay form at `path`.
-    fn mark(&mut self, path: &[u8], entry: &[u8]) -> Result<(), Fault> {
+    fn mark(&mut self, path: &[u8], entry: &[u8], mtime: Time) -> Result<(), Fault> {
         let place = self.place(path, entry)?;
         let make = |place: &Place| {
-            let mode = Mode::RUSR | Mode::WUSR;
-            rustix::fs::mknodat(&place.parent, &place.last, FileType::CharacterDevice, mode, 0)
+            rustix::fs::mknodat(&place.parent, &place.last, FileType::CharacterDevice, Mode::empty(), 0)?;
+            // Nobody sees it through the overlay; but the same layer shall give the same tree.
+            rustix::fs::utimensat(&place.parent, &place.last, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)
         };
         let made = match make(&place) {
             Err(Errno::EXIST) => {
@@ -113,15 +117,15 @@ impl Tree<'_> {
 
     /// Removes from the directory what a whiteout of `path` hides.
     fn carry_out(&mut self, path: &[u8], entry: &[u8]) -> Result<(), Fault> {
-        if self.ours.is_none() {
-            return Ok(());
-        }
         let (parent, last) = split(path);
         let dir = match self.root.directory(parent, entry) {
             Ok(dir) => dir,
             Err(Blocked::Fault(fault)) => return Err(fault),
             Err(Blocked::Missing | Blocked::NotDirectory) => return Ok(()),
         };
+        if self.ours.is_none() {
+            return Ok(());
+        }
         if self.is_ours(path) {
             return self.remove_others(path, entry);
         }
@@ -133,15 +137,15 @@ impl Tree<'_> {
 
     /// Removes all in the directory `path` that is not of this layer; that it is no directory or not there is no error.
     fn remove_others(&mut self, path: &[u8], entry: &[u8]) -> Result<(), Fault> {
-        if self.ours.is_none() {
-            return Ok(());
-        }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW;
         let dir = match self.root.open(path, flags, entry) {
             Ok(dir) => dir,
             Err(Blocked::Fault(fault)) => return Err(fault),
             Err(Blocked::Missing | Blocked::NotDirectory) => return Ok(()),
         };
+        if self.ours.is_none() {
+            return Ok(());
+        }
         for (name, directory) in children(dir.as_fd()).map_err(|e| Fault::system(entry, "read directory", e))? {
             let child = if path.is_empty() { name.as_bytes().to_vec() } else { [path, b"/", name.as_bytes()].concat() };
             if !self.is_ours(&child) {
@@ -163,7 +167,7 @@ fn children(dir: BorrowedFd<'_>) -> rustix::io::Result<Vec<(CString, bool)>> {
         if name != c"." && name != c".." {
             let directory = match entry.file_type() {
                 FileType::Unknown => {
-                    let stat = rustix::fs::statat(dir, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?;
+                    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
                     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
                 }
                 kind => kind == FileType::Directory,

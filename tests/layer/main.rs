@@ -1,0 +1,9 @@
+//! The room `layer` from outside: the program `unpack` against GNU tar, umoci and skopeo, and on what is broken or hostile.
+
+mod against_tar;
+mod bench;
+mod broken;
+mod hostile;
+mod images;
+mod rootless;
+mod stops;

@@ -1,0 +1,69 @@
+//! Without root, and in user namespaces with one id: what cannot be done is said, or skipped with a line when asked.
+
+use crate::bench::{Bench, refusal};
+use testkit::tree::snapshot;
+
+const USER: &str = "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all";
+
+const LAYER: &str = r#"
+    mkdir -p in/dev in/o; echo x > in/f; chown 1000:1000 in/f; mknod in/dev/null c 1 3; touch in/.wh.gone in/o/.wh..wh..opq
+    tar -C in -cf all.tar .; rm -r in/dev; tar -C in -cf plain.tar .; chmod 777 .
+"#;
+
+#[test]
+fn devices_are_an_error_or_skipped_with_a_line() {
+    testkit::need!(root, "setpriv");
+    let bench = Bench::new();
+    bench.sh(LAYER);
+    let script = format!("{USER} $UNPACK -C out all.tar");
+    let (line, hint) = refusal(&bench.try_sh(&script), 1, &script);
+    assert_eq!(line, "layer all.tar: ./dev/null: mknod: operation not permitted");
+    assert!(hint.contains("--rootless"), "{hint}");
+    assert!(!bench.path("out").exists());
+    let out = bench.try_sh(&format!("{USER} $UNPACK -C out --rootless all.tar"));
+    assert!(out.status.success());
+    assert_eq!(
+        String::from_utf8_lossy(&out.stderr),
+        "unpack: layer all.tar: skipped ./dev/null: device: not permitted\n"
+    );
+    let tree = snapshot(&bench.path("out"));
+    assert!(tree.has("f") && !tree.has("dev/null"));
+    // Any user makes whiteouts, and marks opaque directories in user.*; contract U8.
+    assert_eq!((tree.at("gone").kind, tree.at("gone").device), ("char", Some((0, 0))));
+    assert_eq!(tree.at("o").xattrs["user.overlay.opaque"], b"y");
+}
+
+#[test]
+fn in_a_user_namespace_of_one_id() {
+    testkit::need!(root, userns, "setpriv");
+    let bench = Bench::new();
+    bench.sh(LAYER);
+    let script = format!("{USER} unshare -Ur $UNPACK -C out plain.tar");
+    let (line, hint) = refusal(&bench.try_sh(&script), 1, &script);
+    assert_eq!(line, "layer plain.tar: ./f: chown 1000:1000: invalid argument");
+    assert!(hint.contains("--map-auto") && hint.contains("--no-same-owner"), "{hint}");
+    assert!(!bench.path("out").exists());
+    bench.sh(&format!("{USER} unshare -Ur $UNPACK -C out --no-same-owner plain.tar"));
+    let tree = snapshot(&bench.path("out"));
+    assert_eq!((tree.at("f").owner, tree.at("gone").device), ((65534, 65534), Some((0, 0))));
+    assert_eq!(tree.at("o").xattrs.keys().collect::<Vec<_>>(), ["user.overlay.opaque"]);
+    let script = format!("{USER} unshare -Ur $UNPACK -C no --no-same-owner --whiteouts overlay plain.tar");
+    let (line, hint) = refusal(&bench.try_sh(&script), 1, &script);
+    assert_eq!(line, "layer plain.tar: ./o/.wh..wh..opq: setxattr trusted.overlay.opaque: operation not permitted");
+    assert!(hint.contains("--whiteouts userxattr"), "{hint}");
+}
+
+#[test]
+fn overlays_own_xattrs_in_a_layer_are_not_believed() {
+    testkit::need!(root, "setfattr");
+    let bench = Bench::new();
+    bench.sh(
+        "mkdir -p in/d; setfattr -n trusted.overlay.redirect -v /etc in/d; setfattr -n user.overlay.opaque -v y in/d
+         setfattr -n user.mine -v 1 in/d; tar -C in --xattrs --xattrs-include='*' --format=pax -cf a.tar d",
+    );
+    let out = bench.unpack("-C out a.tar");
+    assert!(out.status.success());
+    let stderr = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(stderr.contains("skipped d: xattr trusted.overlay.redirect belongs to overlay file systems"), "{stderr}");
+    assert_eq!(snapshot(&bench.path("out")).at("d").xattrs.keys().collect::<Vec<_>>(), ["user.mine"]);
+}

@@ -1,0 +1,96 @@
+//! A full disk, a signal, a kill: nothing half-made stays, or the next run removes it. Contract U7.
+
+use crate::bench::{Bench, UNPACK, names_in};
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_full_disk_leaves_nothing() {
+    testkit::need!(root, "skopeo");
+    let bench = Bench::new();
+    bench.sh("mkdir in t; head -c 3000000 /dev/urandom > in/big; echo x > in/small; tar -C in -cf a.tar small big");
+    let script = |what: &str| {
+        format!(
+            "unshare -m --propagation private sh -c 'mount -t tmpfs -o size=1m none t; $UNPACK -C t/out {what}; echo code=$?; ls -A t t/out; df --output=used t | tail -n1'"
+        )
+    };
+    let out = bench.try_sh(&script("a.tar"));
+    let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(
+        stderr.starts_with("unpack: layer a.tar: big: write: no space left on device\nhint: make room"),
+        "{stderr}"
+    );
+    assert!(stdout.starts_with("code=1\nt:\n"), "{stdout}");
+    assert!(stdout.trim_end().ends_with(" 0") || stdout.trim_end().ends_with("\n0"), "{stdout}");
+    // An image, by file and by pipe (there the blobs themselves do not fit).
+    bench.sh(
+        "mkdir -p img; cat > m.json <<'E'\n[{\"Config\":\"c.json\",\"RepoTags\":[\"a:1\"],\"Layers\":[\"l.tar\"]}]\nE
+         d=$(sha256sum < a.tar | cut -d' ' -f1); cp a.tar img/$d.tar; echo '{\"rootfs\":{\"diff_ids\":[\"sha256:'$d'\"]}}' > img/$d.json
+         sed \"s/c.json/$d.json/; s/l.tar/$d.tar/\" m.json > img/manifest.json; tar -C img -cf img.tar $d.json $d.tar manifest.json",
+    );
+    for what in ["img.tar", "- < img.tar", "- < <(cat img.tar)"] {
+        let inner = script(what).replace("sh -c", "bash -c");
+        let out = bench.try_sh(&inner);
+        let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        assert!(stderr.contains("no space left on device\nhint: make room"), "{what}: {stderr}");
+        assert!(stdout.starts_with("code=1\nt:\n"), "{what}: {stdout}");
+        assert!(!stdout.contains("unpack-"), "{what}: {stdout}");
+    }
+}
+
+#[test]
+fn a_signal_while_it_waits_for_more_takes_everything_back() {
+    let bench = Bench::new();
+    bench.sh("mkdir in; head -c 4000000 /dev/urandom > in/big; tar -C in -cf a.tar .; mkdir empty");
+    let tar = std::fs::read(bench.path("a.tar")).unwrap();
+    for (signal, dir, stays) in
+        [(libc::SIGINT, "new", false), (libc::SIGTERM, "empty", true), (libc::SIGHUP, "new", false)]
+    {
+        let dir = bench.path(dir);
+        let mut child = Command::new(UNPACK).arg("-C").arg(&dir).arg("-").stdin(Stdio::piped()).spawn().unwrap();
+        let mut pipe = child.stdin.take().unwrap();
+        pipe.write_all(&tar[..3_000_000]).unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        while !names_in(&dir).contains(&"big".to_owned()) {
+            assert!(Instant::now() < until, "nothing was unpacked");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(child.id().cast_signed()),
+            nix::sys::signal::Signal::try_from(signal).unwrap(),
+        )
+        .unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal(), Some(signal), "{status}");
+        assert_eq!(names_in(&dir), [""; 0]);
+        assert_eq!(dir.exists(), stays);
+    }
+}
+
+#[test]
+fn an_ignored_signal_stays_ignored() {
+    let bench = Bench::new();
+    bench.sh("mkdir in; echo x > in/f; tar -C in -cf a.tar .");
+    bench.sh(
+        "trap '' HUP; mkfifo p; $UNPACK -C out - < p & pid=$!; exec 3> p; sleep 0.3; kill -HUP $pid; sleep 0.1; cat a.tar >&3; exec 3>&-; wait $pid",
+    );
+    assert!(bench.path("out/f").is_file());
+}
+
+#[test]
+fn what_a_killed_run_left_is_swept_and_what_a_living_one_is_at_is_not() {
+    let bench = Bench::new();
+    bench.sh(
+        "mkdir -p img in; echo x > in/f; tar -C in -cf a.tar f; d=$(sha256sum < a.tar | cut -d' ' -f1); cp a.tar img/$d.tar
+         echo '{\"rootfs\":{\"diff_ids\":[\"sha256:'$d'\"]}}' > img/$d.json
+         echo '[{\"Config\":\"'$d.json'\",\"Layers\":[\"'$d.tar'\"]}]' > img/manifest.json; tar -C img -cf img.tar $d.json $d.tar manifest.json
+         mkdir -p out/.unpack-1-0-dead.tmp/d/e out/.unpack-2-0-alive.tmp out/mine; touch out/.unpack-1-0-dead.tmp/d/f",
+    );
+    let folders = bench.sh("exec 9< out/.unpack-2-0-alive.tmp; flock 9; $UNPACK -C out img.tar");
+    let name = folders.trim().trim_start_matches("out/");
+    let mut expected = vec![".unpack-2-0-alive.tmp", name, "mine"];
+    expected.sort_unstable();
+    assert_eq!(names_in(&bench.path("out")), expected);
+}
