@@ -181,6 +181,15 @@ fn explain(mut error: Error, log: Option<String>, folders: &Folders) -> Error {
     if error.hint.is_some() {
         return error;
     }
+    if let (Some(libc::EINVAL), Some((upper, work))) = (code, &folders.upper) {
+        // The kernel leaves it behind at a volatile mount and takes it away never.
+        let mark = work.path.join("work/incompat/volatile");
+        if rustix::fs::stat(&mark).is_ok() {
+            return Error::new(Kind::Request, "upper layer", upper.path.display())
+                .because("was written by a volatile overlay, which may have lost some of it")
+                .hint(format!("start with an empty upper, or trust it as it is: rm -r {}", mark.display()));
+        }
+    }
     let hint = match code {
         Some(libc::ENODEV) => {
             error.source = Some("this kernel has no overlay".into());

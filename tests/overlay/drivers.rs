@@ -1,0 +1,110 @@
+//! Which driver serves, in environments where one of them cannot.
+
+use crate::room::{Room, room};
+use nix::mount::{MsFlags, mount};
+use testkit::need;
+
+const OPTIONS: &str = "lowerdir=high:low,upperdir=u,workdir=w";
+
+fn told(room: &Room, args: &[&str]) -> serde_json::Value {
+    let said = room.ovl_mount(&[&["--json"], args].concat());
+    assert_eq!(said.code, 0, "{}", said.err);
+    serde_json::from_str(&said.out).expect("JSON")
+}
+
+/// An empty /dev but for what ovl-mount needs.
+fn without_dev_fuse(room: &Room) {
+    room.folder("dev");
+    let dev = room.path("dev");
+    std::fs::write(dev.join("null"), "").expect("a file");
+    mount(Some("/dev/null"), &dev.join("null"), None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("bind");
+    mount(Some(&dev), "/dev", None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>).expect("bind");
+}
+
+/// contract O6
+#[test]
+fn the_first_of_the_list_that_works_serves() {
+    need!(root, fuse, overlay);
+    room(|room| {
+        assert_eq!(told(room, &["-o", OPTIONS, "m"])["driver"], "fuse");
+        room.umount("m");
+        assert_eq!(told(room, &["--driver", "kernel,fuse", "-o", OPTIONS, "m"])["driver"], "kernel");
+        room.umount("m");
+        let said = room.sh(&format!("OVL_DRIVER=kernel,fuse $OVL -v -o {OPTIONS} m"));
+        assert_eq!(said.err, format!("ovl-mount: mounted by kernel: {}\n", room.path("m").display()));
+        room.umount("m");
+        let said = room.sh(&format!("OVL_DRIVER=kernel $OVL -v --driver fuse -o {OPTIONS} m"));
+        assert_eq!(said.err, format!("ovl-mount: mounted by fuse: {}\n", room.path("m").display()));
+    });
+}
+
+/// contract O6, contract O9
+#[test]
+fn without_the_fuse_device_the_kernel_serves_and_why_is_told() {
+    need!(root, overlay);
+    room(|room| {
+        without_dev_fuse(room);
+        let told = told(room, &["-o", OPTIONS, "m"]);
+        assert_eq!(told["driver"], "kernel");
+        let why = serde_json::json!([{ "driver": "fuse", "reason": "open /dev/fuse: no such file or directory" }]);
+        assert_eq!(told["passed_over"], why);
+        room.umount("m");
+        let said = room.ovl_mount(&["-v", "-o", OPTIONS, "m"]);
+        assert!(
+            said.err.starts_with("ovl-mount: not by fuse: open /dev/fuse: no such file or directory\n"),
+            "{}",
+            said.err
+        );
+        room.umount("m");
+        let said = room.ovl_mount(&["--driver", "fuse", "-o", OPTIONS, "m"]);
+        assert_eq!(said.code, 1);
+        let hint = "hint: this machine or container has no FUSE device: --device /dev/fuse, or modprobe fuse\n";
+        assert_eq!(said.err, format!("ovl-mount: open /dev/fuse: no such file or directory\n{hint}"));
+    });
+}
+
+/// An upper that is itself on an overlay: the kernel takes none, the fuse driver does.
+#[test]
+fn on_an_overlay_the_fuse_driver_serves() {
+    need!(root, fuse, overlay);
+    room(|room| {
+        room.mounts(&["--driver", "kernel", "-o", OPTIONS, "m"]);
+        room.folder("m/u2");
+        room.folder("m2");
+        let options = "lowerdir=low,upperdir=m/u2,workdir=m/w2";
+        let told = told(room, &["--driver", "kernel,fuse", "-o", options, "m2"]);
+        assert_eq!(told["driver"], "fuse");
+        let reason = told["passed_over"][0]["reason"].as_str().expect("a reason");
+        assert!(reason.ends_with("the kernel takes no upper that is on an overlay itself"), "{reason}");
+        room.file("m2/new", "new");
+        assert_eq!(room.read("u/u2/new"), "new");
+        room.umount("m2");
+        let said = room.ovl_mount(&["--driver", "kernel", "-o", options, "m2"]);
+        let upper = room.path("m/u2");
+        assert_eq!(
+            said.err,
+            format!(
+                "ovl-mount: upper layer {}: the kernel takes no upper that is on an overlay itself\n\
+                 hint: put the upper on a disk or tmpfs, or use --driver fuse\n",
+                upper.display()
+            )
+        );
+    });
+}
+
+/// contract O9
+#[test]
+fn where_none_works_there_is_a_line_for_each() {
+    need!(root, overlay);
+    room(|room| {
+        without_dev_fuse(room);
+        let said = room.ovl_mount(&["-o", &format!("squash_to_root,{OPTIONS}"), "m"]);
+        assert_eq!(said.code, 1);
+        assert_eq!(
+            said.err,
+            "ovl-mount: fuse: open /dev/fuse: no such file or directory\n\
+             ovl-mount: kernel: kernel overlay squash_to_root: only the fuse driver can show another owner\n\
+             hint: this machine or container has no FUSE device: --device /dev/fuse, or modprobe fuse\n"
+        );
+    });
+}
