@@ -183,7 +183,7 @@ fn what_only_the_kernel_refuses() {
     });
 }
 
-/// What a volatile overlay has written is not on the disk for certain; the kernel refuses to go on with it.
+/// What a volatile overlay has written is not on the disk for certain, and the kernel marks it so.
 #[test]
 fn a_volatile_upper_is_not_trusted_twice() {
     need!(root, overlay);
@@ -191,18 +191,32 @@ fn a_volatile_upper_is_not_trusted_twice() {
         let options = "lowerdir=low,upperdir=u,workdir=w";
         room.mounts(&["--driver", "kernel", "-o", &format!("{options},volatile"), "m"]);
         room.umount("m");
-        let said = room.ovl_mount(&["--driver", "kernel", "-o", options, "m"]);
-        let (upper, mark) = (room.path("u"), room.path("w/work/incompat/volatile"));
-        assert_eq!(
-            said.err,
-            format!(
-                "ovl-mount: upper layer {}: was written by a volatile overlay, which may have lost some of it\n\
-                 hint: start with an empty upper, or trust it as it is: rm -r {}\n",
-                upper.display(),
-                mark.display()
-            )
+        let mark = room.path("w/work/incompat/volatile");
+        let text = format!(
+            "ovl-mount: upper layer u: was written by a volatile overlay, which may have lost some of it\n\
+             hint: start with an empty upper, or trust it as it is: rm -r {}\n",
+            mark.display()
         );
+        refused(room, 1, &["-o", options, "m"], &text);
         std::fs::remove_dir_all(mark).expect("the mark");
         room.mounts(&["--driver", "kernel", "-o", options, "m"]);
+    });
+}
+
+/// Whichever driver comes second: two that write to one upper would ruin it.
+#[test]
+fn an_upper_that_a_server_has_is_in_use() {
+    need!(root, fuse, overlay);
+    room(|room| {
+        let options = "lowerdir=low,upperdir=u,workdir=w";
+        room.mounts(&["--driver", "fuse", "-o", options, "m"]);
+        room.folder("m2");
+        for drivers in ["kernel", "fuse", "fuse,kernel"] {
+            let said = room.ovl_mount(&["--driver", drivers, "-o", options, "m2"]);
+            assert_eq!(said.code, 1, "{drivers}");
+            assert!(room.mounted("m2").is_empty());
+            let lines = said.err.lines().count();
+            assert!(lines == 2 && said.err.contains("another overlay"), "{drivers}: {}", said.err);
+        }
     });
 }

@@ -1,6 +1,6 @@
 //! Without root: in a user namespace that someone made, in one that ovl-mount makes, and by fusermount3.
 
-use crate::room::{OVL_MOUNT, Said, with_each_driver};
+use crate::room::{AT_ONCE, OVL_MOUNT, Said, alive, eventually, with_each_driver};
 use std::path::Path;
 use testkit::{need, user};
 
@@ -82,11 +82,13 @@ fn an_ordinary_user_without_newuidmap_has_one_id() {
 fn an_ordinary_user_mounts_by_fusermount3() {
     need!(root, user, fuse, "fusermount3");
     let home = user::scratch();
-    let script = format!(
-        "$OVL -o {OPTIONS} m && cat m/both && echo x >m/new && cat u/new && fusermount3 -u m && ls m; pgrep -u $(id -u) ovl-mount"
-    );
-    let said = as_user(home.path(), &script);
-    assert_eq!((said.out.as_str(), said.err.as_str()), ("high\nx\n", ""));
+    let script = "cat m/both && echo x >m/new && cat u/new && fusermount3 -u m && ls m";
+    let said = as_user(home.path(), &format!("$OVL --json -o {OPTIONS} m && {script}"));
+    let (told, rest) = said.out.split_once('\n').expect("two lines");
+    assert_eq!((rest, said.err.as_str()), ("high\nx\n", ""));
+    let told: serde_json::Value = serde_json::from_str(told).expect("JSON");
+    let server = told["pid"].as_i64().expect("a pid") as i32;
+    eventually("the server ends", AT_ONCE, || !alive(server));
 }
 
 /// contract O9

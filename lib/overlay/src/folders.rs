@@ -3,14 +3,17 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::options::Options;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, mkdir, open, statfs, statx};
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, StatxFlags, flock, mkdir, open, statfs, statx};
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// `OVERLAYFS_SUPER_MAGIC`
 const OVERLAYFS: i64 = 0x794c_7630;
+/// How long a server that is just ending may still hold the upper.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A folder that was there when looked at.
 #[derive(Debug, Clone)]
@@ -45,7 +48,9 @@ impl Folder {
             let error = Error::new(Kind::Request, what, path.display()).because(std::io::Error::from(errno));
             match errno {
                 Errno::NOENT => error.hint(format!("mkdir -p {}", path.display())),
-                Errno::NOTCONN => error.hint(format!("its server is gone: umount -l {}", path.display())),
+                Errno::NOTCONN | Errno::CONNABORTED => {
+                    error.hint(format!("its server is gone: umount -l {}", path.display()))
+                }
                 _ => error,
             }
         })?;
@@ -101,6 +106,27 @@ impl Folders {
         Ok(folders)
     }
 
+    /// Keeps every server away from the upper while the lock is held, and fails when one has it: then it is in use. A server
+    /// that is just ending is waited for.
+    pub fn lock_work(&self) -> Result<Option<OwnedFd>> {
+        let Some((upper, work)) = &self.upper else { return Ok(None) };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        // Who may not even read it may not serve it either.
+        let Ok(folder) = open(&work.path, flags, Mode::empty()) else { return Ok(None) };
+        let started = Instant::now();
+        loop {
+            match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK) if started.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(10)),
+                Err(Errno::WOULDBLOCK) => {
+                    return Err(Error::new(Kind::Request, "upper layer", upper.path.display())
+                        .because("in use by another overlay")
+                        .hint("unmount that one first: an upper belongs to one overlay at a time"));
+                }
+                _ => return Ok(Some(folder)),
+            }
+        }
+    }
+
     /// One folder in two places makes changes in one show up in the other; the kernel refuses it with ELOOP.
     fn refuse_repeats(&self) -> Result<()> {
         let mut seen = HashMap::new();
@@ -149,6 +175,13 @@ fn look_upper(upper: &Path, work: Option<&Path>) -> Result<(Folder, Folder)> {
     if nested && work_folder.id != upper_folder.id {
         return Err(wrong(format!("and the upper layer {}, one lies in the other", upper.display()))
             .hint("put them side by side"));
+    }
+    // The kernel leaves it behind at a volatile mount and never takes it away.
+    let mark = work_folder.path.join("work/incompat/volatile");
+    if rustix::fs::stat(&mark).is_ok() {
+        return Err(Error::new(Kind::Request, "upper layer", upper.display())
+            .because("was written by a volatile overlay, which may have lost some of it")
+            .hint(format!("start with an empty upper, or trust it as it is: rm -r {}", mark.display())));
     }
     Ok((upper_folder, work_folder))
 }

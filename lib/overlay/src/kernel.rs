@@ -28,6 +28,7 @@ const MAX_LAYERS: usize = 500;
 /// Mounts `folders` with the kernel's overlay.
 pub fn mount(folders: &Folders, options: &Options) -> Result<()> {
     refuse_what_it_cannot(folders, options)?;
+    let _not_in_use = folders.lock_work()?;
     let xattrs = if options.userxattr { Xattrs::User } else { Xattrs::for_this_process() };
     match assemble(folders, options, xattrs) {
         Ok(mounted) => attach(mounted, folders),
@@ -180,15 +181,6 @@ fn explain(mut error: Error, log: Option<String>, folders: &Folders) -> Error {
     }
     if error.hint.is_some() {
         return error;
-    }
-    if let (Some(libc::EINVAL), Some((upper, work))) = (code, &folders.upper) {
-        // The kernel leaves it behind at a volatile mount and takes it away never.
-        let mark = work.path.join("work/incompat/volatile");
-        if rustix::fs::stat(&mark).is_ok() {
-            return Error::new(Kind::Request, "upper layer", upper.path.display())
-                .because("was written by a volatile overlay, which may have lost some of it")
-                .hint(format!("start with an empty upper, or trust it as it is: rm -r {}", mark.display()));
-        }
     }
     let hint = match code {
         Some(libc::ENODEV) => {

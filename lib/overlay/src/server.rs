@@ -18,7 +18,8 @@
 //! Without the right to mount, fusermount3 makes the mount, attached at once, and the server stays in its namespace, with
 //! `/` as its working folder.
 //!
-//! The server is an ordinary process to the kernel's OOM killer: its score is left as it is, since a user cannot lower it
+//! It keeps the capabilities it was started with: it acts for every user of the mount, and whether they may has been checked by
+//! the kernel (`default_permissions`). The server is an ordinary process to the kernel's OOM killer: its score is left as it is, since a user cannot lower it
 //! and root's services usually have theirs set already. When it is killed the mount answers ENOTCONN until unmounted.
 
 use crate::device::{self, Detached};
@@ -39,8 +40,12 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-/// What the child says when it is about to serve; anything else is why it will not.
+/// What the child says when it is about to serve; anything else is why it will not, a mark before it.
 const READY: &[u8; 1] = &[0];
+/// What follows is wrong for every driver.
+const FOR_ALL: char = 'r';
+/// What follows is wrong for this driver.
+const FOR_US: char = 'd';
 
 /// How long a server whose mount is gone may take to end.
 const LONG_ENOUGH: Duration = Duration::from_secs(2);
@@ -98,7 +103,8 @@ fn live(kept: Vec<OwnedFd>, folders: &Folders, options: &Options, streams: Strea
     match served {
         Ok(()) => 0,
         Err(error) => {
-            let text = format!("{error}\n{}", error.hint.as_deref().unwrap_or_default());
+            let mark = if error.kind == Kind::Request { FOR_ALL } else { FOR_US };
+            let text = format!("{mark}{error}\n{}", error.hint.as_deref().unwrap_or_default());
             let _ = rustix::io::write(&pipe, text.as_bytes());
             1
         }
@@ -193,10 +199,12 @@ impl Server {
         }
         let text = String::from_utf8_lossy(&said);
         let (message, hint) = text.split_once('\n').unwrap_or((&text, ""));
-        if message.is_empty() {
-            return None;
-        }
-        let error = Error::new(Kind::Driver, "", message);
+        let mut message = message.chars();
+        let kind = match message.next()? {
+            FOR_ALL => Kind::Request,
+            _ => Kind::Driver,
+        };
+        let error = Error::new(kind, "", message.as_str());
         Some(if hint.is_empty() { error } else { error.hint(hint) })
     }
 }
