@@ -88,3 +88,29 @@ fn packets_are_as_large_as_the_way_out_takes() {
         assert!(lab.sh("ip -n c2 link show eth0").contains("mtu 9000"));
     });
 }
+
+#[test]
+fn two_state_roots_do_not_take_each_others_bridge() {
+    need!(root, "ip", "busybox");
+    lab(|one| {
+        let two = &Lab { root: "/run/other".into() };
+        // Both have the default network defined the same before either has made it.
+        assert_eq!((subnet(one, "bridge"), subnet(two, "bridge")), ("172.17.0.0/16".into(), "172.17.0.0/16".into()));
+        one.container("c1");
+        one.container("c2");
+        assert_eq!(address(&one.attach("--network bridge --netns c1 --id same")).to_string(), "172.17.0.2");
+        let second = two.attach("--network bridge --netns c2 --id same");
+        assert_eq!(
+            (second["bridge"].as_str(), second["addresses"][0].as_str()),
+            (Some("veneer1"), Some("172.18.0.2/16"))
+        );
+        one.ping("c1", [172, 17, 0, 1].into());
+        one.ping("c2", [172, 18, 0, 1].into());
+        two.netwire("detach --network bridge --id same");
+        two.netwire("network rm bridge");
+        one.ping("c1", [172, 17, 0, 1].into());
+        one.netwire("detach --network bridge --id same");
+        one.netwire("network rm bridge");
+        assert_eq!((one.links(), one.ruleset()), (Vec::new(), String::new()));
+    });
+}

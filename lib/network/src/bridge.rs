@@ -21,6 +21,11 @@ pub struct Bridge {
     pub mtu: u32,
 }
 
+/// What is written on a network's bridge, so that two state roots that chose the same name do not take each other's.
+fn alias(definition: &Definition) -> String {
+    format!("network {} {}", definition.name, definition.id)
+}
+
 /// Makes sure that the network's bridge stands, is up and has its address.
 ///
 /// A bridge that is to be made is refused with [`Kind::InUse`] where the machine's own routes or addresses lie in the
@@ -38,8 +43,10 @@ pub fn ensure(socket: &mut Socket, definition: &Definition) -> Result<Bridge> {
                 (None, Some(uplink)) => mtu_of(socket, uplink)?,
                 (mtu, _) => mtu,
             };
-            let made = socket.ask(link::create_bridge(name, Mac::of(definition.gateway), mtu))?;
-            unless(made, libc::EEXIST).map_err(wrong)?;
+            let made = link::create_bridge(name, Mac::of(definition.gateway), mtu);
+            for answer in socket.transact(&[made, link::set_alias(name, &alias(definition))])? {
+                answer.map_err(wrong)?;
+            }
             let gone = || Error::new(Kind::NotFound, OP, name).because("it vanished while it was set up");
             find(socket, name)?.ok_or_else(gone)?
         }
@@ -48,6 +55,11 @@ pub fn ensure(socket: &mut Socket, definition: &Definition) -> Result<Bridge> {
         return Err(Error::new(Kind::InUse, OP, name)
             .because("an interface of this name exists and is no bridge")
             .hint("rename it, or create the network with another --bridge"));
+    }
+    if !definition.adopted && bridge.alias != alias(definition) {
+        return Err(Error::new(Kind::InUse, OP, name)
+            .because("a bridge of this name exists and is not this network's")
+            .hint("see what is written on it: ip link show; delete it, or create the network with another --bridge"));
     }
     let mut requests = vec![address::add(bridge.index, definition.gateway, definition.subnet.prefix())];
     if !bridge.up {
@@ -62,7 +74,7 @@ pub fn ensure(socket: &mut Socket, definition: &Definition) -> Result<Bridge> {
 /// Deletes the network's bridge; that there is none is fine.
 pub fn remove(socket: &mut Socket, definition: &Definition) -> Result<()> {
     let name = definition.bridge.as_str();
-    if definition.adopted || find(socket, name)?.is_none_or(|link| link.kind != "bridge") {
+    if definition.adopted || find(socket, name)?.is_none_or(|link| link.alias != alias(definition)) {
         return Ok(());
     }
     unless(socket.ask(link::delete(name))?, libc::ENODEV).map_err(|refusal| refused("delete bridge", name, refusal))

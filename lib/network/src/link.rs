@@ -32,6 +32,8 @@ pub struct Link {
     pub mtu: u32,
     /// Its hardware address, if it has one of six bytes.
     pub mac: Option<Mac>,
+    /// What somebody wrote on it; empty if nobody did.
+    pub alias: String,
     /// `bridge`, `veth`, …; empty for hardware.
     pub kind: String,
     /// The number of the bridge it is a port of.
@@ -53,6 +55,7 @@ impl Link {
             up: number_at(8)? & libc::IFF_UP as u32 != 0,
             mtu: 0,
             mac: None,
+            alias: String::new(),
             kind: String::new(),
             controller: None,
         };
@@ -61,6 +64,7 @@ impl Link {
                 libc::IFLA_IFNAME => link.name = attribute::text(value),
                 libc::IFLA_OPERSTATE => link.running = value == [OPERATIONAL],
                 libc::IFLA_MTU => link.mtu = attribute::number(value).unwrap_or(0),
+                libc::IFLA_IFALIAS => link.alias = attribute::text(value),
                 libc::IFLA_ADDRESS => link.mac = value.try_into().ok().map(Mac),
                 libc::IFLA_MASTER => link.controller = attribute::number(value),
                 libc::IFLA_LINKINFO => {
@@ -141,6 +145,13 @@ pub fn create_veth(veth: &Veth<'_>) -> Request {
 /// Sets the link called `name` up.
 pub fn set_up(name: &str) -> Request {
     request(libc::RTM_NEWLINK, 0, &up(named(name)))
+}
+
+/// Writes `alias` on the link called `name`. A link cannot be born with one.
+pub fn set_alias(name: &str, alias: &str) -> Request {
+    let mut message = named(name);
+    message.attributes.push(LinkAttribute::IfAlias(alias.to_owned()));
+    request(libc::RTM_NEWLINK, 0, &message)
 }
 
 /// Makes the link called `name` a port of the bridge with number `bridge`, and sets it up.
