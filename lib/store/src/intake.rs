@@ -15,6 +15,7 @@ use crate::layer::{self, LayerDraft, LayerRecord};
 use crate::{Guard, Lock, Mode, Root, TempFile, blob};
 use spec::{ChainId, Digest, Reference};
 use std::collections::BTreeMap;
+use std::fs::File;
 
 /// Images that are being taken in.
 #[derive(Debug)]
@@ -36,6 +37,14 @@ impl<'r> Intake<'r> {
     /// Whether the blob is in the store or staged.
     pub fn has_blob(&self, digest: &Digest) -> bool {
         self.blobs.contains_key(digest) || self.root.has_blob(digest)
+    }
+
+    /// The bytes of a blob that is in the store or staged, from the first.
+    pub fn open_blob(&self, digest: &Digest) -> Result<File> {
+        match self.blobs.get(digest) {
+            Some(staged) => File::open(staged.path()).map_err(|e| system("open", staged.path(), e)),
+            None => self.root.open_blob(digest),
+        }
     }
 
     /// Whether the layer is in the store or staged.

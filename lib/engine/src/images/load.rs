@@ -108,7 +108,8 @@ fn take_in(root: &Root, intake: &mut Intake<'_>, image: &Image, stem: Option<&st
     for (layer, id) in image.layers.iter().zip(&chain) {
         // A blob in a docker-archive has no digest before it is read, but is nearly always the plain tar itself.
         let digest = layer.digest.unwrap_or(layer.diff_id.0);
-        wanted.push(Want { layer, blob: !intake.has_blob(&digest), unpack: !intake.has_layer(id)?, digest });
+        let there = if intake.has_blob(&digest) { Some(read_blob(intake, &digest)?) } else { None };
+        wanted.push(Want { layer, there, unpack: !intake.has_layer(id)? });
     }
     let taken = in_parallel(root, &wanted, open)?;
     let mut loaded = Loaded { id, names: full_names(&image.names, stem)?, skipped: Vec::new(), skipped_count: 0 };
@@ -158,12 +159,10 @@ fn complete(root: &Root, id: &Digest, chain: &[ChainId]) -> Result<Option<Manife
 /// What is still to be done for a layer.
 struct Want<'i> {
     layer: &'i LayerRef,
-    /// Its blob is to be kept.
-    blob: bool,
+    /// Its blob, if there is no need to keep it once more.
+    there: Option<Blob>,
     /// It is to be unpacked.
     unpack: bool,
-    /// The digest of its blob, as far as is known.
-    digest: Digest,
 }
 
 /// Takes the layers in, several at once. The first that fails stops the others.
@@ -195,10 +194,11 @@ fn in_parallel(root: &Root, wanted: &[Want<'_>], open: &Open<'_>) -> Result<Vec<
 }
 
 fn take_layer(root: &Root, want: &Want<'_>, open: &Open<'_>, stop: &AtomicBool) -> Result<Taken> {
-    if !want.blob && !want.unpack {
-        return Ok(Taken { blob: blob_of(root, &want.digest)?, file: None, draft: None });
-    }
-    let file = if want.blob { Some(root.temp_file()?) } else { None };
+    let file = match &want.there {
+        Some(blob) if !want.unpack => return Ok(Taken { blob: blob.clone(), file: None, draft: None }),
+        Some(_) => None,
+        None => Some(root.temp_file()?),
+    };
     let mut tee = Tee { from: open(want.layer)?, to: file, start: Vec::new(), failed: None };
     let draft = root.layer_draft()?;
     let form = Whiteouts::overlay_form(draft.diff());
@@ -215,11 +215,11 @@ fn take_layer(root: &Root, want: &Want<'_>, open: &Open<'_>, stop: &AtomicBool) 
     Ok(Taken { blob, file: tee.to, draft: want.unpack.then_some((draft, report, xattrs)) })
 }
 
-/// A blob the store has.
-fn blob_of(root: &Root, digest: &Digest) -> Result<Blob> {
-    let mut file = root.open_blob(digest)?;
+/// A blob that the store has or that is staged.
+fn read_blob(intake: &Intake<'_>, digest: &Digest) -> Result<Blob> {
+    let mut file = intake.open_blob(digest)?;
     let mut start = vec![0; START_BYTES];
-    let fail = |e| store::error::system("read", root.blob_path(digest), e);
+    let fail = |e| store::error::system("read blob", digest.to_string(), e);
     let length = file.read(&mut start).map_err(fail)?;
     start.truncate(length);
     Ok(Blob { digest: *digest, size_bytes: file.metadata().map_err(fail)?.len(), start })

@@ -1,0 +1,115 @@
+//! `kill -9` at any instant leaves a store that opens, and the next command cleans up.
+
+use crate::layout::{Layout, many_files};
+use crate::world::World;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+use testkit::need;
+
+/// Random numbers from a printed seed (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn new() -> Self {
+        let fresh = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64);
+        let seed = std::env::var("VENEER_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(fresh) | 1;
+        let line = format!("seed: VENEER_SEED={seed}\n");
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+        Self(seed)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+/// What holds whenever no command runs: each name leads to an image whose blobs and layers are there.
+#[track_caller]
+fn check(world: &World) {
+    for name in world.ok(["images", "--format", "{{.Repository}}:{{.Tag}}"]).lines() {
+        let count = if name == "a:1" { 3 } else { 2 };
+        assert!(world.layers().len() >= count, "{name} has its layers");
+    }
+    assert_eq!(world.half_done(), 0, "opening the store removed what was half-done");
+    for layer in world.layers() {
+        assert!(layer.join("layer.json").exists() && layer.join("diff").exists(), "{}", layer.display());
+    }
+}
+
+#[test]
+fn kill_during_load_and_rmi_at_random_moments() {
+    need!(root);
+    let world = World::new();
+    let mut random = Random::new();
+    let mut layout = Layout::new(world.path("layout"));
+    layout.image("a:1", &[many_files("base", 150), many_files("middle", 150), many_files("a", 50)]);
+    layout.image("b:1", &[many_files("base", 150), many_files("b", 50)]);
+    let load = ["load".into(), "-i".into(), layout.path.clone().into_os_string()];
+    let start = Instant::now();
+    world.ok(&load);
+    let whole = start.elapsed();
+    let rmi = ["rmi".into(), "a:1".into(), "b:1".into()];
+    let start = Instant::now();
+    world.ok(&rmi);
+    let removal = start.elapsed();
+    let (mut killed, mut done) = (0, 0);
+    for round in 0..30 {
+        let (args, most): (&[std::ffi::OsString], Duration) =
+            if round % 3 == 2 { (&rmi, removal) } else { (&load, whole) };
+        let mut child = world.ctr(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(random.below(1 + most.as_micros() as u64)));
+        child.kill().unwrap();
+        if child.wait().unwrap().success() {
+            done += 1
+        } else {
+            killed += 1
+        }
+        check(&world);
+    }
+    assert!(killed > 0, "nothing was killed in time ({done} done)");
+    world.ok(&load);
+    check(&world);
+    assert_eq!((world.layers().len(), world.blobs().len()), (4, 8));
+    world.ok(&rmi);
+    assert_eq!((world.layers().len(), world.blobs().len()), (0, 0));
+}
+
+/// A breakpoint at every call that changes the store's folders: the same at exact instants, without chance.
+#[test]
+fn kill_before_every_change_of_the_store() {
+    need!(root, "strace");
+    let mut layout = None;
+    for call in 1..200 {
+        let world = World::new();
+        world.ok(["images"]);
+        let layout = layout.get_or_insert_with(|| {
+            let world = World::new();
+            let mut layout = Layout::new(world.path("layout"));
+            layout.image("a:1", &[many_files("base", 2), many_files("middle", 2), many_files("a", 2)]);
+            (world, layout)
+        });
+        let out = Command::new("strace")
+            .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=rename,renameat,renameat2,symlinkat,symlink"])
+            .arg(format!("-einject=rename,renameat,renameat2,symlinkat,symlink:signal=KILL:when={call}"))
+            .args([env!("CARGO_BIN_EXE_ctr"), "load", "-i"])
+            .arg(&layout.1.path)
+            .env("VENEER_ROOT", world.root())
+            .output()
+            .unwrap();
+        check(&world);
+        let finished = out.status.success();
+        let names = world.ok(["images", "-q"]).lines().count();
+        assert!(names == 1 || !finished);
+        world.load(&layout.1.path);
+        check(&world);
+        assert_eq!((world.layers().len(), world.blobs().len()), (3, 5));
+        if finished {
+            assert!(call > 5, "{call}");
+            return;
+        }
+    }
+    panic!("a load that never ends");
+}
