@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 /// - `netns`: a network namespace with veth and bridge links can be made; `loop`: loop devices
 /// - `cgroup1`, `cgroup2`: the tree that holds the controllers
 /// - `images`: the images of [`fixture`](crate::fixture) are there or can be made
+/// - `libseccomp`: its headers, for the C programs of tests that compare with it
 /// - a program as a string: it is in PATH (`need!(root, "crun")`)
 #[macro_export]
 macro_rules! need {
@@ -55,6 +56,10 @@ fn probe(what: &str) -> Result<(), String> {
         "userns" => {
             let max = std::fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
             (max.trim() != "0" && !max.is_empty()).then_some(()).ok_or_else(|| "user namespaces are off".into())
+        }
+        "libseccomp" => {
+            let there = Path::new("/usr/include/seccomp.h").exists();
+            there.then_some(()).ok_or_else(|| "no /usr/include/seccomp.h".into())
         }
         "user" => crate::user::ensure(),
         "images" => crate::fixture::images_possible(),
