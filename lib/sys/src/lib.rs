@@ -6,5 +6,7 @@
 pub mod bpf;
 pub mod capability;
 pub mod daemon;
+pub mod loopback;
 pub mod mount_attr;
 pub mod seccomp;
+pub mod spawn;
