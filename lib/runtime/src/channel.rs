@@ -4,8 +4,8 @@
 
 use crate::error::{Error, Kind, Portable, Result, failed};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    SocketFlags, SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType,
 };
 use serde::{Deserialize, Serialize};
 use std::io::{IoSlice, IoSliceMut};
@@ -59,7 +59,8 @@ impl Channel {
 
     /// Says `message`, handing over a copy of `fd`.
     pub(crate) fn send_with(&self, message: &Message, fd: Option<BorrowedFd<'_>>) -> Result<()> {
-        let bytes = serde_json::to_vec(message).map_err(|e| Error::new(Kind::Failed, "encode message", "").because(e))?;
+        let bytes =
+            serde_json::to_vec(message).map_err(|e| Error::new(Kind::Failed, "encode message", "").because(e))?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         let fds;

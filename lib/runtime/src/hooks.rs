@@ -46,9 +46,11 @@ fn run_one(stage: &'static str, hook: &Hook, state: &[u8]) -> Result<()> {
     }
     let limit = hook.timeout().filter(|s| *s > 0);
     if let (Some(seconds), Some(pid)) = (limit, Pid::from_raw(child.id() as i32)) {
-        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(|e| failed("pidfd_open", pid.as_raw_nonzero(), e))?;
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())
+            .map_err(|e| failed("pidfd_open", pid.as_raw_nonzero(), e))?;
         let limit = Timespec { tv_sec: seconds, tv_nsec: 0 };
-        let ended = rustix::event::poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit)).map_err(|e| failed("poll", &name, e))?;
+        let ended = rustix::event::poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit))
+            .map_err(|e| failed("poll", &name, e))?;
         if ended == 0 {
             let _ = rustix::process::pidfd_send_signal(pidfd.as_fd(), Signal::KILL);
             let _ = child.wait();

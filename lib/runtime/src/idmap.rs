@@ -73,12 +73,14 @@ pub fn load_sub_ids(ids: Ids) -> Result<(u32, u32)> {
     let content = file::read_text(path).map_err(|e| failed("read", path, e))?;
     let uid = nix::unistd::getuid().as_raw();
     let name = user_name(uid).unwrap_or_default();
-    parse_sub_ids(&content, &name, uid)
-        .ok_or_else(|| invalid("subordinate ids", path, format!("has no line for {name} ({uid})")).hint("usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER"))
+    parse_sub_ids(&content, &name, uid).ok_or_else(|| {
+        invalid("subordinate ids", path, format!("has no line for {name} ({uid})"))
+            .hint("usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER")
+    })
 }
 
 /// The name of user `uid` in /etc/passwd.
-fn user_name(uid: u32) -> Option<String> {
+pub(crate) fn user_name(uid: u32) -> Option<String> {
     let content = file::read_text("/etc/passwd").ok()?;
     content.lines().find_map(|line| {
         let mut fields = line.split(':');

@@ -14,7 +14,6 @@ use rustix::process::{Resource, Rlimit};
 use spec::runtime::{PosixRlimitType, Process, User};
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// A program that was found, with its arguments and environment.
@@ -51,14 +50,6 @@ impl Prepared {
         let file = program::find(OsStr::new(name), path)?;
         let strings = |list: &[String]| list.iter().map(program::c_string).collect::<Result<Vec<_>>>();
         Ok(Self { name: name.clone(), file: program::c_string(file)?, args: strings(args)?, env: strings(&env)? })
-    }
-
-    /// Adds a variable.
-    pub(crate) fn set_env(&mut self, name: &str, value: impl std::fmt::Display) -> Result<()> {
-        let start = format!("{name}=");
-        self.env.retain(|e| !e.as_bytes().starts_with(start.as_bytes()));
-        self.env.push(program::c_string(format!("{name}={value}"))?);
-        Ok(())
     }
 
     /// Becomes the program; returns only an error.
@@ -170,7 +161,11 @@ pub(crate) fn become_user(user: &User) -> Result<()> {
 }
 
 fn unmapped(error: Error, errno: nix::Error) -> Error {
-    if errno == nix::Error::EINVAL { error.hint("the id has no place in the container's user namespace") } else { error }
+    if errno == nix::Error::EINVAL {
+        error.hint("the id has no place in the container's user namespace")
+    } else {
+        error
+    }
 }
 
 fn setgroups_denied() -> bool {
@@ -182,8 +177,9 @@ pub(crate) fn close_the_rest(kept: u32) -> Result<()> {
     sys::spawn::cloexec_from(3 + kept).map_err(|e| failed("close_range", 3 + kept, e))?;
     for number in 3..3 + kept {
         let number = i32::try_from(number).unwrap_or(i32::MAX);
-        sys::spawn::keep_over_exec(number)
-            .map_err(|e| failed("keep descriptor", number, e).hint("--preserve-fds counts descriptors from 3 on, all of them open"))?;
+        sys::spawn::keep_over_exec(number).map_err(|e| {
+            failed("keep descriptor", number, e).hint("--preserve-fds counts descriptors from 3 on, all of them open")
+        })?;
     }
     Ok(())
 }
@@ -196,9 +192,4 @@ pub(crate) fn open_proc() -> Result<std::os::fd::OwnedFd> {
         return Err(Error::new(Kind::Failed, "open", "/proc").because("is not a procfs".to_owned()));
     }
     Ok(dir)
-}
-
-/// Text for errors.
-pub(crate) fn shown(args: &[CString]) -> String {
-    args.iter().map(|a| OsStr::from_bytes(a.as_bytes()).to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }

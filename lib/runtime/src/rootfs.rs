@@ -35,6 +35,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) bundle: &'a Path,
     pub(crate) readonly: bool,
     pub(crate) mounts: &'a [Mount],
+    /// The user namespaces of id-mapped mounts, one place an entry.
+    pub(crate) id_maps: &'a [Option<OwnedFd>],
     /// Beyond the six that every container has.
     pub(crate) devices: &'a [LinuxDevice],
     pub(crate) masked: &'a [String],
@@ -61,17 +63,24 @@ pub(crate) fn assemble(plan: &Plan<'_>) -> Result<Assembled> {
         Some((libc::MS_PRIVATE, _)) => MountPropagationFlags::PRIVATE,
         _ => MountPropagationFlags::DOWNSTREAM,
     };
-    rustix::mount::mount_change("/", propagation | MountPropagationFlags::REC).map_err(|e| failed("make slave", "/", e))?;
+    rustix::mount::mount_change("/", propagation | MountPropagationFlags::REC)
+        .map_err(|e| failed("make slave", "/", e))?;
 
     let flags = OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_RECURSIVE;
-    let root = rustix::mount::open_tree(CWD, plan.root, flags).map_err(|e| failed("open root", plan.root.display(), e))?;
+    let root =
+        rustix::mount::open_tree(CWD, plan.root, flags).map_err(|e| failed("open root", plan.root.display(), e))?;
     let place = crate::file::open_dir(plan.root).map_err(|e| failed("open root", plan.root.display(), e))?;
     attach(root.as_fd(), place.as_fd()).map_err(|e| failed("bind root", plan.root.display(), e))?;
     let tree = Tree::new(root);
 
-    let site = mounts::Site { tree: &tree, bundle: plan.bundle, cgroups: plan.cgroups, own_cgroup_namespace: plan.own_cgroup_namespace };
-    for mount in plan.mounts {
-        site.mount(mount)?;
+    let site = mounts::Site {
+        tree: &tree,
+        bundle: plan.bundle,
+        cgroups: plan.cgroups,
+        own_cgroup_namespace: plan.own_cgroup_namespace,
+    };
+    for (at, mount) in plan.mounts.iter().enumerate() {
+        site.mount(mount, plan.id_maps.get(at).and_then(Option::as_ref))?;
     }
     let own_dev = plan.mounts.iter().any(|m| is_own_dev(m));
     if own_dev {
@@ -108,7 +117,8 @@ pub(crate) fn switch(plan: &Plan<'_>, assembled: &Assembled) -> Result<()> {
 pub(crate) fn pivot(root: BorrowedFd<'_>, name: &Path) -> Result<()> {
     rustix::process::fchdir(root).map_err(|e| failed("enter root", name.display(), e))?;
     rustix::process::pivot_root(".", ".").map_err(|e| failed("pivot_root", name.display(), e))?;
-    rustix::mount::unmount(".", UnmountFlags::DETACH).map_err(|e| failed("detach the old root of", name.display(), e))?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH)
+        .map_err(|e| failed("detach the old root of", name.display(), e))?;
     rustix::process::chdir("/").map_err(|e| failed("enter", "/", e))
 }
 
@@ -120,8 +130,7 @@ pub(crate) fn attach(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> std::io::Resul
 
 /// A detached copy of the mount (tree) at `fd`.
 pub(crate) fn copy_of(fd: BorrowedFd<'_>, recursive: bool) -> std::io::Result<OwnedFd> {
-    let mut flags =
-        OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_EMPTY_PATH;
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_EMPTY_PATH;
     if recursive {
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }

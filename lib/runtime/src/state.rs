@@ -116,7 +116,8 @@ impl Entry {
         match made {
             Ok(()) => {}
             Err(Errno::EXIST) => {
-                return Err(Error::new(Kind::WrongState, "container", id).because("container with given ID already exists".to_owned()));
+                return Err(Error::new(Kind::WrongState, "container", id)
+                    .because("container with given ID already exists".to_owned()));
             }
             Err(e) => return Err(failed("make state folder", path.display(), e)),
         }
@@ -150,8 +151,15 @@ impl Entry {
         let (ours, named) = (rustix::fs::fstat(&self.dir), rustix::fs::stat(self.root.join(&self.id)));
         match (ours, named) {
             (Ok(a), Ok(b)) if (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino) => Ok(()),
-            _ => Err(Error::new(Kind::NoContainer, "container", &self.id).because("container does not exist".to_owned())),
+            _ => {
+                Err(Error::new(Kind::NoContainer, "container", &self.id).because("container does not exist".to_owned()))
+            }
         }
+    }
+
+    /// Lets others change it.
+    pub(crate) fn unlock(&self) {
+        let _ = rustix::fs::flock(&self.dir, FlockOperation::Unlock);
     }
 
     /// Whether someone is at work on it now.
@@ -192,19 +200,23 @@ impl Entry {
 
     /// Writes it down.
     pub fn save(&self, record: &Record) -> Result<()> {
-        let bytes = serde_json::to_vec(record).map_err(|e| Error::new(Kind::Failed, "write state", &self.id).because(e))?;
+        let bytes =
+            serde_json::to_vec(record).map_err(|e| Error::new(Kind::Failed, "write state", &self.id).because(e))?;
         file::replace_at(self.dir.as_fd(), RECORD, &bytes).map_err(|e| failed("write state of container", &self.id, e))
     }
 
     /// Keeps the configuration as it is now.
     pub fn save_config(&self, bytes: &[u8]) -> Result<()> {
-        file::replace_at(self.dir.as_fd(), CONFIG, bytes).map_err(|e| failed("write configuration of container", &self.id, e))
+        file::replace_at(self.dir.as_fd(), CONFIG, bytes)
+            .map_err(|e| failed("write configuration of container", &self.id, e))
     }
 
     /// The configuration as it was at create.
     pub fn load_config(&self) -> Result<spec::runtime::Spec> {
-        let bytes = file::read_at(self.dir.as_fd(), CONFIG).map_err(|e| failed("read configuration of container", &self.id, e))?;
-        serde_json::from_slice(&bytes).map_err(|e| Error::new(Kind::Failed, "read configuration of container", &self.id).because(e))
+        let bytes = file::read_at(self.dir.as_fd(), CONFIG)
+            .map_err(|e| failed("read configuration of container", &self.id, e))?;
+        serde_json::from_slice(&bytes)
+            .map_err(|e| Error::new(Kind::Failed, "read configuration of container", &self.id).because(e))
     }
 
     /// The socket's address. Through /proc/self/fd, since a path longer than 107 bytes is no address (unix(7)).
@@ -346,7 +358,10 @@ mod tests {
         entry.remove().unwrap();
         assert!(list(root.path()).unwrap().is_empty());
         let error = Entry::open(root.path(), "one").unwrap_err();
-        assert_eq!((error.kind, error.to_string().as_str()), (Kind::NoContainer, "container one: container does not exist"));
+        assert_eq!(
+            (error.kind, error.to_string().as_str()),
+            (Kind::NoContainer, "container one: container does not exist")
+        );
     }
 
     #[test]

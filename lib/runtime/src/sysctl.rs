@@ -13,8 +13,15 @@ use std::os::fd::BorrowedFd;
 /// The namespace a parameter belongs to.
 fn owner(name: &str) -> Option<Namespace> {
     const IPC: [&str; 9] = [
-        "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni",
-        "kernel.shm_rmid_forced", "kernel.auto_msgmni",
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+        "kernel.auto_msgmni",
     ];
     if IPC.contains(&name) || name.starts_with("fs.mqueue.") {
         Some(Namespace::Ipc)
@@ -51,7 +58,14 @@ pub(crate) fn apply(proc_dir: BorrowedFd<'_>, parameters: &HashMap<String, Strin
         // `net.ipv4.conf.eth0/1.x` names the link eth0.1, as sysctl(8) has it; names with slashes are paths already.
         let path = match (name.find('.'), name.find('/')) {
             (Some(dot), Some(slash)) if slash < dot => name.clone(),
-            _ => name.chars().map(|c| match c { '.' => '/', '/' => '.', c => c }).collect(),
+            _ => name
+                .chars()
+                .map(|c| match c {
+                    '.' => '/',
+                    '/' => '.',
+                    c => c,
+                })
+                .collect(),
         };
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;
@@ -76,7 +90,10 @@ mod tests {
         let error = check(&set("kernel.core_pattern"), &own).unwrap_err();
         assert_eq!(error.to_string(), "linux.sysctl kernel.core_pattern: is not in a separate kernel namespace");
         let error = check(&set("kernel.hostname"), &own).unwrap_err();
-        assert_eq!(error.to_string(), "linux.sysctl kernel.hostname: is not allowed in the uts namespace of the machine");
+        assert_eq!(
+            error.to_string(),
+            "linux.sysctl kernel.hostname: is not allowed in the uts namespace of the machine"
+        );
         assert!(check(&set("net...x"), &own).is_err());
     }
 }

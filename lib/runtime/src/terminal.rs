@@ -6,7 +6,9 @@ use crate::rootfs::fsmount::is_of;
 use crate::rootfs::mounts::bind_file;
 use crate::rootfs::tree::{Make, Tree};
 use rustix::fs::{Gid, OFlags, Uid};
-use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+};
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 use std::io::IoSlice;
@@ -60,14 +62,17 @@ pub(crate) fn bind_console(tree: &Tree, slave: BorrowedFd<'_>) -> Result<()> {
 /// Makes the slave stdio and the controlling terminal of this process, which leads its session.
 pub(crate) fn adopt(slave: &OwnedFd) -> Result<()> {
     rustix::process::ioctl_tiocsctty(slave).map_err(|e| failed("take terminal", "", e))?;
-    let done = rustix::stdio::dup2_stdin(slave).and_then(|()| rustix::stdio::dup2_stdout(slave)).and_then(|()| rustix::stdio::dup2_stderr(slave));
+    let done = nix::unistd::dup2_stdin(slave)
+        .and_then(|()| nix::unistd::dup2_stdout(slave))
+        .and_then(|()| nix::unistd::dup2_stderr(slave));
     done.map_err(|e| failed("take terminal", "stdio", e))
 }
 
 /// Connects to the socket at which the caller waits for the master.
 pub(crate) fn connect(path: &Path) -> Result<OwnedFd> {
     let say = |e| failed("connect to console socket", path.display(), std::io::Error::from(e));
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).map_err(say)?;
+    let socket =
+        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).map_err(say)?;
     let address = SocketAddrUnix::new(path).map_err(say)?;
     rustix::net::connect(&socket, &address).map_err(say)?;
     Ok(socket)
@@ -88,5 +93,7 @@ pub(crate) fn send_master(socket: BorrowedFd<'_>, master: BorrowedFd<'_>, name: 
 
 /// Its name inside, `/dev/pts/0`.
 pub(crate) fn name_of(master: BorrowedFd<'_>) -> Vec<u8> {
-    rustix::pty::ptsname(master, Vec::new()).map(std::ffi::CString::into_bytes).unwrap_or_else(|_| b"/dev/pts/ptmx".to_vec())
+    rustix::pty::ptsname(master, Vec::new())
+        .map(std::ffi::CString::into_bytes)
+        .unwrap_or_else(|_| b"/dev/pts/ptmx".to_vec())
 }

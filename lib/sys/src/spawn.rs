@@ -37,7 +37,12 @@ fn single_threaded() -> io::Result<()> {
 /// Forks into new namespaces. The child's exit signal is SIGCHLD (none of its own with `CLONE_PARENT`, where it is the
 /// parent's).
 pub fn clone3(what: &Clone3<'_>) -> io::Result<Fork> {
-    const SHARING: i32 = libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND | libc::CLONE_FILES | libc::CLONE_FS | libc::CLONE_SETTLS;
+    const SHARING: i32 = libc::CLONE_VM
+        | libc::CLONE_THREAD
+        | libc::CLONE_SIGHAND
+        | libc::CLONE_FILES
+        | libc::CLONE_FS
+        | libc::CLONE_SETTLS;
     if what.flags & SHARING as u64 != 0 {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
@@ -49,7 +54,8 @@ pub fn clone3(what: &Clone3<'_>) -> io::Result<Fork> {
     args.pidfd = &raw mut pidfd as u64;
     args.exit_signal = if what.flags & libc::CLONE_PARENT as u64 != 0 { 0 } else { libc::SIGCHLD as u64 };
     if let Some(cgroup) = what.cgroup {
-        args.flags |= libc::CLONE_INTO_CGROUP as u64;
+        // libc has CLONE_INTO_CGROUP as an i32, which it does not fit.
+        args.flags |= 0x2_0000_0000;
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
     // SAFETY: no memory is shared (checked above), so the child is a plain copy as fork(2) makes it, on a copy of this
@@ -84,6 +90,14 @@ pub fn exit_now(code: u8) -> ! {
 pub fn cloexec_from(first: u32) -> io::Result<()> {
     // SAFETY: only flags of descriptors change; nothing is closed under its owner.
     let done = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Closes every descriptor from `first` up, in a process that will not use any of them again.
+pub fn close_from(first: u32) -> io::Result<()> {
+    // SAFETY: the caller is a forked helper that goes on with plain system calls on stdio alone and never returns to code
+    // that owns a descriptor.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -151,4 +165,13 @@ pub fn reset_signal(number: i32) {
 pub fn ignore_signal(number: i32) {
     // SAFETY: SIG_IGN installs no handler of ours.
     unsafe { libc::signal(number, libc::SIG_IGN) };
+}
+
+/// Sends any signal, also a real-time one, to the process behind a pidfd.
+pub fn send_signal(pidfd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
+    // SAFETY: the siginfo pointer is null, which asks for the kernel's own.
+    let done = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), number, std::ptr::null::<libc::siginfo_t>(), 0)
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -53,7 +53,8 @@ fn parse_view(mountinfo: &str, own: &str) -> View {
         };
         let Some(path) = path else { continue };
         // The mount may show a part of the hierarchy only; `/..` stands for a group outside the cgroup namespace.
-        let inside = Path::new(path).strip_prefix(root).or_else(|_| Path::new(path).strip_prefix("/")).unwrap_or(Path::new(""));
+        let inside =
+            Path::new(path).strip_prefix(root).or_else(|_| Path::new(path).strip_prefix("/")).unwrap_or(Path::new(""));
         if inside.components().any(|c| c == std::path::Component::ParentDir) {
             continue;
         }
@@ -72,7 +73,8 @@ fn parse_view(mountinfo: &str, own: &str) -> View {
 
 /// Mounts the container's view at `destination`.
 pub(crate) fn mount(site: &Site<'_>, name: &str, destination: &Path, options: &Options) -> Result<()> {
-    let top = Options { attributes: options.attributes, propagation: options.propagation.clone(), ..Options::default() };
+    let top =
+        Options { attributes: options.attributes, propagation: options.propagation.clone(), ..Options::default() };
     if let Some(folder) = &site.cgroups.unified {
         let detached = unified(site, folder, name, options)?;
         return site.finish(detached, destination, name, Make::Directory, &top);
@@ -81,7 +83,8 @@ pub(crate) fn mount(site: &Site<'_>, name: &str, destination: &Path, options: &O
     let tmpfs = Options { data: data.to_vec(), attributes: Attributes { set: QUIET, clear: 0 }, ..Options::default() };
     let tmpfs = fsmount::detached("tmpfs", "tmpfs", &tmpfs).map_err(|e| e.at(name))?;
     for (group, folder) in &site.cgroups.groups {
-        rustix::fs::mkdirat(&tmpfs, group.as_str(), Mode::from_raw_mode(0o755)).map_err(|e| failed("make", group, e))?;
+        rustix::fs::mkdirat(&tmpfs, group.as_str(), Mode::from_raw_mode(0o755))
+            .map_err(|e| failed("make", group, e))?;
         if group.contains(',') {
             for one in group.split(',') {
                 let _ = super::tree::link_if_absent(tmpfs.as_fd(), one, group);
@@ -90,7 +93,13 @@ pub(crate) fn mount(site: &Site<'_>, name: &str, destination: &Path, options: &O
         let _ = folder;
     }
     // Attached while writable only to us: nothing runs in the container yet.
-    site.finish(rustix::io::fcntl_dupfd_cloexec(&tmpfs, 3).map_err(|e| failed("mount", name, e))?, destination, name, Make::Directory, &Options::default())?;
+    site.finish(
+        rustix::io::fcntl_dupfd_cloexec(&tmpfs, 3).map_err(|e| failed("mount", name, e))?,
+        destination,
+        name,
+        Make::Directory,
+        &Options::default(),
+    )?;
     for (group, folder) in &site.cgroups.groups {
         let Ok(copy) = clone(folder, options.attributes) else { continue };
         let below = destination.join(group);
@@ -139,7 +148,11 @@ mod tests {
         let own = "3:cpu:/a/b\n2:name=systemd:/\n0::/x\n";
         let view = parse_view(mounts, own);
         assert_eq!(view.unified, None);
-        let want = [("cpu", "/sys/fs/cgroup/cpu/a/b"), ("systemd", "/sys/fs/cgroup/systemd/"), ("unified", "/sys/fs/cgroup/unified/x")];
+        let want = [
+            ("cpu", "/sys/fs/cgroup/cpu/a/b"),
+            ("systemd", "/sys/fs/cgroup/systemd/"),
+            ("unified", "/sys/fs/cgroup/unified/x"),
+        ];
         let want: Vec<(String, PathBuf)> = want.iter().map(|(a, b)| ((*a).to_owned(), b.into())).collect();
         assert_eq!(view.groups, want);
     }

@@ -24,7 +24,11 @@ impl Refused {
 
     pub(crate) fn at(self, destination: &str) -> Error {
         let error = Error::new(Kind::Failed, "mount", destination);
-        if self.said.is_empty() { error.because(self.errno) } else { error.because(format!("{}: {}", self.errno, self.said)) }
+        if self.said.is_empty() {
+            error.because(self.errno)
+        } else {
+            error.because(format!("{}: {}", self.errno, self.said))
+        }
     }
 }
 
@@ -76,7 +80,10 @@ fn log_of(context: &OwnedFd) -> String {
 /// An empty tmpfs that nobody can write to.
 pub(crate) fn empty() -> Result<OwnedFd> {
     let options = Options {
-        attributes: Attributes { set: RDONLY | super::options::NOSUID | super::options::NODEV | super::options::NOEXEC, clear: 0 },
+        attributes: Attributes {
+            set: RDONLY | super::options::NOSUID | super::options::NODEV | super::options::NOEXEC,
+            clear: 0,
+        },
         data: vec!["mode=0555".into(), "nr_inodes=2".into()],
         ..Options::default()
     };

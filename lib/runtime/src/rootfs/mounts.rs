@@ -25,8 +25,8 @@ pub(crate) struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// Mounts one entry.
-    pub(crate) fn mount(&self, mount: &Mount) -> Result<()> {
+    /// Mounts one entry; `ids` is the user namespace by whose map its owners are shifted.
+    pub(crate) fn mount(&self, mount: &Mount, ids: Option<&OwnedFd>) -> Result<()> {
         let destination = mount.destination();
         let name = destination.display().to_string();
         let kind = mount.typ().as_deref().unwrap_or("none");
@@ -39,7 +39,7 @@ impl Site<'_> {
             return self.change(destination, &name, &options);
         }
         if let Some(recursive) = options.bind {
-            return self.bind(mount, &name, recursive, &options);
+            return self.bind(mount, &name, recursive, &options, ids);
         }
         match kind {
             "cgroup" | "cgroup2" => cgroups::mount(self, &name, destination, &options),
@@ -47,30 +47,45 @@ impl Site<'_> {
         }
     }
 
-    fn bind(&self, mount: &Mount, name: &str, recursive: bool, options: &Options) -> Result<()> {
+    fn bind(&self, mount: &Mount, name: &str, recursive: bool, options: &Options, ids: Option<&OwnedFd>) -> Result<()> {
         let source = mount.source().as_ref().ok_or_else(|| invalid("mount", name, "a bind mount needs a source"))?;
         let source: PathBuf = if source.is_absolute() { source.clone() } else { self.bundle.join(source) };
-        let detached = clone_tree(&source, recursive)
-            .map_err(|e| Error::new(Kind::Failed, "bind mount", format!("{} on {name}", source.display())).because(e))?;
-        if options.id_mapped.is_some() || mount.uid_mappings().is_some() || mount.gid_mappings().is_some() {
-            crate::idmapped::apply(detached.as_fd(), mount, options.id_mapped).map_err(|e| e.at(name))?;
+        let detached = clone_tree(&source, recursive).map_err(|e| {
+            Error::new(Kind::Failed, "bind mount", format!("{} on {name}", source.display())).because(e)
+        })?;
+        if let Some(namespace) = ids {
+            crate::idmapped::apply(detached.as_fd(), namespace.as_fd(), options.id_mapped)
+                .map_err(|e| failed("map ids of mount", name, e))?;
         }
-        let make = if is_dir(&detached).map_err(|e| failed("stat", source.display(), e))? { Make::Directory } else { Make::File };
+        let make = if is_dir(&detached).map_err(|e| failed("stat", source.display(), e))? {
+            Make::Directory
+        } else {
+            Make::File
+        };
         self.finish(detached, Path::new(mount.destination()), name, make, options)
     }
 
     /// Gives a detached mount its attributes and puts it in place.
-    pub(crate) fn finish(&self, detached: OwnedFd, destination: &Path, name: &str, make: Make, options: &Options) -> Result<()> {
+    pub(crate) fn finish(
+        &self,
+        detached: OwnedFd,
+        destination: &Path,
+        name: &str,
+        make: Make,
+        options: &Options,
+    ) -> Result<()> {
         let attributes = [(options.recursive, true), (options.attributes, false)];
         for (attributes, recursive) in attributes.into_iter().filter(|(a, _)| !a.is_empty()) {
             let attr = MountAttr { set: attributes.set, clear: attributes.clear, ..MountAttr::default() };
-            mount_setattr(detached.as_fd(), c"", recursive, &attr).map_err(|e| failed("set mount attributes of", name, e))?;
+            mount_setattr(detached.as_fd(), c"", recursive, &attr)
+                .map_err(|e| failed("set mount attributes of", name, e))?;
         }
         let place = self.tree.ensure(destination, make).map_err(|e| failed("make mount point", name, e))?;
         attach(detached.as_fd(), place.as_fd()).map_err(|e| failed("mount", name, e))?;
         for (propagation, recursive) in &options.propagation {
             let attr = MountAttr { propagation: *propagation, ..MountAttr::default() };
-            mount_setattr(detached.as_fd(), c"", *recursive, &attr).map_err(|e| failed("set propagation of", name, e))?;
+            mount_setattr(detached.as_fd(), c"", *recursive, &attr)
+                .map_err(|e| failed("set propagation of", name, e))?;
         }
         Ok(())
     }
@@ -90,7 +105,9 @@ impl Site<'_> {
             Ok(fd) => fd,
             Err(refused) => self.instead(kind, &source, name, &mut options, refused)?,
         };
-        if options.copy_up && let Ok(below) = self.tree.open(destination, OFlags::RDONLY | OFlags::DIRECTORY) {
+        if options.copy_up
+            && let Ok(below) = self.tree.open(destination, OFlags::RDONLY | OFlags::DIRECTORY)
+        {
             super::copyup::copy(below.as_fd(), detached.as_fd()).map_err(|e| failed("copy into tmpfs", name, e))?;
         }
         // fsmount(2) has set them already; propagation is left.
@@ -99,7 +116,14 @@ impl Site<'_> {
     }
 
     /// The machine's own, or fewer options, where mounting anew is refused in a user namespace.
-    fn instead(&self, kind: &str, source: &str, name: &str, options: &mut Options, refused: Refused) -> Result<OwnedFd> {
+    fn instead(
+        &self,
+        kind: &str,
+        source: &str,
+        name: &str,
+        options: &mut Options,
+        refused: Refused,
+    ) -> Result<OwnedFd> {
         if kind == "devpts" && refused.is(libc::EINVAL) && options.data.iter().any(|d| d.starts_with("gid=")) {
             options.data.retain(|d| !d.starts_with("gid="));
             return fsmount::detached(kind, source, options).map_err(|e| e.at(name));
@@ -169,12 +193,17 @@ fn clone_tree(source: &Path, recursive: bool) -> std::io::Result<OwnedFd> {
         return Ok(rustix::mount::open_tree(CWD, source, flags | OpenTreeFlags::AT_RECURSIVE)?);
     }
     match rustix::mount::open_tree(CWD, source, flags) {
-        Err(rustix::io::Errno::INVAL) => Ok(rustix::mount::open_tree(CWD, source, flags | OpenTreeFlags::AT_RECURSIVE)?),
+        Err(rustix::io::Errno::INVAL) => {
+            Ok(rustix::mount::open_tree(CWD, source, flags | OpenTreeFlags::AT_RECURSIVE)?)
+        }
         done => Ok(done?),
     }
 }
 
 /// A file of the machine bound over a file inside.
-pub(crate) fn bind_file(source: std::os::fd::BorrowedFd<'_>, place: std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> {
+pub(crate) fn bind_file(
+    source: std::os::fd::BorrowedFd<'_>,
+    place: std::os::fd::BorrowedFd<'_>,
+) -> std::io::Result<()> {
     attach(copy_of(source, false)?.as_fd(), place)
 }

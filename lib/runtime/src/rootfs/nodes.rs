@@ -64,10 +64,15 @@ fn populate_all(tree: &Tree, listed: &[LinuxDevice]) -> Result<()> {
             LinuxDeviceType::C | LinuxDeviceType::U => FileType::CharacterDevice,
             LinuxDeviceType::B => FileType::BlockDevice,
             LinuxDeviceType::P => FileType::Fifo,
-            LinuxDeviceType::A => return Err(invalid("linux.devices", device.path().display(), "has no type c, b, u or p")),
+            LinuxDeviceType::A => {
+                return Err(invalid("linux.devices", device.path().display(), "has no type c, b, u or p"));
+            }
         };
-        let number = |n: i64| u32::try_from(n).map_err(|_| invalid("linux.devices", device.path().display(), "has a negative number"));
-        let device_number = if kind == FileType::Fifo { 0 } else { makedev(number(device.major())?, number(device.minor())?) };
+        let number = |n: i64| {
+            u32::try_from(n).map_err(|_| invalid("linux.devices", device.path().display(), "has a negative number"))
+        };
+        let device_number =
+            if kind == FileType::Fifo { 0 } else { makedev(number(device.major())?, number(device.minor())?) };
         let node = Node {
             path: device.path(),
             kind,
@@ -101,8 +106,9 @@ fn make(tree: &Tree, node: &Node<'_>, may_make: &mut bool) -> Result<()> {
             Err(e) => return Err(failed("make device", &name, e)),
         }
     }
-    let source = rustix::fs::openat(CWD, node.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|e| failed("bind device", &name, e).hint("in a user namespace only devices of the machine can be used"))?;
+    let source = rustix::fs::openat(CWD, node.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(|e| {
+        failed("bind device", &name, e).hint("in a user namespace only devices of the machine can be used")
+    })?;
     let stat = rustix::fs::fstat(&source).map_err(|e| failed("stat", &name, e))?;
     if stat.st_rdev != node.device || FileType::from_raw_mode(stat.st_mode) != node.kind {
         return Err(invalid("bind device", name, "is another device on this machine"));

@@ -156,7 +156,23 @@ pub fn known() -> Vec<String> {
     for (word, _) in PROPAGATION {
         all.extend([word.into(), format!("r{word}")]);
     }
-    let rest = ["bind", "rbind", "remount", "sync", "async", "dirsync", "mand", "nomand", "lazytime", "nolazytime", "silent", "loud", "tmpcopyup", "idmap", "ridmap"];
+    let rest = [
+        "bind",
+        "rbind",
+        "remount",
+        "sync",
+        "async",
+        "dirsync",
+        "mand",
+        "nomand",
+        "lazytime",
+        "nolazytime",
+        "silent",
+        "loud",
+        "tmpcopyup",
+        "idmap",
+        "ridmap",
+    ];
     all.extend(rest.map(str::to_owned));
     all.sort();
     all

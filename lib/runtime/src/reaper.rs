@@ -1,0 +1,60 @@
+//! A PID 1 of ours in front of a program: it reaps what is orphaned, passes signals on, and ends with the program's code.
+//!
+//! Invariants: it never panics (an end of PID 1 ends the container), holds nothing open but stdio, and waits in one system call
+//! for the next signal.
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+/// In the child, before its exec: a process group of its own, in the foreground where there is a terminal.
+pub fn step_aside() {
+    let us = nix::unistd::getpid();
+    let _ = nix::unistd::setpgid(us, us);
+    // tcsetpgrp(3) from a background group stops the caller with SIGTTOU unless that is ignored.
+    sys::spawn::ignore_signal(libc::SIGTTOU);
+    if let (Some(group), Ok(true)) =
+        (rustix::process::Pid::from_raw(us.as_raw()), nix::unistd::isatty(std::io::stdin()))
+    {
+        let _ = rustix::termios::tcsetpgrp(std::io::stdin(), group);
+    }
+    sys::spawn::default_signals();
+}
+
+/// In the parent: serves until the child of this pid has ended, then ends with its code.
+pub fn main(child: i32) -> ! {
+    let _ = rustix::thread::set_name(c"nsrun-init");
+    // The channel to whoever started us, above all: it tells by its end that the exec went well.
+    let _ = sys::spawn::close_from(3);
+    let child = Pid::from_raw(child);
+    let all = SigSet::all();
+    let _ = all.thread_block();
+    loop {
+        if let Some(code) = reap(child) {
+            sys::spawn::exit_now(code);
+        }
+        match all.wait() {
+            Ok(Signal::SIGCHLD) => {}
+            // From the terminal these reach the child's group by themselves.
+            Ok(signal) => {
+                let _ = kill(child, signal);
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Reaps all that has ended; the code of `child` once it has.
+fn reap(child: Pid) -> Option<u8> {
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, code)) if pid == child => return Some(code as u8),
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == child => return Some(128 + signal as u8),
+            Ok(WaitStatus::StillAlive) => return None,
+            Err(Errno::ECHILD) => return Some(0),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return None,
+        }
+    }
+}

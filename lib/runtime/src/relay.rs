@@ -1,0 +1,166 @@
+//! Waiting for a process that is ours to wait for: signals we get are passed on to it, and where it has a terminal whose master
+//! we hold, bytes go both ways between that and our stdio, with our terminal raw meanwhile and its size followed.
+
+use crate::error::{Result, failed};
+use crate::file;
+use crate::run::wait_for;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::PidfdFlags;
+use rustix::termios::{OptionalActions, Termios};
+use std::io::{Stdin, stdin, stdout};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// Our terminal in raw mode; as it was again when dropped.
+#[derive(Debug)]
+struct Raw {
+    was: Termios,
+    terminal: Stdin,
+}
+
+impl Raw {
+    /// Nothing where stdin is no terminal.
+    fn enter() -> Option<Self> {
+        let terminal = stdin();
+        let was = rustix::termios::tcgetattr(&terminal).ok()?;
+        let mut raw = was.clone();
+        raw.make_raw();
+        rustix::termios::tcsetattr(&terminal, OptionalActions::Now, &raw).ok()?;
+        Some(Self { was, terminal })
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        let _ = rustix::termios::tcsetattr(&self.terminal, OptionalActions::Now, &self.was);
+    }
+}
+
+/// The signals that mean the program, not us.
+fn passed_on() -> SigSet {
+    let mut set = SigSet::empty();
+    for signal in Signal::iterator() {
+        if !matches!(
+            signal,
+            Signal::SIGKILL
+                | Signal::SIGSTOP
+                | Signal::SIGSEGV
+                | Signal::SIGBUS
+                | Signal::SIGILL
+                | Signal::SIGFPE
+                | Signal::SIGABRT
+                | Signal::SIGTRAP
+                | Signal::SIGSYS
+                | Signal::SIGTTIN
+                | Signal::SIGTTOU
+                | Signal::SIGTSTP
+        ) {
+            set.add(signal);
+        }
+    }
+    set
+}
+
+/// Serves process `pid`, a child of ours, until it ends; its exit code, 128 + n for signal n.
+pub fn serve(pid: i32, master: Option<BorrowedFd<'_>>) -> Result<u8> {
+    let set = passed_on();
+    let mut before = SigSet::empty();
+    let _ = nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_BLOCK, Some(&set), Some(&mut before));
+    let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .map_err(|e| failed("signalfd", "", e))?;
+    let process = rustix::process::Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH);
+    let pidfd = process
+        .and_then(|p| rustix::process::pidfd_open(p, PidfdFlags::empty()))
+        .map_err(|e| failed("pidfd_open", pid, e))?;
+    let raw = master.and_then(|_| Raw::enter());
+    if let Some(master) = master {
+        copy_size(master);
+    }
+    let mut input = master.is_some();
+    let mut output = master;
+    let mut ended = false;
+    while !ended || output.is_some() {
+        let standard_input = stdin();
+        let mut fds = vec![PollFd::new(&signals, PollFlags::IN), PollFd::new(&pidfd, PollFlags::IN)];
+        if ended {
+            // A zombie polls readable for ever; what is left is to empty the terminal.
+            fds.truncate(1);
+        }
+        let first = fds.len();
+        if let Some(master) = &output {
+            fds.push(PollFd::new(master, PollFlags::IN));
+            if input && !ended {
+                fds.push(PollFd::new(&standard_input, PollFlags::IN));
+            }
+        }
+        let patience = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let happened = rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, ended.then_some(&patience)));
+        let count = happened.map_err(|e| failed("poll", "", e))?;
+        let ready: Vec<bool> = fds.iter().map(|f| !f.revents().is_empty()).collect();
+        let is = |at: usize| ready.get(at).copied().unwrap_or(false);
+        drop(fds);
+        if ended && count == 0 {
+            break;
+        }
+        if is(0) {
+            while let Ok(Some(info)) = signals.read_signal() {
+                pass(info.ssi_signo as i32, pid, master);
+            }
+        }
+        if !ended && is(1) {
+            ended = true;
+            continue;
+        }
+        if let Some(master) = output {
+            if is(first) && !forward(master, stdout().as_fd()) {
+                output = None;
+            }
+            if input && !ended && is(first + 1) && !forward(standard_input.as_fd(), master) {
+                // The end of our input is the terminal's end-of-file character, as when typed.
+                let _ = file::write_all(master, &[4]);
+                input = false;
+            }
+        }
+    }
+    drop(raw);
+    drop(signals);
+    let code = wait_for(pid);
+    let _ = nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_SETMASK, Some(&before), None);
+    code
+}
+
+fn pass(number: i32, pid: i32, master: Option<BorrowedFd<'_>>) {
+    match number {
+        libc::SIGCHLD | libc::SIGPIPE | libc::SIGURG => {}
+        libc::SIGWINCH => {
+            if let Some(master) = master {
+                copy_size(master);
+            }
+        }
+        number => {
+            if let Ok(signal) = Signal::try_from(number) {
+                let _ = kill(Pid::from_raw(pid), signal);
+            }
+        }
+    }
+}
+
+fn copy_size(master: BorrowedFd<'_>) {
+    if let Ok(size) = rustix::termios::tcgetwinsize(stdin()) {
+        let _ = rustix::termios::tcsetwinsize(master, size);
+    }
+}
+
+/// Copies what is there now; false at the end.
+fn forward(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> bool {
+    let mut chunk = [0_u8; 8192];
+    match rustix::io::read(from, &mut chunk[..]) {
+        // EIO: the last slave of the terminal was closed.
+        Ok(0) | Err(rustix::io::Errno::IO) => false,
+        Ok(n) => file::write_all(to, chunk.get(..n).unwrap_or_default()).is_ok(),
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => true,
+        Err(_) => false,
+    }
+}

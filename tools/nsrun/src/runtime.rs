@@ -1,0 +1,49 @@
+//! nsrun as an OCI runtime: runc's command line, so that podman, containerd, Docker and CRI-O can call it.
+//!
+//! Errors go to stderr and, where `--log` names a file, there too in the form that `--log-format` says: engines read it.
+//! Exit codes are runc's: the container's own from `run` and `exec`, else 1 (255 from `exec`).
+
+mod cli;
+mod log;
+mod run;
+
+use ::cli::Failure;
+use ::cli::failure::conclude;
+use clap::{CommandFactory, FromArgMatches};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs one verb.
+pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
+    let args = args.into_iter().map(two_dashes).collect::<Vec<_>>();
+    let parsed = cli::Args::command().try_get_matches_from(args).and_then(|m| cli::Args::from_arg_matches(&m));
+    let args = match parsed {
+        Ok(args) => args,
+        Err(error) if !error.use_stderr() => {
+            let _ = ::cli::output::write(error.render().to_string().as_bytes());
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            let text = error.render().to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+            return conclude("nsrun", Err(Failure::new(text).code(1)));
+        }
+    };
+    let log = log::Log::new(args.log.as_deref(), args.log_format == cli::LogFormat::Json);
+    let code = if matches!(args.verb, cli::Verb::Exec(_)) { 255 } else { 1 };
+    let outcome = run::run(args, &log).map_err(|failure| failure.code(code));
+    if let Err(failure) = &outcome {
+        log.error(&failure.message);
+    }
+    conclude("nsrun", outcome)
+}
+
+/// Go's flags take one dash as well as two: `-root` is `--root`.
+fn two_dashes(word: OsString) -> OsString {
+    const GLOBAL: [&str; 6] = ["root", "log", "log-format", "debug", "systemd-cgroup", "bundle"];
+    let text = word.to_string_lossy();
+    match text.strip_prefix('-') {
+        Some(name) if GLOBAL.contains(&name.split('=').next().unwrap_or_default()) => format!("-{text}").into(),
+        _ => word,
+    }
+}

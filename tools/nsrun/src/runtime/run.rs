@@ -1,0 +1,170 @@
+//! The verbs, executed.
+
+use super::cli::{Args, Create, Verb};
+use super::log::Log;
+use cli::failure::Outcome;
+use cli::{Failure, exit, output};
+use runtime::container;
+use runtime::create::Request;
+use std::path::{Path, PathBuf};
+
+/// Where state is kept when nobody says so.
+fn default_root() -> PathBuf {
+    if nix::unistd::geteuid().is_root() && nix::unistd::getuid().is_root() && !in_user_namespace() {
+        return "/run/nsrun".into();
+    }
+    match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(dir) if !dir.is_empty() => Path::new(&dir).join("nsrun"),
+        _ => "/run/nsrun".into(),
+    }
+}
+
+fn in_user_namespace() -> bool {
+    std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().nth(2) != Some("4294967295"))
+}
+
+/// Executes one command line.
+pub(crate) fn run(args: Args, log: &Log) -> Outcome {
+    let root = args.root.clone().unwrap_or_else(default_root);
+    let root = root.as_path();
+    match args.verb {
+        Verb::Create(create) => {
+            runtime::create::create(&request(root, create))?;
+            Ok(exit::DONE)
+        }
+        Verb::Run(run) => {
+            let ended = runtime::run::run(&request(root, run.create), run.detach, run.keep)?;
+            warn(log, ended.warnings);
+            Ok(ended.code)
+        }
+        Verb::Start(start) => {
+            warn(log, container::start(root, &start.id)?);
+            Ok(exit::DONE)
+        }
+        Verb::State(state) => {
+            let shown = container::state(root, &state.id)?;
+            print(&serde_json::to_string_pretty(&shown).unwrap_or_default())
+        }
+        Verb::Kill(kill) => {
+            let signal =
+                parse_signal(&kill.signal).ok_or_else(|| Failure::new(format!("unknown signal {:?}", kill.signal)))?;
+            container::kill(root, &kill.id, signal, kill.all)?;
+            Ok(exit::DONE)
+        }
+        Verb::Delete(delete) => {
+            warn(log, container::delete(root, &delete.id, delete.force)?);
+            Ok(exit::DONE)
+        }
+        Verb::List(list) => {
+            let all = container::list(root)?;
+            if list.quiet {
+                return print_lines(all.iter().map(|c| c.id.clone()));
+            }
+            if list.format == "json" {
+                return print(&serde_json::to_string(&all).unwrap_or_default());
+            }
+            let mut rows = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned)];
+            rows.extend(all.into_iter().map(|c| {
+                [c.id, c.pid.to_string(), c.status.to_owned(), c.bundle.display().to_string(), c.created, c.owner]
+            }));
+            print_lines(table(&rows))
+        }
+        Verb::Exec(_) => Err(unknown("exec")),
+        Verb::Ps(_) => Err(unknown("ps")),
+        Verb::Pause(_) => Err(unknown("pause")),
+        Verb::Resume(_) => Err(unknown("resume")),
+        Verb::Spec(_) => Err(unknown("spec")),
+        Verb::Features => Err(unknown("features")),
+        Verb::Update(_) => Err(unknown("update")),
+        Verb::Events(_) => Err(unknown("events")),
+        Verb::Checkpoint(_) => Err(unknown("checkpoint")),
+        Verb::Restore(_) => Err(unknown("restore")),
+    }
+}
+
+fn unknown(verb: &str) -> Failure {
+    Failure::new(format!("{verb}: not implemented by this runtime"))
+}
+
+fn request(root: &Path, create: Create) -> Request {
+    Request {
+        root: root.to_owned(),
+        id: create.id,
+        bundle: create.bundle,
+        console_socket: create.console_socket,
+        pid_file: create.pid_file,
+        preserve_fds: create.preserve_fds,
+        own_keyring: !create.no_new_keyring,
+    }
+}
+
+fn warn(log: &Log, warnings: Vec<runtime::Error>) {
+    for warning in warnings {
+        log.warning(&warning.to_string());
+        output::complain("nsrun", &format!("warning: {warning}"));
+    }
+}
+
+fn print(text: &str) -> Outcome {
+    print_lines([text.to_owned()])
+}
+
+fn print_lines(lines: impl IntoIterator<Item = String>) -> Outcome {
+    let mut all = String::new();
+    for line in lines {
+        all.push_str(&line);
+        all.push('\n');
+    }
+    match output::write(all.as_bytes()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(format!("write to stdout: {e}"))),
+        _ => Ok(exit::DONE),
+    }
+}
+
+/// Rows with their columns aligned.
+fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let width = |column: usize| rows.iter().filter_map(|r| r.get(column)).map(String::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("   ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// A signal by name (with or without SIG, any case) or number.
+pub(crate) fn parse_signal(text: &str) -> Option<i32> {
+    if let Ok(number) = text.parse::<i32>() {
+        return (0..=64).contains(&number).then_some(number);
+    }
+    let upper = text.to_ascii_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    for (start, base, sign) in [("RTMIN", 34, 1), ("RTMAX", 64, -1)] {
+        if let Some(rest) = name.strip_prefix(start) {
+            let offset = if rest.is_empty() { 0 } else { rest.trim_start_matches(['+', '-']).parse::<i32>().ok()? };
+            return Some(base + sign * offset).filter(|n| (34..=64).contains(n));
+        }
+    }
+    format!("SIG{name}").parse::<nix::sys::signal::Signal>().ok().map(|s| s as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{parse_signal, table};
+
+    #[test]
+    fn signals_have_names_and_numbers() {
+        for (text, number) in
+            [("KILL", 9), ("SIGTERM", 15), ("term", 15), ("9", 9), ("RTMIN+2", 36), ("SIGRTMAX", 64), ("RTMAX-1", 63)]
+        {
+            assert_eq!(parse_signal(text), Some(number), "{text}");
+        }
+        assert_eq!((parse_signal("NONE"), parse_signal("65"), parse_signal("-1")), (None, None, None));
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [["a", "bb"].map(str::to_owned), ["ccc", "d"].map(str::to_owned)];
+        assert_eq!(table(&rows), ["a     bb", "ccc   d"]);
+    }
+}
