@@ -1,59 +1,148 @@
-//! A container's cgroup as this room's other half sees it: made, joined, written down.
+//! Which cgroup a container gets: `linux.cgroupsPath`, `/veneer/ID` without one, none at all where the caller wants none.
 
-use crate::error::Result;
-use crate::init::CgroupJoin;
-use crate::namespace::Namespaces;
+use crate::cgroup::{Cgroup, Entrance, Options, PARENT};
+use crate::devices::DeviceList;
+use crate::error::{Kind, Result, failed};
+use rustix::process::{Pid, PidfdFlags};
 use spec::runtime::Spec;
+use std::os::fd::AsFd;
 
-/// The cgroup of a container, or none where there is none to be had.
-#[derive(Debug)]
-pub(crate) struct Confinement;
-
-impl Confinement {
-    /// Makes the cgroup the configuration names, telling `record` before anything exists.
-    pub(crate) fn create(
-        _spec: &Spec,
-        _id: &str,
-        _namespaces: &Namespaces,
-        record: impl FnOnce(serde_json::Value) -> Result<()>,
-    ) -> Result<Self> {
-        record(serde_json::Value::Null)?;
-        Ok(Self)
-    }
-
-    pub(crate) fn devices_listed(&self) -> bool {
-        true
-    }
-
-    pub(crate) fn join(&self, _pid: i32) -> Result<()> {
-        Ok(())
-    }
-
-    pub(crate) fn remove(&self) {}
+/// How the caller wants cgroups made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Manager {
+    /// As folders.
+    #[default]
+    Folders,
+    /// As folders, but the path is written as for systemd: `slice:prefix:name`.
+    SystemdPaths,
+    /// Not at all.
+    Disabled,
 }
 
-impl CgroupJoin for Confinement {
-    fn join_self(&self) -> Result<()> {
-        Ok(())
+/// The cgroup of a new container and the way into it.
+#[derive(Debug)]
+pub(crate) struct Confinement {
+    pub(crate) cgroup: Option<Cgroup>,
+    pub(crate) entrance: Option<Entrance>,
+}
+
+impl Confinement {
+    /// Makes the cgroup that `spec` asks for.
+    pub(crate) fn create(spec: &Spec, id: &str, manager: Manager) -> Result<Self> {
+        if manager == Manager::Disabled {
+            return Ok(Self { cgroup: None, entrance: None });
+        }
+        let linux = spec.linux().as_ref();
+        let asked = linux.and_then(|l| l.cgroups_path().as_ref()).and_then(|p| p.to_str()).filter(|p| !p.is_empty());
+        let path = match asked {
+            None => format!("/{PARENT}/{id}"),
+            Some(path) if manager == Manager::SystemdPaths => expand(path),
+            Some(path) => path.to_owned(),
+        };
+        let resources = linux.and_then(|l| l.resources().as_ref());
+        let cgroup = Cgroup::create(&path, resources, &Options::default())?;
+        let mut made = Self { cgroup: Some(cgroup), entrance: None };
+        match made.cgroup.as_ref().map(|c| c.entrance(false)) {
+            Some(Ok(entrance)) => made.entrance = Some(entrance),
+            // A group that can be made but not entered (a delegated v2 tree without its root) is as good as none.
+            Some(Err(e)) if resources.is_none() && e.raw_os_error() == Some(libc::EACCES) => {
+                made.remove();
+                made.cgroup = None;
+            }
+            Some(Err(e)) => {
+                made.remove();
+                return Err(e);
+            }
+            None => {}
+        }
+        Ok(made)
     }
+
+    /// Whether a device list is in force, so that CAP_MKNOD may be given.
+    pub(crate) fn devices_listed(&self) -> bool {
+        self.cgroup.as_ref().is_some_and(|c| *c.devices() == DeviceList::Enforced)
+    }
+
+    /// Removes it again.
+    pub(crate) fn remove(&self) {
+        if let Some(cgroup) = &self.cgroup {
+            let _ = cgroup.kill_and_remove();
+        }
+    }
+}
+
+/// `slice:prefix:name` as the path systemd would give it (systemd.slice(5)): `a-b.slice` lies in `a.slice`.
+fn expand(path: &str) -> String {
+    let parts: Vec<&str> = path.split(':').collect();
+    let [slice, prefix, name] = parts.as_slice() else { return path.to_owned() };
+    let slice = if slice.is_empty() { "system.slice" } else { slice };
+    let mut full = String::new();
+    if slice != "-.slice" {
+        let stem = slice.strip_suffix(".slice").unwrap_or(slice);
+        let mut so_far = String::new();
+        for part in stem.split('-') {
+            if !so_far.is_empty() {
+                so_far.push('-');
+            }
+            so_far.push_str(part);
+            full.push_str(&format!("/{so_far}.slice"));
+        }
+    }
+    let unit = if name.ends_with(".slice") {
+        (*name).to_owned()
+    } else if prefix.is_empty() {
+        format!("{name}.scope")
+    } else {
+        format!("{prefix}-{name}.scope")
+    };
+    format!("{full}/{unit}")
 }
 
 /// Whether the group that was written down is frozen.
-pub(crate) fn is_frozen(_cgroup: &serde_json::Value) -> bool {
-    false
-}
-
-/// Freezes or thaws it.
-pub(crate) fn freeze(_cgroup: &serde_json::Value, _frozen: bool) -> Result<()> {
-    Ok(())
+pub(crate) fn is_frozen(cgroup: Option<&Cgroup>) -> bool {
+    cgroup.is_some_and(Cgroup::is_frozen)
 }
 
 /// Signals every process in it; false where there is no group.
-pub(crate) fn signal_all(_cgroup: &serde_json::Value, _signal: i32) -> Result<bool> {
-    Ok(false)
+pub(crate) fn signal_all(cgroup: Option<&Cgroup>, signal: i32) -> Result<bool> {
+    let Some(cgroup) = cgroup.filter(|c| !c.is_none()) else { return Ok(false) };
+    for pid in cgroup.processes()? {
+        let Some(pid) = Pid::from_raw(pid) else { continue };
+        let Ok(pidfd) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else { continue };
+        match sys::spawn::send_signal(pidfd.as_fd(), signal) {
+            Ok(()) => {}
+            Err(e) if e.raw_os_error() == Some(libc::ESRCH) => {}
+            Err(e) => return Err(failed("kill", pid.as_raw_nonzero(), e)),
+        }
+    }
+    if signal == libc::SIGKILL && cgroup.is_frozen() {
+        cgroup.thaw()?;
+    }
+    Ok(true)
 }
 
 /// Removes it, ending what still runs there.
-pub(crate) fn remove(_cgroup: &serde_json::Value) -> Result<()> {
-    Ok(())
+pub(crate) fn remove(cgroup: Option<&Cgroup>) -> Result<()> {
+    match cgroup.map(Cgroup::kill_and_remove) {
+        // The tree it was in is not there any more, or not for us.
+        Some(Err(e)) if e.kind == Kind::Failed && matches!(e.raw_os_error(), Some(libc::ENOENT | libc::EROFS)) => {
+            Ok(())
+        }
+        Some(done) => done,
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::expand;
+
+    #[test]
+    fn paths_for_systemd_become_folders() {
+        assert_eq!(expand("system.slice:docker:abc"), "/system.slice/docker-abc.scope");
+        assert_eq!(expand("a-b.slice::x"), "/a.slice/a-b.slice/x.scope");
+        assert_eq!(expand("-.slice:p:x.slice"), "/x.slice");
+        assert_eq!(expand(":p:x"), "/system.slice/p-x.scope");
+        assert_eq!(expand("/plain/path"), "/plain/path");
+    }
 }

@@ -50,7 +50,7 @@ fn show(entry: &Entry, record: Option<Record>) -> Shown {
         rootfs: PathBuf::new(),
         created: 0,
         annotations: None,
-        cgroup: serde_json::Value::Null,
+        cgroup: None,
         devices_listed: false,
     });
     Shown {
@@ -69,7 +69,7 @@ fn show(entry: &Entry, record: Option<Record>) -> Shown {
 /// Freezing counts as a status of its own.
 pub(crate) fn status_of(entry: &Entry, record: Option<&Record>) -> Status {
     match entry.status(record) {
-        Status::Running if record.is_some_and(|r| crate::confinement::is_frozen(&r.cgroup)) => Status::Paused,
+        Status::Running if record.is_some_and(|r| crate::confinement::is_frozen(r.cgroup.as_ref())) => Status::Paused,
         status => status,
     }
 }
@@ -171,7 +171,7 @@ pub fn kill(root: &Path, id: &str, signal: i32, all: bool) -> Result<()> {
     let entry = Entry::open(root, id)?;
     let record = entry.load_made()?;
     let status = status_of(&entry, Some(&record));
-    if all && crate::confinement::signal_all(&record.cgroup, signal)? {
+    if all && crate::confinement::signal_all(record.cgroup.as_ref(), signal)? {
         return Ok(());
     }
     let pidfd = open_process(&record).filter(|_| status != Status::Stopped);
@@ -185,7 +185,7 @@ pub fn kill(root: &Path, id: &str, signal: i32, all: bool) -> Result<()> {
     }
     if signal == libc::SIGKILL && status == Status::Paused {
         // A frozen process dies only when it is thawed.
-        crate::confinement::freeze(&record.cgroup, false)?;
+        record.cgroup.as_ref().map_or(Ok(()), crate::cgroup::Cgroup::thaw)?;
     }
     Ok(())
 }
@@ -193,6 +193,36 @@ pub fn kill(root: &Path, id: &str, signal: i32, all: bool) -> Result<()> {
 /// runc's words: engines look for them.
 fn not_running(id: &str) -> Error {
     Error::new(Kind::WrongState, "kill", id).because("container not running".to_owned())
+}
+
+/// Freezes (`true`) or thaws a container.
+pub fn pause(root: &Path, id: &str, frozen: bool) -> Result<()> {
+    let entry = Entry::open(root, id)?;
+    entry.lock()?;
+    let record = entry.load_made()?;
+    let op = if frozen { "pause" } else { "resume" };
+    let cgroup = record.cgroup.as_ref().filter(|c| !c.is_none());
+    match (status_of(&entry, Some(&record)), frozen) {
+        (Status::Running | Status::Created, true) | (Status::Paused, false) => {}
+        (status, _) => return Err(wrong_state(op, id, status)),
+    }
+    let cgroup = cgroup.ok_or_else(|| {
+        Error::new(Kind::Failed, op, id)
+            .because("the container has no cgroup".to_owned())
+            .hint("be root, or have a cgroup delegated")
+    })?;
+    if frozen { cgroup.freeze() } else { cgroup.thaw() }
+}
+
+/// The pids of all processes of a container.
+pub fn processes(root: &Path, id: &str) -> Result<Vec<i32>> {
+    let entry = Entry::open(root, id)?;
+    let record = entry.load_made()?;
+    match record.cgroup.as_ref().filter(|c| !c.is_none()) {
+        Some(cgroup) => cgroup.processes(),
+        // Without a cgroup all that is known for sure is the first one.
+        None => Ok(if is_alive(record.pid, record.start_time) { vec![record.pid] } else { Vec::new() }),
+    }
 }
 
 /// Removes a container that has stopped; with `force` ends it first, and one that does not exist is no error.
@@ -225,7 +255,7 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<Vec<Error>> {
 
 /// Removes cgroup and state, then runs the hooks behind the end.
 pub(crate) fn remove(entry: &Entry, record: &Record, spec: Option<&Spec>) -> Result<Vec<Error>> {
-    crate::confinement::remove(&record.cgroup)?;
+    crate::confinement::remove(record.cgroup.as_ref())?;
     entry.remove()?;
     let Some(hooks) = spec.and_then(|s| s.hooks().as_ref()).and_then(|h| h.poststop().as_ref()) else {
         return Ok(Vec::new());
@@ -238,7 +268,9 @@ pub(crate) fn remove(entry: &Entry, record: &Record, spec: Option<&Spec>) -> Res
 fn end(record: &Record) -> Result<()> {
     let Some(pidfd) = open_process(record) else { return Ok(()) };
     let _ = sys::spawn::send_signal(pidfd.as_fd(), libc::SIGKILL);
-    let _ = crate::confinement::freeze(&record.cgroup, false);
+    if let Some(cgroup) = record.cgroup.as_ref().filter(|c| c.is_frozen()) {
+        let _ = cgroup.thaw();
+    }
     // A zombie polls readable too, so an end that nobody reaps does not keep us.
     let limit = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };
     let mut fds = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];

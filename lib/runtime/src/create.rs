@@ -5,6 +5,7 @@
 
 use crate::bundle::{self, Bundle};
 use crate::channel::{Channel, Message};
+use crate::confinement::{Confinement, Manager};
 use crate::error::{Error, Kind, Result, failed};
 use crate::file;
 use crate::idmap::{self, Ids};
@@ -34,6 +35,8 @@ pub struct Request {
     pub pid_file: Option<PathBuf>,
     /// Descriptors from 3 on that the program gets.
     pub preserve_fds: u32,
+    /// How cgroups are made.
+    pub cgroups: Manager,
     /// A session keyring of its own.
     pub own_keyring: bool,
 }
@@ -52,6 +55,8 @@ pub(crate) struct Made {
 /// Makes a container that waits to be started by [`crate::container::start`].
 pub fn create(request: &Request) -> Result<()> {
     let made = make(request, false)?;
+    // The first process has a copy of the locked descriptor: only saying so lets go of the lock.
+    made.entry.unlock();
     made.channel.send(&Message::Mapped)
 }
 
@@ -59,7 +64,7 @@ pub fn create(request: &Request) -> Result<()> {
 #[derive(Debug)]
 struct Undo<'a> {
     entry: Option<&'a Entry>,
-    cgroup: Option<&'a crate::confinement::Confinement>,
+    cgroup: Option<&'a Confinement>,
     pid: Option<i32>,
 }
 
@@ -133,16 +138,15 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
         rootfs: rootfs.clone(),
         created: std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs()),
         annotations: spec.annotations().clone(),
-        cgroup: serde_json::Value::Null,
+        cgroup: None,
         devices_listed: false,
     };
     entry.save_config(&raw)?;
-    confinement = crate::confinement::Confinement::create(&spec, &request.id, &namespaces, |cgroup| {
-        record.cgroup = cgroup;
-        entry.save(&record)
-    })?;
+    confinement = Confinement::create(&spec, &request.id, request.cgroups)?;
     undo.cgroup = Some(&confinement);
+    record.cgroup = confinement.cgroup.clone();
     record.devices_listed = confinement.devices_listed();
+    entry.save(&record)?;
 
     let (ours, theirs) = Channel::pair()?;
     let wait = if run { Wait::Parent } else { Wait::Socket(entry.listen()?) };
@@ -152,7 +156,6 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
         || namespaces.makes(Namespace::Time)
         || namespaces.joins(Namespace::Time)
         || (namespaces.makes(Namespace::User) && !namespaces.join.is_empty());
-    let joins_itself = !namespaces.apart(Namespace::User);
     let state = state_of(&record, ContainerState::Creating);
     // Never returns, but a closure cannot say so.
     let begin = |joined: bool, channel: &Channel| {
@@ -168,7 +171,7 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
             console,
             seccomp: program.as_ref(),
             id_maps: &id_maps,
-            cgroup: joins_itself.then_some(&confinement as &dyn init::CgroupJoin),
+            cgroup: confinement.entrance.as_ref(),
             devices_listed: record.devices_listed,
             own_keyring: request.own_keyring,
             preserve_fds: request.preserve_fds,
@@ -195,9 +198,6 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
         let linux = linux.ok_or_else(|| crate::error::invalid("linux", "", "is missing"))?;
         idmap::write(pid, Ids::Groups, &idmap::of_config(linux.gid_mappings().as_ref()))?;
         idmap::write(pid, Ids::Users, &idmap::of_config(linux.uid_mappings().as_ref()))?;
-    }
-    if !joins_itself {
-        confinement.join(pid)?;
     }
     record.pid = pid;
     record.start_time = start_time(pid).map_or(0, |(t, _)| t);

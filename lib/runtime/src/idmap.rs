@@ -89,17 +89,6 @@ pub(crate) fn user_name(uid: u32) -> Option<String> {
     })
 }
 
-/// Whether the map file's text holds `id` inside.
-pub(crate) fn maps(map: &str, id: u32) -> bool {
-    map.lines().any(|line| {
-        let mut n = line.split_whitespace().map_while(|n| n.parse::<u64>().ok());
-        match (n.next(), n.next(), n.next()) {
-            (Some(inside), Some(_), Some(size)) => (inside..inside + size).contains(&u64::from(id)),
-            _ => false,
-        }
-    })
-}
-
 /// Writes the map of the user namespace that process `pid` made and has not yet mapped: directly where the kernel allows
 /// it, else through newuidmap or newgidmap.
 pub fn write(pid: i32, ids: Ids, ranges: &[IdRange]) -> Result<()> {
@@ -167,7 +156,7 @@ fn by_helper(pid: i32, ids: Ids, ranges: &[IdRange]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{maps, parse_sub_ids};
+    use super::parse_sub_ids;
 
     #[test]
     fn sub_ids_go_by_name_or_number() {
@@ -176,12 +165,5 @@ mod tests {
         assert_eq!(parse_sub_ids(text, "carl", 1001), Some((165_536, 10)));
         assert_eq!(parse_sub_ids(text, "bob", 1002), None);
         assert_eq!(parse_sub_ids("", "", 0), None);
-    }
-
-    #[test]
-    fn a_map_tells_whether_it_holds_an_id() {
-        let map = "         0       1000          1\n         1     100000      65536\n";
-        assert!(maps(map, 0) && maps(map, 5) && maps(map, 65536));
-        assert!(!maps(map, 65537) && !maps("0 1000 1\n", 5) && !maps("", 0));
     }
 }

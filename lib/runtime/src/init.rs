@@ -15,6 +15,7 @@
 //! panics, and nothing returns to the parent's code: [`main`] ends in an exec or an exit.
 
 use crate::capabilities;
+use crate::cgroup::Entrance;
 use crate::channel::{Channel, Message};
 use crate::error::{Error, Kind, Result, failed};
 use crate::namespace::{Namespace, Namespaces, become_root};
@@ -63,8 +64,8 @@ pub(crate) struct Init<'a> {
     pub(crate) console: Console,
     pub(crate) seccomp: Option<&'a Program>,
     pub(crate) id_maps: &'a [Option<OwnedFd>],
-    /// Joins the cgroup from inside, which costs no grace period; `None` where the parent does it.
-    pub(crate) cgroup: Option<&'a dyn CgroupJoin>,
+    /// The way into the cgroup, opened by the parent: going in by oneself costs no grace period.
+    pub(crate) cgroup: Option<&'a Entrance>,
     /// CAP_MKNOD may be given.
     pub(crate) devices_listed: bool,
     pub(crate) own_keyring: bool,
@@ -73,12 +74,6 @@ pub(crate) struct Init<'a> {
     pub(crate) state: spec::runtime::State,
     /// A PID 1 of ours in front of the program.
     pub(crate) reaper: bool,
-}
-
-/// What the first process asks of its cgroup.
-pub(crate) trait CgroupJoin: std::fmt::Debug {
-    /// Moves the calling process into it.
-    fn join_self(&self) -> Result<()>;
 }
 
 /// Runs the first process. Never returns.
@@ -119,11 +114,9 @@ fn set_up(init: &mut Init<'_>) -> Result<Ready> {
     sys::spawn::default_signals();
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     let namespaces = init.namespaces;
-    if init.cgroup.is_none() || namespaces.makes(Namespace::User) {
-        match init.channel.receive()? {
-            Some((Message::Mapped, _)) => {}
-            _ => return Err(gone()),
-        }
+    match init.channel.receive()? {
+        Some((Message::Mapped, _)) => {}
+        _ => return Err(gone()),
     }
     if namespaces.makes(Namespace::User) {
         become_root()?;
@@ -131,8 +124,8 @@ fn set_up(init: &mut Init<'_>) -> Result<Ready> {
     if !init.joined {
         namespaces.join_all()?;
     }
-    if let Some(cgroup) = init.cgroup {
-        cgroup.join_self()?;
+    if let Some(entrance) = init.cgroup {
+        entrance.enter().map_err(|e| failed("enter cgroup", "", e))?;
     }
     rustix::process::setsid().map_err(|e| failed("setsid", "", e))?;
     let linux = init.spec.linux().as_ref();

@@ -34,5 +34,6 @@ pub mod state;
 mod sysctl;
 mod terminal;
 
+pub use confinement::Manager;
 pub use error::{Error, Kind, Result};
 pub use rootfs::options::known as known_mount_options;

@@ -82,7 +82,7 @@ pub(crate) fn assemble(plan: &Plan<'_>) -> Result<Assembled> {
     for (at, mount) in plan.mounts.iter().enumerate() {
         site.mount(mount, plan.id_maps.get(at).and_then(Option::as_ref))?;
     }
-    let own_dev = plan.mounts.iter().any(|m| is_own_dev(m));
+    let own_dev = plan.mounts.iter().any(is_own_dev);
     if own_dev {
         nodes::populate(&tree, plan.devices)?;
     }
@@ -93,7 +93,8 @@ pub(crate) fn assemble(plan: &Plan<'_>) -> Result<Assembled> {
 
 fn is_own_dev(mount: &Mount) -> bool {
     let plain: std::path::PathBuf = mount.destination().components().collect();
-    plain == Path::new("/dev") && mount.typ().as_deref().is_some_and(|t| t != "bind" && t != "none")
+    let bound = mount.options().iter().flatten().any(|o| o == "bind" || o == "rbind");
+    plain == Path::new("/dev") && !bound && mount.typ().as_deref().is_some_and(|t| t != "bind" && t != "none")
 }
 
 /// Makes an assembled tree the root of this process and its mount namespace.

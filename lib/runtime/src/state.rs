@@ -10,6 +10,7 @@
 //! A process is named by pid and start time, since pids are used again. Killed at any instant we leave at worst a folder whose
 //! record has no process: `delete` removes it together with the cgroup the record names.
 
+use crate::cgroup::Cgroup;
 use crate::error::{Error, Kind, Result, failed, invalid};
 use crate::file;
 use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags};
@@ -47,9 +48,9 @@ pub struct Record {
     /// Of the configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<HashMap<String, String>>,
-    /// The cgroup, as the cgroup room wrote it down.
-    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
-    pub cgroup: serde_json::Value,
+    /// The cgroup, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<Cgroup>,
     /// Whether a device list could be set up, so that CAP_MKNOD may be given.
     #[serde(default)]
     pub devices_listed: bool,

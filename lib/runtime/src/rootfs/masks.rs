@@ -40,7 +40,7 @@ pub(crate) fn mask(tree: &Tree, paths: &[String]) -> Result<()> {
             Err(e) if absent(&e) => continue,
             done => done.map_err(|e| failed("open masked path", path, e))?,
         };
-        let say = |e| failed("mask", path, std::io::Error::from(e));
+        let say = |e: std::io::Error| failed("mask", path, e);
         if is_dir(&place).map_err(say)? {
             // One tmpfs serves all: it is empty and stays so.
             let cover = match &empty {

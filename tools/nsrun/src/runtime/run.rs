@@ -4,6 +4,7 @@ use super::cli::{Args, Create, Verb};
 use super::log::Log;
 use cli::failure::Outcome;
 use cli::{Failure, exit, output};
+use runtime::Manager;
 use runtime::container;
 use runtime::create::Request;
 use std::path::{Path, PathBuf};
@@ -27,13 +28,22 @@ fn in_user_namespace() -> bool {
 pub(crate) fn run(args: Args, log: &Log) -> Outcome {
     let root = args.root.clone().unwrap_or_else(default_root);
     let root = root.as_path();
+    let cgroups = match args.cgroup_manager.as_deref() {
+        Some("disabled") => Manager::Disabled,
+        Some("systemd") => Manager::SystemdPaths,
+        None if args.systemd_cgroup => Manager::SystemdPaths,
+        Some("cgroupfs") | None => Manager::Folders,
+        Some(other) => {
+            return Err(Failure::new(format!("--cgroup-manager {other:?} is none of cgroupfs, systemd, disabled")));
+        }
+    };
     match args.verb {
         Verb::Create(create) => {
-            runtime::create::create(&request(root, create))?;
+            runtime::create::create(&request(root, create, cgroups))?;
             Ok(exit::DONE)
         }
         Verb::Run(run) => {
-            let ended = runtime::run::run(&request(root, run.create), run.detach, run.keep)?;
+            let ended = runtime::run::run(&request(root, run.create, cgroups), run.detach, run.keep)?;
             warn(log, ended.warnings);
             Ok(ended.code)
         }
@@ -71,8 +81,14 @@ pub(crate) fn run(args: Args, log: &Log) -> Outcome {
         }
         Verb::Exec(_) => Err(unknown("exec")),
         Verb::Ps(_) => Err(unknown("ps")),
-        Verb::Pause(_) => Err(unknown("pause")),
-        Verb::Resume(_) => Err(unknown("resume")),
+        Verb::Pause(pause) => {
+            container::pause(root, &pause.id, true)?;
+            Ok(exit::DONE)
+        }
+        Verb::Resume(resume) => {
+            container::pause(root, &resume.id, false)?;
+            Ok(exit::DONE)
+        }
         Verb::Spec(_) => Err(unknown("spec")),
         Verb::Features => Err(unknown("features")),
         Verb::Update(_) => Err(unknown("update")),
@@ -86,7 +102,7 @@ fn unknown(verb: &str) -> Failure {
     Failure::new(format!("{verb}: not implemented by this runtime"))
 }
 
-fn request(root: &Path, create: Create) -> Request {
+fn request(root: &Path, create: Create, cgroups: Manager) -> Request {
     Request {
         root: root.to_owned(),
         id: create.id,
@@ -94,6 +110,7 @@ fn request(root: &Path, create: Create) -> Request {
         console_socket: create.console_socket,
         pid_file: create.pid_file,
         preserve_fds: create.preserve_fds,
+        cgroups,
         own_keyring: !create.no_new_keyring,
     }
 }
