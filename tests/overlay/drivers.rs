@@ -63,6 +63,33 @@ fn without_the_fuse_device_the_kernel_serves_and_why_is_told() {
     });
 }
 
+/// As most machines keep it: a device that is root's alone.
+#[test]
+fn a_fuse_device_that_is_closed_to_users_is_told() {
+    need!(root, user, overlay, userns, "setpriv");
+    room(|room| {
+        let home = testkit::user::scratch();
+        let node = room.path("fuse");
+        let device = nix::sys::stat::makedev(10, 229);
+        let (kind, mode) = (nix::sys::stat::SFlag::S_IFCHR, nix::sys::stat::Mode::S_IRUSR);
+        nix::sys::stat::mknod(&node, kind, mode, device).expect("a device");
+        mount(Some(&node), "/dev/fuse", None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("bind");
+        let script = format!(
+            "cd {} && mkdir low high u w && exec setpriv --reuid {} --regid {} --clear-groups $OVL --driver fuse -o {OPTIONS} -- true",
+            home.path().display(),
+            testkit::user::NAME,
+            testkit::user::NAME,
+        );
+        let said = room.sh(&script);
+        assert_eq!(said.code, 125);
+        assert_eq!(
+            said.err,
+            "ovl-mount: open /dev/fuse: permission denied\n\
+             hint: this user may not open it: chmod 666 /dev/fuse, or --driver kernel\n"
+        );
+    });
+}
+
 /// An upper that is itself on an overlay: the kernel takes none, the fuse driver does.
 #[test]
 fn on_an_overlay_the_fuse_driver_serves() {

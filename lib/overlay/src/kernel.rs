@@ -201,3 +201,25 @@ fn explain(mut error: Error, log: Option<String>, folders: &Folders) -> Error {
     };
     error.hint(hint)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_few_words_get_a_cause_and_a_remedy() {
+        let folder = Folder { path: "/m".into(), id: (0, 0, 1), mount_id: 1 };
+        let target_fd = folder.open().or_else(|_| Folder { path: "/".into(), ..folder.clone() }.open()).unwrap();
+        let folders = Folders { lowers: vec![folder.clone()], upper: None, target: folder, target_fd };
+        let said = |code: i32, log: Option<&str>| {
+            let error = Error::new(Kind::Driver, "overlay on", "/m").because(io::Error::from_raw_os_error(code));
+            let error = explain(error, log.map(str::to_owned), &folders);
+            (error.to_string(), error.hint.unwrap_or_default())
+        };
+        let (text, hint) = said(libc::ENODEV, None);
+        assert_eq!(text, "overlay on /m: this kernel has no overlay");
+        assert_eq!(hint, "load the module (modprobe overlay), or use --driver fuse");
+        assert_eq!(said(libc::EINVAL, Some("overlay: bad")).0, "overlay on /m: overlay: bad");
+        assert_eq!(said(libc::EIO, None), ("overlay on /m: input/output error".into(), String::new()));
+    }
+}
