@@ -163,3 +163,50 @@ fn files_that_are_not_ours_or_newer() {
         lab.refused("network inspect web", 1, "read /run/state/networks/web.json: ", "move it away");
     });
 }
+
+#[test]
+fn what_the_machine_lacks_is_said_and_lived_without() {
+    need!(root, "ip", "busybox", "strace");
+    lab(|lab| {
+        lab.container("c1");
+        // The second socket is the one for nf_tables.
+        let without_nf_tables = |line: &str| {
+            Command::new("strace")
+                .args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=socket:error=EPROTONOSUPPORT:when=2"])
+                .arg(env!("CARGO_BIN_EXE_netwire"))
+                .args(line.split_whitespace())
+                .env("VENEER_ROOT", &lab.root)
+                .output()
+                .expect("strace runs")
+        };
+        lab.netwire("network ls");
+        lab.netwire("network create vault --internal");
+        // What is internal must be closed, so there is no living without.
+        refusal(
+            &without_nf_tables("attach --network vault --netns c1 --id c1"),
+            1,
+            "set packet rules for network vault: protocol not supported",
+            "nf_tables",
+        );
+        let out = without_nf_tables("attach --network bridge --netns c1 --id c1");
+        let (stdout, stderr) = crate::lab::text(&out);
+        assert!(out.status.success() && stdout.contains("172.17.0.2/16"), "{stdout}{stderr}");
+        assert_eq!(
+            stderr,
+            "netwire: network bridge has no masquerading, nothing beyond this machine answers: \
+             set packet rules for network bridge: protocol not supported\n"
+        );
+        lab.ping("c1", [172, 17, 0, 1].into());
+    });
+    lab(|lab| {
+        lab.container("c1");
+        lab.sh("mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys");
+        let out = lab.command("attach --network bridge --netns c1 --id c1").output().expect("netwire runs");
+        let (_, stderr) = crate::lab::text(&out);
+        assert!(out.status.success(), "{stderr}");
+        assert_eq!(
+            stderr,
+            "netwire: containers reach only this machine: switch on /proc/sys/net/ipv4/ip_forward: read-only file system\n"
+        );
+    });
+}
