@@ -13,7 +13,10 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
 
 /// A plain tar, made of entries.
 #[derive(Default)]
-pub(crate) struct Tar(Vec<u8>);
+pub(crate) struct Tar {
+    bytes: Vec<u8>,
+    owner: (u32, u32),
+}
 
 impl Tar {
     /// Adds a file.
@@ -26,31 +29,45 @@ impl Tar {
         self.entry(path, b'2', target, b"")
     }
 
+    /// Adds the device that `/dev/null` is.
+    pub(crate) fn device(self, path: &str) -> Self {
+        self.entry(path, b'3', "", b"")
+    }
+
+    /// Whose the entries from here on are.
+    pub(crate) fn owned(mut self, uid: u32, gid: u32) -> Self {
+        self.owner = (uid, gid);
+        self
+    }
+
     fn entry(mut self, path: &str, kind: u8, target: &str, content: &[u8]) -> Self {
         let mut header = [0_u8; 512];
         let mut put = |at: usize, text: &[u8]| header[at..at + text.len()].copy_from_slice(text);
         put(0, path.as_bytes());
         put(100, b"0000644\0");
-        put(108, b"0000000\0");
-        put(116, b"0000000\0");
+        put(108, format!("{:07o}\0", self.owner.0).as_bytes());
+        put(116, format!("{:07o}\0", self.owner.1).as_bytes());
         put(124, format!("{:011o}\0", content.len()).as_bytes());
         put(136, b"14000000000\0");
         put(148, b"        ");
         put(156, &[kind]);
         put(157, target.as_bytes());
         put(257, b"ustar\x0000");
+        if kind == b'3' {
+            put(329, b"0000001\x000000003\0");
+        }
         let sum: u32 = header.iter().map(|b| u32::from(*b)).sum();
         header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
-        self.0.extend_from_slice(&header);
-        self.0.extend_from_slice(content);
-        self.0.resize(self.0.len().next_multiple_of(512), 0);
+        self.bytes.extend_from_slice(&header);
+        self.bytes.extend_from_slice(content);
+        self.bytes.resize(self.bytes.len().next_multiple_of(512), 0);
         self
     }
 
     /// The finished tar.
     pub(crate) fn finish(mut self) -> Vec<u8> {
-        self.0.resize(self.0.len() + 1024, 0);
-        self.0
+        self.bytes.resize(self.bytes.len() + 1024, 0);
+        self.bytes
     }
 }
 

@@ -177,3 +177,30 @@ fn a_container_holds_its_image() {
     world.load(&layout.path);
     assert_eq!(world.layers().len(), 1, "and the next command that changes images takes them");
 }
+
+#[test]
+fn inspect_has_dockers_fields() {
+    need!(root);
+    let (world, made) = world_with("debian:12", &["a", "b"]);
+    world.ok(["tag", "debian:12", "localhost/mine:1"]);
+    let all: serde_json::Value = serde_json::from_str(&world.ok(["inspect", "--type", "image", "debian:12"])).unwrap();
+    let image = &all[0];
+    assert_eq!(image["Id"], made.id.as_str());
+    assert_eq!(image["RepoTags"], serde_json::json!(["debian:12", "localhost/mine:1"]));
+    assert_eq!(image["RepoDigests"][0], format!("debian@{}", made.manifest));
+    assert_eq!(image["RootFS"]["Layers"], serde_json::json!(made.layers), "plain tars: the diff ids are the digests");
+    assert_eq!(image["Created"], "2020-02-02T10:00:00Z");
+    assert_eq!((&image["Os"], &image["Architecture"]), (&"linux".into(), &"amd64".into()));
+    assert_eq!(image["Comment"], "by hand");
+    assert_eq!(image["Size"], 2 * 2048);
+    assert_eq!(image["Config"]["Cmd"], serde_json::json!(["/bin/sh"]));
+    assert!(image["Config"]["Entrypoint"].is_null() && image["Config"]["User"] == "");
+    let top = image["GraphDriver"]["Data"]["UpperDir"].as_str().unwrap();
+    assert_eq!(std::fs::read_to_string(std::path::Path::new(top).join("etc/os")).unwrap(), "b");
+    let name = format!("debian@{}", made.manifest);
+    assert_eq!(
+        world.ok(["inspect", "-f", "{{.Id}} {{index .Config.Labels \"a.b\"}}", &name]),
+        format!("{} c\n", made.id)
+    );
+    assert_eq!(world.ok(["inspect", "-f", "{{json .Config.Env}}", short(&made.id)]), "[\"A=1\"]\n");
+}

@@ -6,4 +6,5 @@ mod layout;
 mod listing;
 mod loading;
 mod others;
+mod rootless;
 mod world;

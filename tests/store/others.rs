@@ -59,6 +59,10 @@ fn what_skopeo_writes_into_the_store_can_be_named() {
     let to = format!("oci:{}:guest", world.root().join("image").display());
     succeed(Command::new("skopeo").args(["--insecure-policy", "copy", "-q", &from, &to]));
     assert_eq!(world.ok(["images", "-q", "--no-trunc", "guest"]).trim(), made.id);
+    assert_eq!(world.layers().len(), 0);
+    let said = world.load(&world.root().join("image"));
+    assert_eq!(said, "Loaded image: guest:latest\n", "the store's own folder loads like any other");
+    assert_eq!((world.layers().len(), world.blobs().len()), (1, 3));
     world.ok(["rmi", "guest"]);
     assert_eq!(world.blobs().len(), 0);
 }

@@ -43,7 +43,7 @@ pub fn resolve(root: &Root, text: &str) -> Result<ImageRef> {
         if root.layer(id)?.is_none() {
             return Err(Error::new(Kind::Damaged, "read image", text)
                 .because(format!("its layer {id} is not unpacked"))
-                .hint("ctr load the image again"));
+                .hint(format!("ctr load -i {} unpacks what lies there packed", root.path().join("image").display())));
         }
     }
     let asked = text.parse::<Reference>().ok().filter(|name| name.digest().is_none());

@@ -317,8 +317,15 @@ fn from_layer(error: layer::Error) -> Error {
         layer::Kind::NotAnImage | layer::Kind::Choice => Kind::NotFound,
         _ => Kind::Damaged,
     };
-    Error { op: error.op, subject: error.subject, kind, source: error.source, hint: error.hint }
+    // What that room can advise is an option of `unpack`.
+    let foreign =
+        matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EPERM)) && error.to_string().contains(": chown ");
+    let hint = if foreign { Some(MAP_IDS.to_owned()) } else { error.hint };
+    Error { op: error.op, subject: error.subject, kind, source: error.source, hint }
 }
+
+const MAP_IDS: &str = "its files belong to ids that are not yours to give; install uidmap and have a range of ids for your user \
+                       in /etc/subuid and /etc/subgid";
 
 #[cfg(test)]
 mod tests {

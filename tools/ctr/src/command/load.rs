@@ -37,7 +37,14 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
                     .hint("ctr load -i FILE, or ctr load < FILE"));
             }
             let file = stdin.as_fd().try_clone_to_owned().map_err(|e| Failure::new(format!("standard input: {e}")))?;
-            ImageSource::from_file(file.into(), "standard input", &spool)?
+            ImageSource::from_file(file.into(), STDIN, &spool).map_err(|error| {
+                let failure = Failure::from(error);
+                if failure.message != format!("{STDIN}: is empty") {
+                    return failure;
+                }
+                Failure::new("requested load from stdin, but stdin is empty")
+                    .hint("ctr load -i FILE, or ctr load < FILE")
+            })?
         }
     };
     let stem = args.input.as_deref().and_then(stem_of);
@@ -55,6 +62,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     Ok(0)
 }
 
+/// What standard input is called in messages.
+const STDIN: &str = "standard input";
+
 /// What a layout or archive is called that names only tags: `debian` for `/images/debian/`, `debian.tar`, `debian.tar.gz`.
 fn stem_of(path: &Path) -> Option<String> {
     let path = path.canonicalize().ok()?;
@@ -66,13 +76,14 @@ fn stem_of(path: &Path) -> Option<String> {
     Some(endings.iter().fold(name, |name, ending| name.strip_suffix(ending).unwrap_or(name)).to_owned())
 }
 
+/// Says in one line what could not be made without privileges. Devices in `dev/` are not worth it: containers get a `/dev`
+/// of their own.
 fn tell_skipped(image: &Loaded) {
-    const SHOWN: usize = 3;
-    for line in image.skipped.iter().take(SHOWN) {
-        cli::output::complain("ctr", &format!("left out: {line}"));
-    }
-    let more = image.skipped_count.saturating_sub(SHOWN as u64);
-    if more > 0 {
-        cli::output::complain("ctr", &format!("left out: {more} more"));
+    let told: Vec<&str> = image.skipped.iter().map(String::as_str).filter(|line| !line.starts_with("dev/")).collect();
+    let silent = (image.skipped.len() - told.len()) as u64;
+    match (told.first(), image.skipped_count.saturating_sub(silent)) {
+        (Some(first), 1) => cli::output::complain("ctr", &format!("left out: {first}")),
+        (Some(first), count) => cli::output::complain("ctr", &format!("left out: {first}, and {} more", count - 1)),
+        (None, _) => {}
     }
 }
