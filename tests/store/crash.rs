@@ -1,4 +1,4 @@
-//! `kill -9` at any instant leaves a store that opens, and the next command cleans up.
+//! `kill -9` at any instant leaves a store that opens, and the next command cleans up (contract C8).
 
 use crate::layout::{Layout, many_files};
 use crate::world::World;

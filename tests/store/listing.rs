@@ -204,3 +204,23 @@ fn inspect_has_dockers_fields() {
     );
     assert_eq!(world.ok(["inspect", "-f", "{{json .Config.Env}}", short(&made.id)]), "[\"A=1\"]\n");
 }
+
+#[test]
+fn removals_at_once_free_everything() {
+    need!(root);
+    let world = World::new();
+    let mut layout = Layout::new(world.path("layout"));
+    let names: Vec<String> = (0..6).map(|i| format!("a{i}:1")).collect();
+    for name in &names {
+        layout.image(name, &[one("base"), one(name)]);
+    }
+    world.load(&layout.path);
+    let all: Vec<_> = names
+        .iter()
+        .map(|name| world.ctr(["rmi", name]).stdout(std::process::Stdio::null()).spawn().unwrap())
+        .collect();
+    for mut one in all {
+        assert!(one.wait().unwrap().success());
+    }
+    assert_eq!((world.layers().len(), world.blobs().len(), world.half_done()), (0, 0, 0));
+}

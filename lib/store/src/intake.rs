@@ -223,7 +223,7 @@ pub(crate) mod tests {
         intake.add_image(new, vec!["docker.io/library/a:latest".parse().unwrap()]);
         intake.commit().unwrap();
         assert_eq!(root.find_image("a").unwrap().manifests, [digest]);
-        assert_eq!(root.sweep().unwrap().unwrap().blobs, [old]);
+        assert_eq!(root.sweep(std::time::Duration::ZERO).unwrap().unwrap().blobs, [old]);
     }
 
     #[test]

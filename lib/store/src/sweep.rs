@@ -9,6 +9,7 @@ use crate::{Lock, Mode, Root, TempDir, image, layer};
 use spec::{ChainId, Digest};
 use std::collections::HashSet;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// What a sweep took away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,9 +29,17 @@ struct Used {
 
 impl Root {
     /// Removes what nobody uses. `None` where a load is under way, which may be about to use it: the sweep at the end of
-    /// that load does it then. An index entry or a record that cannot be read stops it before anything is touched.
-    pub fn sweep(&self) -> Result<Option<Swept>> {
-        let Some(layers) = self.try_lock(Lock::Layers, Mode::Exclusive)? else { return Ok(None) };
+    /// that load does it then. `patience` is how long to wait for it, and for the sweeps of others. An index entry or a
+    /// record that cannot be read stops it before anything is touched.
+    pub fn sweep(&self, patience: Duration) -> Result<Option<Swept>> {
+        let end = Instant::now() + patience;
+        let layers = loop {
+            match self.try_lock(Lock::Layers, Mode::Exclusive)? {
+                Some(layers) => break layers,
+                None if Instant::now() < end => std::thread::sleep(Duration::from_millis(5)),
+                None => return Ok(None),
+            }
+        };
         let images = self.lock(Lock::Images, Mode::Exclusive)?;
         let used = self.used()?;
         let swept = self.unused(&used)?;
@@ -133,13 +142,14 @@ mod tests {
     use crate::root::tests::scratch;
     use crate::{Lock, Mode};
     use std::fs;
+    use std::time::Duration;
 
     #[test]
     fn what_no_image_and_no_container_uses_goes() {
         let (_keep, root) = scratch();
         take_in(&root, "one", &["a", "b"]);
         take_in(&root, "two", &["a", "c"]);
-        assert_eq!(root.sweep().unwrap().map(|s| s.layers.len()), Some(0));
+        assert_eq!(root.sweep(Duration::ZERO).unwrap().map(|s| s.layers.len()), Some(0));
 
         let id = root.find_image("two").unwrap().id;
         fs::create_dir(root.path().join("containers/x")).unwrap();
@@ -152,15 +162,15 @@ mod tests {
             index.unname(&"docker.io/library/two:latest".parse().unwrap());
             root.write_index(&index, &images).unwrap();
         }
-        let swept = root.sweep().unwrap().unwrap();
+        let swept = root.sweep(Duration::ZERO).unwrap().unwrap();
         assert!(swept.layers.is_empty(), "the container still uses them");
         assert_eq!(swept.blobs.len(), 2, "the manifest and the blob of the layer c");
         assert!(root.configuration(&id).is_ok());
 
         fs::write(root.path().join("containers/x/config.json"), "").unwrap();
-        assert!(root.sweep().unwrap_err().to_string().contains("containers/x/config.json"));
+        assert!(root.sweep(Duration::ZERO).unwrap_err().to_string().contains("containers/x/config.json"));
         fs::remove_dir_all(root.path().join("containers/x")).unwrap();
-        let swept = root.sweep().unwrap().unwrap();
+        let swept = root.sweep(Duration::ZERO).unwrap().unwrap();
         assert_eq!(swept.layers, [chain_of(&["a", "c"])]);
         assert_eq!(swept.blobs, [id]);
         assert!(root.find_image("one").is_ok());
@@ -172,9 +182,9 @@ mod tests {
     fn a_load_under_way_keeps_everything() {
         let (_keep, root) = scratch();
         let intake = crate::Intake::begin(&root).unwrap();
-        let other = std::thread::scope(|s| s.spawn(|| root.sweep().unwrap()).join());
+        let other = std::thread::scope(|s| s.spawn(|| root.sweep(Duration::ZERO).unwrap()).join());
         assert_eq!(other.unwrap(), None);
         drop(intake);
-        assert!(root.sweep().unwrap().is_some());
+        assert!(root.sweep(Duration::ZERO).unwrap().is_some());
     }
 }

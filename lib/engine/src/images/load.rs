@@ -15,6 +15,7 @@ use spec::{ChainId, Digest, Platform, Reference};
 use std::io::{self, Read, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 use store::index::{MANIFEST, ManifestDescriptor};
 use store::{Configuration, Error, Intake, Kind, LayerDraft, LayerRecord, Result, Root, TempFile, Xattrs};
 
@@ -40,10 +41,10 @@ pub fn load(root: &Root, source: &ImageSource, stem: Option<&str>, platform: Opt
         let open = |layer: &LayerRef| source.blob(layer).map_err(from_layer);
         loaded.push(take_in(root, &mut intake, image, stem, &open)?);
     }
-    intake.commit()?;
-    // Garbage of others; it can wait for the next command.
-    let _ = root.sweep();
-    Ok(loaded)
+    let done = intake.commit();
+    // Garbage of others, or our own if that failed at its last step; it can wait for the next command.
+    let _ = root.sweep(Duration::ZERO);
+    done.map(|()| loaded)
 }
 
 /// The images to load: each name once, for one platform.

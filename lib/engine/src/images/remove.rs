@@ -9,6 +9,9 @@ use spec::{Digest, Reference};
 use store::usage::User;
 use store::{Error, Image, Kind, Lock, Mode, Result, Root};
 
+/// How long to wait for a load or another removal before leaving the sweep to it.
+const PATIENCE: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// What was removed, in docker's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Removed {
@@ -72,7 +75,7 @@ pub fn remove(root: &Root, text: &str, force: bool) -> Result<Vec<Removed>> {
         root.write_index(&index, &alone)?;
         image.map(|image| layers_of(root, &image)).unwrap_or_default()
     };
-    let swept = root.sweep()?.unwrap_or_default();
+    let swept = root.sweep(PATIENCE)?.unwrap_or_default();
     let layers = gone.iter().rev().filter(|id| swept.layers.iter().any(|chain| chain.0 == **id));
     removed.extend(layers.map(|id| Removed::Deleted(id.to_string())));
     Ok(removed)
