@@ -113,6 +113,7 @@ fn what_is_no_image_or_layer() {
             "an image is an OCI layout",
         ),
         ("--as layer --platform linux/amd64 l2.tar", 2, "l2.tar: a layer has no --platform; only an image has", ""),
+        ("--whiteouts apply img", 2, "img: an image; --whiteouts apply is for one layer", "one after the other"),
         ("--frobnicate x", 2, "unexpected argument '--frobnicate' found", "unpack --help"),
         ("", 2, "nothing to unpack", "unpack --help"),
         ("-C no/such/folder l2.tar", 1, "mkdir no/such/folder: no such file or directory", ""),

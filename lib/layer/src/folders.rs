@@ -140,3 +140,79 @@ fn unpack_one(
     let report = extract::unpack_until(blob, stage.fd(), &layer.expected(), options, Some(stop))?;
     Ok((report, stage))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{Mode, OFlags};
+    use spec::Digest;
+    use std::io::Write;
+    use std::os::fd::AsFd;
+
+    /// A docker-archive of layers with one file each, whose contents are given.
+    fn archive(contents: &[&str]) -> ImageSource {
+        let append = |builder: &mut tar::Builder<Vec<u8>>, name: &str, data: &[u8]| {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(data.len() as u64);
+            header.set_mode(0o644);
+            builder.append_data(&mut header, name, data).unwrap();
+        };
+        let mut image = tar::Builder::new(Vec::new());
+        let (mut paths, mut ids) = (Vec::new(), Vec::new());
+        for (n, content) in contents.iter().enumerate() {
+            let mut layer = tar::Builder::new(Vec::new());
+            append(&mut layer, "file", content.as_bytes());
+            let layer = layer.into_inner().unwrap();
+            append(&mut image, &format!("{n}.tar"), &layer);
+            paths.push(format!("\"{n}.tar\""));
+            // A layer of this content is not the one that the configuration names.
+            let id = if *content == "wrong" { Digest::of(b"other") } else { Digest::of(&layer) };
+            ids.push(format!("\"{id}\""));
+        }
+        append(&mut image, "c.json", format!(r#"{{"rootfs":{{"diff_ids":[{}]}}}}"#, ids.join(",")).as_bytes());
+        let manifest = format!(r#"[{{"Config":"c.json","Layers":[{}]}}]"#, paths.join(","));
+        append(&mut image, "manifest.json", manifest.as_bytes());
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&image.into_inner().unwrap()).unwrap();
+        ImageSource::from_file(file, "image.tar", &std::env::temp_dir()).unwrap()
+    }
+
+    fn unpack(source: &ImageSource, dir: &tempfile::TempDir, cancel: bool) -> Result<Vec<Folder>> {
+        let fd = rustix::fs::open(dir.path(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        let cancel = AtomicBool::new(cancel);
+        let owners = extract::Owners::Caller;
+        let options = Options { cancel: Some(&cancel), owners, ..Options::default() };
+        unpack_image(source, &source.images()[0], fd.as_fd(), &options, NonZeroUsize::new(3).unwrap())
+    }
+
+    fn names(dir: &tempfile::TempDir) -> usize {
+        std::fs::read_dir(dir.path()).unwrap().count()
+    }
+
+    #[test]
+    fn all_folders_or_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = unpack(&archive(&["1", "2", "3", "wrong", "5"]), &dir, false).unwrap_err();
+        assert_eq!((error.kind, names(&dir)), (Kind::DiffId, 0));
+        let good = archive(&["1", "2", "3", "4", "5", "1"]);
+        let error = unpack(&good, &dir, true).unwrap_err();
+        assert_eq!((error.kind, names(&dir)), (Kind::Cancelled, 0));
+        let folders = unpack(&good, &dir, false).unwrap();
+        assert_eq!((folders.len(), names(&dir)), (6, 6));
+        for (folder, content) in folders.iter().zip(["1", "2", "3", "4", "5", "1"]) {
+            assert!(folder.report.is_some());
+            let file = dir.path().join(folder.chain_id.0.hex()).join("file");
+            assert_eq!(std::fs::read_to_string(file).unwrap(), content);
+        }
+        assert!(unpack(&good, &dir, false).unwrap().iter().all(|f| f.report.is_none()));
+    }
+
+    #[test]
+    fn a_file_in_the_way_of_a_folder_is_named() {
+        let (dir, source) = (tempfile::tempdir().unwrap(), archive(&["1"]));
+        let name = source.images()[0].chain_ids()[0].0.hex();
+        std::fs::write(dir.path().join(&name), "").unwrap();
+        let error = unpack(&source, &dir, false).unwrap_err();
+        assert_eq!(error.to_string(), format!("{name}: is in the way: it is named like a layer's folder and is none"));
+    }
+}

@@ -112,10 +112,17 @@ fn content(path: &Path) -> u64 {
     let mut hash = std::hash::DefaultHasher::new();
     let mut buffer = vec![0; 64 << 10];
     loop {
-        match file.read(&mut buffer).unwrap_or_else(|e| panic!("read {}: {e}", path.display())) {
-            0 => return hash.finish(),
-            // A read may end anywhere, so the hash must not depend on where.
-            count => buffer[..count].iter().for_each(|b| hash.write_u8(*b)),
+        // Whole buffers, since the hash depends on where they end.
+        let mut have = 0;
+        while have < buffer.len() {
+            match file.read(&mut buffer[have..]).unwrap_or_else(|e| panic!("read {}: {e}", path.display())) {
+                0 => break,
+                count => have += count,
+            }
+        }
+        hash.write(&buffer[..have]);
+        if have < buffer.len() {
+            return hash.finish();
         }
     }
 }

@@ -102,6 +102,12 @@ impl Work<'_> {
     }
 
     fn image(&self, source: &ImageSource) -> Outcome {
+        if self.plan.whiteouts == Some(Whiteouts::Apply) {
+            return Err(Failure::usage(format_args!("{}: an image; --whiteouts apply is for one layer", self.name))
+                .hint(
+                    "unpack its layers one after the other into one folder, or lay them over each other with ovl-mount",
+                ));
+        }
         let image = choose(source.images(), source.name(), self.reference, self.plan.platform.as_ref())?;
         let dir = self.target.fd.as_fd();
         let progress = self.progress(Some(folders::bytes_to_read(image, dir)));

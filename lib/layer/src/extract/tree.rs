@@ -244,10 +244,19 @@ impl<'a> Tree<'a> {
     /// Forgets all we knew of `path` and what is below it.
     pub(super) fn disown(&mut self, path: &[u8]) {
         self.root.forget();
-        let below = |p: &Vec<u8>| p == path || (p.starts_with(path) && p.get(path.len()) == Some(&b'/'));
-        self.directories.retain(|p, _| !below(p));
+        self.directories.remove(path);
+        // All that starts with `path/` sorts before `path0`, the byte after the slash.
+        let below = || [path, b"/"].concat()..[path, b"0"].concat();
+        let gone: Vec<Vec<u8>> = self.directories.range(below()).map(|(p, _)| p.clone()).collect();
+        for path in gone {
+            self.directories.remove(&path);
+        }
         if let Some(ours) = &mut self.ours {
-            ours.retain(|p| !below(p));
+            ours.remove(path);
+            let gone: Vec<Vec<u8>> = ours.range(below()).cloned().collect();
+            for path in gone {
+                ours.remove(&path);
+            }
         }
     }
 
