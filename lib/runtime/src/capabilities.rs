@@ -108,6 +108,30 @@ pub fn apply(asked: Option<&LinuxCapabilities>) -> Result<Vec<Capability>> {
     Ok(plan.missing())
 }
 
+/// What this process holds, less `drop`; with `add` alone nothing changes, since nothing can be gained.
+pub fn restrict(drop: &[Capability], add: &[Capability]) -> Result<()> {
+    let held = sys::capability::get().map_err(|e| failed("capget", "", e))?;
+    let gone = drop.iter().filter(|c| !add.contains(c)).fold(0, |all, c| all | bit(*c));
+    let mut sets = held;
+    sets.effective &= !gone;
+    sets.permitted &= !gone;
+    sets.inheritable &= !gone;
+    let plan = Plan { bounding: sys::capability::bounding() & !gone, sets, ambient: 0, missing: 0 };
+    plan.before_ids()?;
+    plan.after_ids()
+}
+
+/// Has what this process holds survive the exec of a user who is not root: raised into the ambient set.
+pub fn keep_over_exec() -> Result<()> {
+    let mut sets = sys::capability::get().map_err(|e| failed("capget", "", e))?;
+    sets.inheritable = sets.permitted;
+    sys::capability::set(sets).map_err(|e| failed("capset", "", e))?;
+    for n in (0..64).filter(|n| sets.permitted & 1 << n != 0) {
+        sys::capability::raise_ambient(n).map_err(|e| failed("raise ambient capability", shown(n), e))?;
+    }
+    Ok(())
+}
+
 fn bit(capability: Capability) -> u64 {
     1_u64.checked_shl(number(capability).into()).unwrap_or(0)
 }

@@ -79,6 +79,29 @@ pub fn load_sub_ids(ids: Ids) -> Result<(u32, u32)> {
     })
 }
 
+/// Whether the caller has subordinate ids of both kinds.
+pub fn has_sub_ids() -> bool {
+    load_sub_ids(Ids::Users).is_ok() && load_sub_ids(Ids::Groups).is_ok()
+}
+
+/// The id of the user of this name in /etc/passwd.
+pub fn user_id(name: &str) -> Option<u32> {
+    third_field("/etc/passwd", name)
+}
+
+/// The id of the group of this name in /etc/group.
+pub fn group_id(name: &str) -> Option<u32> {
+    third_field("/etc/group", name)
+}
+
+fn third_field(path: &str, name: &str) -> Option<u32> {
+    let content = file::read_text(path).ok()?;
+    content.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next()? == name).then(|| fields.nth(1)?.parse().ok())?
+    })
+}
+
 /// The name of user `uid` in /etc/passwd.
 pub(crate) fn user_name(uid: u32) -> Option<String> {
     let content = file::read_text("/etc/passwd").ok()?;
@@ -116,15 +139,23 @@ pub fn write(pid: i32, ids: Ids, ranges: &[IdRange]) -> Result<()> {
         && one.outside == own
     {
         if ids == Ids::Groups {
-            deny_setgroups(pid)?;
+            deny_setgroups_of(pid)?;
         }
         return file::write_existing(&path, text.as_bytes()).map_err(|e| failed("write", path, e));
     }
     by_helper(pid, ids, ranges)
 }
 
-/// Denies setgroups(2) in the user namespace of `pid`, which an unprivileged single-id group map needs.
-pub fn deny_setgroups(pid: i32) -> Result<()> {
+/// Writes the map of the user namespace this process has just made: a single id, its own.
+pub(crate) fn write_own(ids: Ids, ranges: &[IdRange]) -> Result<()> {
+    let path = format!("/proc/self/{}", ids.file());
+    let Some(one) = ranges.first() else { return Ok(()) };
+    let text = format!("{} {} {}\n", one.inside, one.outside, one.size);
+    file::write_existing(&path, text.as_bytes()).map_err(|e| failed("write", path, e))
+}
+
+/// Denies setgroups(2) in the user namespace of `pid` (`self` too), which an unprivileged single-id group map needs.
+pub(crate) fn deny_setgroups_of(pid: impl std::fmt::Display) -> Result<()> {
     let path = format!("/proc/{pid}/setgroups");
     match file::write_existing(&path, b"deny") {
         Ok(()) => Ok(()),

@@ -10,6 +10,7 @@
 pub mod bundle;
 pub mod capabilities;
 pub mod cgroup;
+pub mod chain;
 mod channel;
 mod confinement;
 pub mod container;

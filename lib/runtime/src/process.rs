@@ -12,7 +12,7 @@ use nix::unistd::{Gid, Uid};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit};
 use spec::runtime::{PosixRlimitType, Process, User};
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
@@ -50,6 +50,25 @@ impl Prepared {
         let file = program::find(OsStr::new(name), path)?;
         let strings = |list: &[String]| list.iter().map(program::c_string).collect::<Result<Vec<_>>>();
         Ok(Self { name: name.clone(), file: program::c_string(file)?, args: strings(args)?, env: strings(&env)? })
+    }
+
+    /// Finds a command by the environment this process has, which it also gets.
+    pub(crate) fn with_own_environment(command: &[OsString]) -> Result<Self> {
+        let name = command.first().cloned().unwrap_or_default();
+        let path = std::env::var_os("PATH");
+        let file = program::find(&name, path.as_deref())?;
+        let env = std::env::vars_os().map(|(name, value)| {
+            let mut both = name;
+            both.push("=");
+            both.push(value);
+            program::c_string(both)
+        });
+        Ok(Self {
+            name: name.to_string_lossy().into_owned(),
+            file: program::c_string(file)?,
+            args: command.iter().map(program::c_string).collect::<Result<_>>()?,
+            env: env.collect::<Result<_>>()?,
+        })
     }
 
     /// Becomes the program; returns only an error.

@@ -13,6 +13,9 @@ use rustix::termios::{OptionalActions, Termios};
 use std::io::{Stdin, stdin, stdout};
 use std::os::fd::{AsFd, BorrowedFd};
 
+/// `si_code` of a signal that the kernel itself sent.
+const SI_KERNEL: i32 = 0x80;
+
 /// Our terminal in raw mode; as it was again when dropped.
 #[derive(Debug)]
 struct Raw {
@@ -106,7 +109,10 @@ pub fn serve(pid: i32, master: Option<BorrowedFd<'_>>) -> Result<u8> {
         }
         if is(0) {
             while let Ok(Some(info)) = signals.read_signal() {
-                pass(info.ssi_signo as i32, pid, master);
+                // What the terminal sends reaches the whole foreground group, the child too.
+                if info.ssi_code != SI_KERNEL || info.ssi_signo as i32 == libc::SIGWINCH {
+                    pass(info.ssi_signo as i32, pid, master);
+                }
             }
         }
         if !ended && is(1) {

@@ -1,8 +1,11 @@
 //! The tool `nsrun`: run a command in namespaces; enter a running one; OCI runtime. Which of the three, [`face`] decides.
 
+mod chain;
 mod face;
 mod runtime;
 
+use cli::failure::Outcome;
+use cli::{Failure, exit};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -10,8 +13,20 @@ use std::process::ExitCode;
 pub fn main(args: Vec<OsString>) -> ExitCode {
     match face::of(args.get(1..).unwrap_or_default()) {
         face::Face::Runtime => runtime::main(args),
-        face::Face::Enter | face::Face::Chain => {
-            cli::failure::conclude("nsrun", Err(cli::Failure::new("this face is not there yet").code(cli::exit::OURS)))
+        face::Face::Chain => chain::main(args),
+        face::Face::Enter => {
+            cli::failure::conclude("nsrun", Err(Failure::new("enter: not there yet").code(exit::OURS)))
         }
     }
+}
+
+/// What to say about a command line that clap refused, or asked for help.
+fn usage(error: &clap::Error) -> Outcome {
+    let text = error.render().to_string();
+    if !error.use_stderr() {
+        let _ = cli::output::write(text.as_bytes());
+        return Ok(exit::DONE);
+    }
+    let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    Err(Failure::new(text).code(exit::OURS))
 }

@@ -7,6 +7,8 @@ mod cli;
 mod log;
 mod run;
 
+pub(crate) use run::parse_signal;
+
 use ::cli::Failure;
 use ::cli::failure::conclude;
 use clap::{CommandFactory, FromArgMatches};

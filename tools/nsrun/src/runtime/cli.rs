@@ -44,6 +44,7 @@ pub(crate) enum LogFormat {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, once a process")]
 pub(crate) enum Verb {
     /// Make a container that waits for `start`
     Create(Create),
