@@ -77,39 +77,53 @@ fn kill_during_load_and_rmi_at_random_moments() {
     assert_eq!((world.layers().len(), world.blobs().len()), (0, 0));
 }
 
-/// A breakpoint at every call that changes the store's folders: the same at exact instants, without chance.
+/// Calls that change what is in the store, or bring it to the disk.
+const CHANGES: &str = "mkdirat,rename,renameat,renameat2,symlinkat,symlink,unlink,unlinkat,syncfs,fsync";
+
+/// `ctr ARGS`, killed at its change number `call`; whether it got to its end before.
+fn killed_at(world: &World, call: usize, args: &[std::ffi::OsString]) -> bool {
+    let out = Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null"])
+        .arg(format!("-etrace={CHANGES}"))
+        .arg(format!("-einject={CHANGES}:signal=KILL:when={call}"))
+        .arg(env!("CARGO_BIN_EXE_ctr"))
+        .args(args)
+        .env("VENEER_ROOT", world.root())
+        .output()
+        .unwrap();
+    out.status.success()
+}
+
+/// The same at exact instants, without chance: at every call that changes the store.
 #[test]
-fn kill_before_every_change_of_the_store() {
+fn kill_at_every_change_of_the_store() {
     need!(root, "strace");
-    let mut layout = None;
-    for call in 1..200 {
-        let world = World::new();
-        world.ok(["images"]);
-        let layout = layout.get_or_insert_with(|| {
-            let world = World::new();
-            let mut layout = Layout::new(world.path("layout"));
-            layout.image("a:1", &[many_files("base", 2), many_files("middle", 2), many_files("a", 2)]);
-            (world, layout)
-        });
-        let out = Command::new("strace")
-            .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=rename,renameat,renameat2,symlinkat,symlink"])
-            .arg(format!("-einject=rename,renameat,renameat2,symlinkat,symlink:signal=KILL:when={call}"))
-            .args([env!("CARGO_BIN_EXE_ctr"), "load", "-i"])
-            .arg(&layout.1.path)
-            .env("VENEER_ROOT", world.root())
-            .output()
-            .unwrap();
-        check(&world);
-        let finished = out.status.success();
-        let names = world.ok(["images", "-q"]).lines().count();
-        assert!(names == 1 || !finished);
-        world.load(&layout.1.path);
-        check(&world);
-        assert_eq!((world.layers().len(), world.blobs().len()), (3, 5));
-        if finished {
-            assert!(call > 5, "{call}");
-            return;
+    let world = World::new();
+    let mut layout = Layout::new(world.path("layout"));
+    layout.image("a:1", &[many_files("base", 2), many_files("middle", 2), many_files("a", 2)]);
+    let load = ["load".into(), "-i".into(), layout.path.clone().into_os_string()];
+    let rmi = ["rmi".into(), "a:1".into()];
+    world.ok(["images"]);
+    for (from, killed) in [(None, &load[..]), (Some(&load[..]), &rmi[..])] {
+        for call in 1.. {
+            assert!(call < 200, "{killed:?} never ends");
+            if let Some(args) = from {
+                world.ok(args);
+            }
+            let finished = killed_at(&world, call, killed);
+            check(&world);
+            let there = world.ok(["images", "-q"]).lines().count();
+            assert!(!finished || there == usize::from(from.is_none()), "{killed:?} at {call}");
+            // Whatever was left, the next commands go through and leave nothing that is not theirs.
+            world.ok(&load);
+            assert_eq!((world.layers().len(), world.blobs().len()), (3, 5), "{killed:?} at {call}");
+            world.ok(&rmi);
+            assert_eq!((world.layers().len(), world.blobs().len()), (0, 0), "{killed:?} at {call}");
+            assert_eq!(std::fs::read_dir(world.root().join("overlay2/l")).unwrap().count(), 0, "{killed:?} at {call}");
+            if finished {
+                assert!(call > 8, "{killed:?} has no more than {call} changes");
+                break;
+            }
         }
     }
-    panic!("a load that never ends");
 }

@@ -43,6 +43,7 @@ impl Root {
         let images = self.lock(Lock::Images, Mode::Exclusive)?;
         let used = self.used()?;
         let swept = self.unused(&used)?;
+        self.unlink_lost()?;
         if swept == Swept::default() {
             return Ok(Some(swept));
         }
@@ -61,6 +62,22 @@ impl Root {
         drop(layers);
         drop(away);
         Ok(Some(swept))
+    }
+
+    /// Removes short names that lead nowhere: a crash came between moving a layer away and unlinking it. A container's is
+    /// linked before its folder is made.
+    fn unlink_lost(&self) -> Result<()> {
+        let links = self.path().join("overlay2/l");
+        for name in names(&links)? {
+            let link = links.join(&name);
+            let Ok(target) = std::fs::read_link(&link) else { continue };
+            let Some(id) = folder_name(&target) else { continue };
+            let owned = ["overlay2", "containers"].iter().any(|place| self.path().join(place).join(&id).exists());
+            if !owned {
+                crate::remove::tree(&link).map_err(|e| system("remove", &link, e))?;
+            }
+        }
+        Ok(())
     }
 
     fn used(&self) -> Result<Used> {
