@@ -147,7 +147,7 @@ impl Cgroup {
         for (at, setting) in settings.iter().enumerate() {
             let group = self.groups.iter().find(|g| g.has(&setting.controller)).ok_or_else(|| {
                 let controller = &setting.controller;
-                Error::new(Kind::Failed, "set limit", &setting.file)
+                Error::new(Kind::Failed, "set limit", controller)
                     .because(format!("no cgroup controller {controller} here"))
                     .hint(format!("drop the limit, or have the kernel and the caller's group offer {controller}"))
             })?;
