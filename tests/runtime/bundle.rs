@@ -1,0 +1,121 @@
+//! A bundle with busybox in it, and the runtimes a test body runs on.
+
+use serde_json::{Value, json};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// An OCI runtime, as it is called.
+#[derive(Debug)]
+pub(crate) struct Runtime {
+    /// Its name, for messages.
+    pub(crate) name: &'static str,
+    call: Vec<String>,
+}
+
+/// The references first: what fails there is a wrong test. crun refuses a cgroup v2 tree with controllers beside v1, so it is
+/// shown none.
+pub(crate) fn runtimes() -> [Runtime; 3] {
+    let hide = "umount /sys/fs/cgroup/unified 2>/dev/null; exec crun \"$@\"";
+    let call = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    [
+        Runtime { name: "runc", call: call(&["runc"]) },
+        Runtime { name: "crun", call: call(&["unshare", "-m", "sh", "-c", hide, "crun"]) },
+        Runtime { name: "nsrun", call: call(&[env!("CARGO_BIN_EXE_nsrun")]) },
+    ]
+}
+
+/// A folder with `config.json` and `rootfs`, and a state folder beside it.
+#[derive(Debug)]
+pub(crate) struct Bundle {
+    folder: tempfile::TempDir,
+    id: String,
+}
+
+impl Bundle {
+    /// A bundle for `sh -c script`; `change` may change its configuration.
+    pub(crate) fn new(script: &str, change: impl FnOnce(&mut Value)) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let folder = tempfile::tempdir().expect("folder");
+        testkit::fixture::busybox_rootfs(&folder.path().join("rootfs"));
+        let id = format!("veneer-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut config = config(script);
+        config["linux"]["cgroupsPath"] = json!(format!("/{id}/{id}"));
+        change(&mut config);
+        std::fs::write(folder.path().join("config.json"), config.to_string()).expect("config.json");
+        Self { folder, id }
+    }
+
+    /// `RUNTIME run`, to its end.
+    pub(crate) fn run(&self, runtime: &Runtime) -> Output {
+        let output = self.command(runtime, "run").arg("--bundle").arg(self.folder.path()).arg(&self.id).output();
+        let output = output.expect("starts");
+        // crun 1.8 leaves groups behind when making a container fails.
+        if runtime.name == "nsrun" {
+            self.assert_nothing_left();
+        }
+        output
+    }
+
+    fn command(&self, runtime: &Runtime, verb: &str) -> Command {
+        let mut command = Command::new(&runtime.call[0]);
+        command
+            .args(&runtime.call[1..])
+            .arg("--root")
+            .arg(self.folder.path().join("state"))
+            .arg(verb)
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn assert_nothing_left(&self) {
+        for hierarchy in std::fs::read_dir("/sys/fs/cgroup").expect("hierarchies") {
+            let below = hierarchy.expect("entry").path().join(&self.id).join(&self.id);
+            assert!(!below.exists(), "{} is left", below.display());
+        }
+    }
+}
+
+impl Drop for Bundle {
+    fn drop(&mut self) {
+        for runtime in runtimes() {
+            let _ = self.command(&runtime, "delete").args(["--force", &self.id]).output();
+        }
+        // Not every runtime removes what it made above a container's own folder, or that after a failure.
+        for hierarchy in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+            let parent = hierarchy.path().join(&self.id);
+            let _ = std::fs::remove_dir(parent.join(&self.id));
+            let _ = std::fs::remove_dir(parent);
+        }
+    }
+}
+
+fn config(script: &str) -> Value {
+    let caps = json!(["CAP_CHOWN", "CAP_KILL", "CAP_MKNOD", "CAP_DAC_OVERRIDE"]);
+    json!({
+        "ociVersion": "1.0.2",
+        "process": {
+            "args": ["/bin/sh", "-c", script],
+            "env": ["PATH=/bin:/sbin:/usr/bin"],
+            "cwd": "/",
+            "user": { "uid": 0, "gid": 0 },
+            "capabilities": { "bounding": caps, "effective": caps, "permitted": caps },
+            "noNewPrivileges": false,
+        },
+        "root": { "path": "rootfs" },
+        "mounts": [
+            { "destination": "/proc", "type": "proc", "source": "proc" },
+            { "destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"] },
+            { "destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["mode=1777"] },
+        ],
+        "linux": {
+            "namespaces": [{ "type": "pid" }, { "type": "mount" }, { "type": "ipc" }, { "type": "uts" }, { "type": "network" }],
+            "resources": { "devices": [{ "allow": false, "access": "rwm" }] },
+        },
+    })
+}
+
+/// What a program said and how it ended, for comparing and for telling.
+pub(crate) fn told(output: &Output) -> (String, String, Option<i32>) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr), output.status.code())
+}
