@@ -80,7 +80,7 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Takes an entry of the next layer. `last`: no layer comes after this one, so nothing need be remembered.
+    /// Takes an entry of the next layer. `only`: there is no other layer, so nothing need be remembered.
     pub fn add(&mut self, entry: Entry, whiteout: bool, only: bool) {
         if only {
             if !whiteout {

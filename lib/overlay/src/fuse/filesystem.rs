@@ -539,7 +539,13 @@ impl Filesystem for Served {
                     libc::SEEK_HOLE => true,
                     _ => return Err(Errno::INVAL),
                 };
-                self.stack.seek(&*self.file(fh)?, offset, hole)
+                let file = self.file(fh)?;
+                if file.node.has_writers() {
+                    // The kernel may hold written pages that it does not bring here before it asks (fuse_lseek): a hole
+                    // told now could be data, and cp would leave it out. EINVAL sends callers to reading.
+                    return Err(Errno::INVAL);
+                }
+                self.stack.seek(&file, offset, hole)
             })();
             match sought {
                 Ok(at) => reply.offset(i64::try_from(at).unwrap_or(i64::MAX)),

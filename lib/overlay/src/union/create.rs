@@ -82,11 +82,7 @@ impl Stack {
         let (made, stat) = if whiteout {
             self.make_over_whiteout(fd, name, &wish)?
         } else {
-            let made = self.make_at(fd, name, &wish).inspect_err(|e| {
-                if *e != Errno::EXIST {
-                    log::debug!("making {}: {e}", name.display());
-                }
-            })?;
+            let made = self.make_at(fd, name, &wish)?;
             let stat = self.dress(&made, &wish).inspect_err(|_| {
                 let flags = if new == New::Folder { AtFlags::REMOVEDIR } else { AtFlags::empty() };
                 let _ = rustix::fs::unlinkat(fd, name, flags);

@@ -29,12 +29,18 @@ pub struct OpenFile {
 impl OpenFile {
     /// `node.opens` was raised before, so that a removal under way leaves the file within reach.
     pub(crate) fn new(node: Arc<Node>, file: OwnedFd, upper: bool, writes: bool) -> Self {
+        if writes {
+            node.writers.fetch_add(1, Ordering::AcqRel);
+        }
         Self { node, file: RwLock::new(Arc::new(file)), upper: AtomicBool::new(upper), writes }
     }
 }
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
+        if self.writes {
+            self.node.writers.fetch_sub(1, Ordering::AcqRel);
+        }
         self.node.opens.fetch_sub(1, Ordering::AcqRel);
     }
 }

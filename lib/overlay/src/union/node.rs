@@ -82,6 +82,8 @@ pub struct Node {
     pub(crate) turn: Mutex<()>,
     /// Open descriptors on it.
     pub(crate) opens: AtomicUsize,
+    /// Those of them that write.
+    pub(crate) writers: AtomicUsize,
     /// Its last attributes, when it was removed.
     pub(crate) gone: Mutex<Option<Stat>>,
 }
@@ -95,6 +97,7 @@ impl Node {
             places: Mutex::default(),
             turn: Mutex::default(),
             opens: AtomicUsize::new(0),
+            writers: AtomicUsize::new(0),
             gone: Mutex::default(),
         }
     }
@@ -189,6 +192,11 @@ impl Node {
 
     pub(crate) fn is_open(&self) -> bool {
         self.opens.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether someone may be writing to it.
+    pub fn has_writers(&self) -> bool {
+        self.writers.load(Ordering::Acquire) > 0
     }
 
     pub(crate) fn is_gone(&self) -> bool {

@@ -11,7 +11,7 @@
 use super::lock::held;
 use super::node::{Node, Place, UPPER};
 use crate::layer::{Answer, Errno, Identity, Stat};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::sync::{Arc, Mutex};
 
@@ -37,7 +37,7 @@ struct Tree {
     moved: HashMap<Identity, u64>,
     made: u64,
     /// Nodes without look-ups that something still hangs on.
-    idle: Vec<u64>,
+    idle: HashSet<u64>,
 }
 
 /// The table of nodes.
@@ -71,12 +71,11 @@ impl Tree {
                 continue;
             }
             if Arc::strong_count(&slot.node) > 1 {
-                if !self.idle.contains(&id) {
-                    self.idle.push(id);
-                }
+                self.idle.insert(id);
                 continue;
             }
             let Some(slot) = self.slots.remove(&id) else { continue };
+            self.idle.remove(&id);
             let places = std::mem::take(&mut *held(&slot.node.places));
             for place in places {
                 let parent = place.parent.id;

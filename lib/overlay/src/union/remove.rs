@@ -4,7 +4,6 @@
 use super::Stack;
 use super::lock::held;
 use super::node::{Node, UPPER};
-use super::work::make_whiteout;
 use crate::layer::{Answer, Errno, Folder, Identity, Stat, stat_of};
 use rustix::fs::{AtFlags, RenameFlags};
 use std::ffi::OsStr;
@@ -29,7 +28,7 @@ impl Stack {
                 let whiteout = work.whiteout()?;
                 rustix::fs::renameat(work.fd(), &whiteout, fd, name).inspect_err(|_| work.discard(&whiteout))?;
             } else {
-                make_whiteout(fd, name)?;
+                work.place_whiteout(fd, name)?;
             }
         } else {
             let above = self.folder(parent, UPPER)?;
@@ -59,7 +58,7 @@ impl Stack {
                 work.discard(&whiteout);
                 exchanged?;
             } else {
-                make_whiteout(fd, name)?;
+                work.place_whiteout(fd, name)?;
             }
         } else {
             self.remove_upper_folder(&*above, name)?;

@@ -8,7 +8,6 @@ use super::Stack;
 use super::copy_up::Content;
 use super::lock::held;
 use super::node::{Node, UPPER};
-use super::work::make_whiteout;
 use crate::layer::{Answer, Errno, Folder, Stat};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use std::ffi::OsStr;
@@ -152,7 +151,7 @@ impl Stack {
             // The upper's file system cannot: in two steps, between which the lower file shows again.
             Err(Errno::INVAL | Errno::PERM) => {
                 rustix::fs::renameat(from, name, to, new_name)?;
-                make_whiteout(from, name)
+                self.work()?.place_whiteout(from, name)
             }
             other => other,
         }

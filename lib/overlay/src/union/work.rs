@@ -3,12 +3,14 @@
 //! As overlayfs does, everything lies in a folder `work` in the folder given; what a crash left there is removed when the
 //! overlay is opened. A lock on it keeps a second server away from the same upper.
 
+use super::lock::held;
 use crate::layer::{Answer, Errno};
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir, RenameFlags};
 use std::ffi::{OsStr, OsString};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,9 @@ const DEEPEST: usize = 4096;
 pub(crate) struct Work {
     folder: OwnedFd,
     next: AtomicU64,
+    /// One whiteout that all others are links of, as overlayfs does: it costs no inode each, and inherits no group from a
+    /// set-group-id directory.
+    whiteout: Mutex<Option<OsString>>,
     /// Held for its lock.
     _lock: OwnedFd,
 }
@@ -55,7 +60,7 @@ impl Work {
             other => other?,
         };
         empty(folder.as_fd(), 0)?;
-        Ok(Self { folder, next: AtomicU64::new(0), _lock: given })
+        Ok(Self { folder, next: AtomicU64::new(0), whiteout: Mutex::default(), _lock: given })
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -70,27 +75,47 @@ impl Work {
     /// A whiteout under a name of the work folder.
     pub(crate) fn whiteout(&self) -> Answer<OsString> {
         let name = self.name();
-        make_whiteout(self.fd(), &name)?;
+        self.place_whiteout(self.fd(), &name)?;
         Ok(name)
+    }
+
+    /// A whiteout as `name` in `folder`, where nothing is.
+    pub(crate) fn place_whiteout(&self, folder: BorrowedFd<'_>, name: &OsStr) -> Answer<()> {
+        let mut shared = held(&self.whiteout);
+        if let Some(source) = &*shared {
+            match rustix::fs::linkat(&self.folder, source, folder, name, AtFlags::empty()) {
+                // Too many links, or a file system or rule without them.
+                Err(Errno::MLINK | Errno::PERM | Errno::OPNOTSUPP | Errno::NOENT) => {}
+                other => return other,
+            }
+        }
+        let source = self.name();
+        make_whiteout(self.fd(), &source)?;
+        if rustix::fs::linkat(&self.folder, &source, folder, name, AtFlags::empty()).is_ok() {
+            if let Some(full) = shared.replace(source) {
+                let _ = rustix::fs::unlinkat(&self.folder, &full, AtFlags::empty());
+            }
+            return Ok(());
+        }
+        rustix::fs::renameat_with(&self.folder, &source, folder, name, RenameFlags::NOREPLACE)
+            .inspect_err(|_| self.discard(&source))
     }
 
     /// Removes a file, or a directory with all in it; a failure leaves it for the next opening.
     pub(crate) fn discard(&self, name: &OsStr) {
-        match rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()) {
-            Err(Errno::ISDIR | Errno::PERM) => {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                if let Ok(folder) = rustix::fs::openat(&self.folder, name, flags, Mode::empty()) {
-                    let _ = empty(folder.as_fd(), 0);
-                }
-                let _ = rustix::fs::unlinkat(&self.folder, name, AtFlags::REMOVEDIR);
+        let removed = rustix::fs::unlinkat(&self.folder, name, AtFlags::empty());
+        if matches!(removed, Err(Errno::ISDIR | Errno::PERM)) {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            if let Ok(folder) = rustix::fs::openat(&self.folder, name, flags, Mode::empty()) {
+                let _ = empty(folder.as_fd(), 0);
             }
-            _ => {}
+            let _ = rustix::fs::unlinkat(&self.folder, name, AtFlags::REMOVEDIR);
         }
     }
 }
 
 /// Makes a whiteout: a character device 0:0, which needs no privilege since Linux 5.8.
-pub(crate) fn make_whiteout(folder: BorrowedFd<'_>, name: &OsStr) -> Answer<()> {
+fn make_whiteout(folder: BorrowedFd<'_>, name: &OsStr) -> Answer<()> {
     rustix::fs::mknodat(folder, name, FileType::CharacterDevice, Mode::empty(), 0)
 }
 
