@@ -61,3 +61,31 @@ fn read_user(folder: &Path) -> Result<User> {
     user.running = status.is_some_and(|s| s.status == "running");
     Ok(user)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::root::tests::scratch;
+    use crate::{Record, Status};
+    use spec::{ContainerId, Digest};
+
+    #[test]
+    fn reads_the_records_that_containers_have() {
+        let (_keep, root) = scratch();
+        let image = Digest::of(b"image");
+        let record = Record {
+            id: ContainerId::from_random([7; 32]),
+            name: "web".into(),
+            created: "2020-02-02T10:00:00Z".into(),
+            image: "debian:12".into(),
+            image_id: Some(image),
+            layers: vec!["/store/overlay2/x/diff".into()],
+            asked: serde_json::Value::Null,
+        };
+        root.create_container(&record).unwrap();
+        let user = root.users().unwrap().remove(0);
+        assert_eq!((user.id.as_str(), user.name.as_str()), (record.id.as_str(), "web"));
+        assert_eq!((user.image_id, &user.layers, user.running), (Some(image), &record.layers, false));
+        root.update_container(&record.id, |state| state.status = Status::Running).unwrap();
+        assert!(root.users().unwrap()[0].running);
+    }
+}
