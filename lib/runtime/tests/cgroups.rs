@@ -144,6 +144,27 @@ fn limits_hold() {
 }
 
 #[test]
+fn limits_are_where_the_kernel_shows_them() {
+    need!(root);
+    let cpu = serde_json::json!({ "shares": 512, "quota": 50000, "period": 100000, "cpus": "0" });
+    let held = Held::new("shown", serde_json::json!({ "cpu": cpu, "pids": { "limit": 20 } }));
+    let expected: &[(&str, &str, &str)] = if held.0.needs_entering() {
+        &[("cpu", "cpu.shares", "512"), ("cpu", "cpu.cfs_quota_us", "50000"), ("cpuset", "cpuset.cpus", "0")]
+    } else {
+        &[("cpu", "cpu.weight", "59"), ("cpu", "cpu.max", "50000 100000"), ("cpuset", "cpuset.cpus", "0")]
+    };
+    for (controller, file, value) in expected.iter().chain(&[("pids", "pids.max", "20")]) {
+        assert_eq!(held.0.read(controller, file).expect("read").trim(), *value, "{file}");
+    }
+    let mut child = held.start("exec sleep 60");
+    eventually("it is inside", || held.0.processes().expect("processes").contains(&(child.id() as i32)));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("status");
+    assert!(status.contains("Cpus_allowed_list:\t0\n"), "{status}");
+    child.kill().expect("kill");
+    child.wait().expect("wait");
+}
+
+#[test]
 fn limits_of_a_running_container_change_both_ways() {
     need!(root);
     let held = Held::new("update", serde_json::json!({ "memory": { "limit": 67108864, "swap": 67108864 } }));
