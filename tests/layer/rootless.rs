@@ -54,6 +54,33 @@ fn in_a_user_namespace_of_one_id() {
 }
 
 #[test]
+fn with_ranges_of_ids_an_image_keeps_its_owners_and_mounts() {
+    testkit::need!(root, user, overlay, "umoci");
+    let bench = Bench::new();
+    bench.sh(LAYER);
+    bench.sh(
+        "umoci init --layout img >/dev/null; umoci new --image img:t; mkdir -p low/o; echo y > low/gone; echo y > low/o/old
+         tar -C low -cf low.tar .; umoci raw add-layer --image img:t low.tar; umoci raw add-layer --image img:t plain.tar",
+    );
+    let home = testkit::user::scratch();
+    bench.sh(&format!("cp -r img {0}/img; chown -R {1} {0}/img", home.path().display(), testkit::user::NAME));
+    let script = format!(
+        "cd {}; f=$({} -C out img) && set -- $f && mkdir m && mount -t overlay -o userxattr,lowerdir=$2:$1 none m
+         cd m && stat -c '%n %u:%g' f && ls && ls o | wc -l",
+        home.path().display(),
+        crate::bench::UNPACK
+    );
+    let out = testkit::user::command("unshare").args(["-Urm", "--map-auto", "sh", "-euc", &script]).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert_eq!(text(&out.stdout), "f 1000:1000\nf\no\n0\n", "{}", text(&out.stderr));
+    // What belongs to ids of the range can be removed only in there.
+    let remove = format!("rm -rf {}/out", home.path().display());
+    assert!(
+        testkit::user::command("unshare").args(["-Ur", "--map-auto", "sh", "-c", &remove]).status().unwrap().success()
+    );
+}
+
+#[test]
 fn overlays_own_xattrs_in_a_layer_are_not_believed() {
     testkit::need!(root, "setfattr");
     let bench = Bench::new();

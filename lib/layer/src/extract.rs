@@ -1,6 +1,6 @@
 //! One layer into one directory.
 //!
-//! What `tar -xp` does, with four differences. Whiteouts come out as [`Whiteouts`] says. Everything stays below the directory's
+//! What `tar -xp --numeric-owner --xattrs` does, with four differences. Whiteouts come out as [`Whiteouts`] says. Everything stays below the directory's
 //! descriptor: leading `/` are dropped as tar drops them, a `..` is resolved by name and refused where it climbs out, a
 //! symbolic link on the way to an entry is followed as long as it stays inside. A file may replace a directory and the
 //! reverse. And the bytes are checked: nothing is finished before digest and diff id have been compared.

@@ -124,3 +124,36 @@ fn finds_what_the_crate_tar_writes() {
     assert_eq!(all[0].path, long.as_bytes());
     assert_eq!((all[0].mode, all[0].uid, all[0].mtime.seconds), (0o4755, 1 << 40, 12));
 }
+
+#[test]
+fn broken_bytes_are_errors_and_never_more() {
+    let mut tar = Vec::new();
+    let pax = b"26 SCHILY.xattr.user.a=1\n\n20 mtime=-1.5000000\n9 size=3\n";
+    add(&mut tar, &header("x", b'x', pax.len() as u64), pax);
+    add(&mut tar, &header("l", b'L', 9), b"from-gnu\0");
+    add(&mut tar, &header("file", b'0', 3), b"abc");
+    add(&mut tar, &header("d/", b'5', 0), b"");
+    add(&mut tar, &header("dev", b'3', 0), b"");
+    // A generator of our own, so that a failure comes again.
+    let mut state = 1_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for _ in 0..5_000 {
+        let mut bad = tar.clone();
+        for _ in 0..1 + random(4) {
+            let at = random(bad.len());
+            bad[at] = random(256) as u8;
+        }
+        // Checksums that hold, so that what is behind them is reached.
+        for block in (0..bad.len()).step_by(512) {
+            let mut whole = tar::Header::from_byte_slice(&bad[block..block + 512]).clone();
+            whole.set_cksum();
+            bad[block..block + 512].copy_from_slice(whole.as_bytes());
+        }
+        let mut archive = Archive::seekable(io::Cursor::new(&bad[..]));
+        while let Ok(Some(_)) = archive.next() {}
+        let _ = entries(&bad);
+    }
+}

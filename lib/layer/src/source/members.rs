@@ -42,7 +42,7 @@ impl Members {
             let Some(entry) = entry else { break };
             let Some(path) = normalised(&entry.path, "") else { continue };
             let offset = archive.position();
-            if offset + entry.size > length {
+            if offset.saturating_add(entry.size) > length {
                 return Err(Error::new(Kind::Truncated, "", name)
                     .because(format!("is cut short in the middle of {path}"))
                     .hint("fetch or save it again"));
