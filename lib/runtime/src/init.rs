@@ -23,7 +23,7 @@ use crate::process::{self, Prepared};
 use crate::rootfs::{self, cgroups};
 use crate::seccomp::Program;
 use crate::{hooks, reaper, sysctl, terminal};
-use rustix::process::Signal;
+use rustix::process::{DumpableBehavior, Signal};
 use spec::runtime::{Capability, Process, Spec};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -114,6 +114,10 @@ fn set_up(init: &mut Init<'_>) -> Result<Ready> {
     sys::spawn::default_signals();
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     let namespaces = init.namespaces;
+    if namespaces.joins(Namespace::Pid) {
+        // Processes that are there already must not look into us.
+        let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
     match init.channel.receive()? {
         Some((Message::Mapped, _)) => {}
         _ => return Err(gone()),

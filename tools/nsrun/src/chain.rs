@@ -14,8 +14,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Runs it.
-pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
-    let parsed = cli::Args::command().try_get_matches_from(args).and_then(|m| cli::Args::from_arg_matches(&m));
+pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
+    let parsed = cli::Args::command().try_get_matches_from(&words).and_then(|m| cli::Args::from_arg_matches(&m));
     let args = match parsed {
         Ok(args) => args,
         Err(error) => return conclude("nsrun", crate::usage(&error)),

@@ -1,6 +1,7 @@
 //! The tool `nsrun`: run a command in namespaces; enter a running one; OCI runtime. Which of the three, [`face`] decides.
 
 mod chain;
+mod enter;
 mod face;
 mod runtime;
 
@@ -14,9 +15,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     match face::of(args.get(1..).unwrap_or_default()) {
         face::Face::Runtime => runtime::main(args),
         face::Face::Chain => chain::main(args),
-        face::Face::Enter => {
-            cli::failure::conclude("nsrun", Err(Failure::new("enter: not there yet").code(exit::OURS)))
-        }
+        face::Face::Enter => enter::main(args),
     }
 }
 
@@ -29,4 +28,9 @@ fn usage(error: &clap::Error) -> Outcome {
     }
     let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
     Err(Failure::new(text).code(exit::OURS))
+}
+
+/// An option nobody knows: with what follows it, it was taken for the command.
+fn unknown_option(word: &std::ffi::OsStr) -> Failure {
+    Failure::new(format!("unknown option {}", word.display())).hint("nsrun --help").code(exit::OURS)
 }

@@ -6,6 +6,7 @@
 mod cli;
 mod log;
 mod run;
+mod template;
 
 pub(crate) use run::parse_signal;
 
@@ -16,8 +17,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Runs one verb.
-pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
-    let args = args.into_iter().map(two_dashes).collect::<Vec<_>>();
+pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
+    let args = words.iter().cloned().map(two_dashes).collect::<Vec<_>>();
     let parsed = cli::Args::command().try_get_matches_from(args).and_then(|m| cli::Args::from_arg_matches(&m));
     let args = match parsed {
         Ok(args) => args,
@@ -31,6 +32,11 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
             return conclude("nsrun", Err(Failure::new(text).code(1)));
         }
     };
+    if matches!(args.verb, cli::Verb::Create(_) | cli::Verb::Run(_) | cli::Verb::Exec(_))
+        && let Err(error) = runtime::seal::ensure(&words)
+    {
+        return conclude("nsrun", Err(Failure::from(error)));
+    }
     let log = log::Log::new(args.log.as_deref(), args.log_format == cli::LogFormat::Json);
     let code = if matches!(args.verb, cli::Verb::Exec(_)) { 255 } else { 1 };
     let outcome = run::run(args, &log).map_err(|failure| failure.code(code));

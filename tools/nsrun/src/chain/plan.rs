@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn unshares_letters_mean_what_they_mean_there() {
-        let chain = of("-mu -n=/x --pid=/y -f -r chroot /new -m sh", &ROOT).unwrap();
+        let chain = of("-mu --net=/x --pid=/y -f -r chroot /new -m sh", &ROOT).unwrap();
         assert_eq!(kinds(&chain), [Namespace::User, Namespace::Uts, Namespace::Net, Namespace::Pid, Namespace::Mnt]);
         assert_eq!(chain.namespaces[3].1.as_deref(), Some(std::path::Path::new("/y")));
         assert!(chain.fork && chain.map_user == Some(0) && chain.map_users.is_empty());

@@ -1,7 +1,8 @@
 //! The verbs, executed.
 
-use super::cli::{Args, Create, Verb};
+use super::cli::{Args, Create, Exec, Verb};
 use super::log::Log;
+use super::template;
 use cli::failure::Outcome;
 use cli::{Failure, exit, output};
 use runtime::Manager;
@@ -79,8 +80,14 @@ pub(crate) fn run(args: Args, log: &Log) -> Outcome {
             }));
             print_lines(table(&rows))
         }
-        Verb::Exec(_) => Err(unknown("exec")),
-        Verb::Ps(_) => Err(unknown("ps")),
+        Verb::Exec(exec) => Ok(runtime::exec::exec(&exec_request(root, exec)?)?),
+        Verb::Ps(ps) => {
+            let pids = container::processes(root, &ps.id)?;
+            if ps.format == "json" {
+                return print(&serde_json::to_string(&pids).unwrap_or_default());
+            }
+            print_lines(of_ps(&pids, &ps.options)?)
+        }
         Verb::Pause(pause) => {
             container::pause(root, &pause.id, true)?;
             Ok(exit::DONE)
@@ -89,8 +96,14 @@ pub(crate) fn run(args: Args, log: &Log) -> Outcome {
             container::pause(root, &resume.id, false)?;
             Ok(exit::DONE)
         }
-        Verb::Spec(_) => Err(unknown("spec")),
-        Verb::Features => Err(unknown("features")),
+        Verb::Spec(spec) => {
+            let ids = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+            let text =
+                serde_json::to_string_pretty(&template::config(spec.rootless.then_some(ids))).unwrap_or_default();
+            write_new(&spec.bundle.join("config.json"), &text)?;
+            Ok(exit::DONE)
+        }
+        Verb::Features => print(&serde_json::to_string_pretty(&template::features()).unwrap_or_default()),
         Verb::Update(_) => Err(unknown("update")),
         Verb::Events(_) => Err(unknown("events")),
         Verb::Checkpoint(_) => Err(unknown("checkpoint")),
@@ -113,6 +126,70 @@ fn request(root: &Path, create: Create, cgroups: Manager) -> Request {
         cgroups,
         own_keyring: !create.no_new_keyring,
     }
+}
+
+fn exec_request(root: &Path, exec: Exec) -> Result<runtime::exec::Request, Failure> {
+    let user = exec.user.as_deref().map(|text| {
+        let (uid, gid) = text.split_once(':').map_or((text, None), |(u, g)| (u, Some(g)));
+        let number = |n: &str| n.parse::<u32>().map_err(|_| Failure::new(format!("--user {text}: not UID[:GID]")));
+        Ok::<_, Failure>((number(uid)?, gid.map(number).transpose()?))
+    });
+    let capability = |name: &String| {
+        spec::capability::from_name(name).ok_or_else(|| Failure::new(format!("--cap {name}: unknown capability")))
+    };
+    let changes = runtime::exec::Changes {
+        process: exec.process,
+        args: exec.command,
+        env: exec.env,
+        cwd: exec.cwd,
+        terminal: exec.tty,
+        user: user.transpose()?,
+        groups: exec.additional_gids,
+        capabilities: exec.cap.iter().map(capability).collect::<Result<_, _>>()?,
+        no_new_privs: exec.no_new_privs,
+        apparmor: exec.apparmor,
+        label: exec.process_label,
+    };
+    Ok(runtime::exec::Request {
+        root: root.to_owned(),
+        id: exec.id,
+        changes,
+        console_socket: exec.console_socket,
+        pid_file: exec.pid_file,
+        detach: exec.detach,
+        preserve_fds: exec.preserve_fds,
+        ignore_paused: exec.ignore_paused,
+    })
+}
+
+/// The lines of ps(1) about these processes, with its head.
+fn of_ps(pids: &[i32], options: &[String]) -> Result<Vec<String>, Failure> {
+    let default = ["-ef".to_owned()];
+    let options = if options.is_empty() { &default } else { options };
+    let ran = std::process::Command::new("ps").args(options).output();
+    let output = ran.map_err(|e| Failure::new(format!("execute ps: {e}")))?;
+    if !output.status.success() {
+        return Err(Failure::new(format!("ps: {}", String::from_utf8_lossy(&output.stderr).trim())));
+    }
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut lines = text.lines();
+    let head = lines.next().unwrap_or_default().to_owned();
+    let column = head.split_whitespace().position(|word| word == "PID");
+    let column = column.ok_or_else(|| Failure::new("ps: its output has no column PID"))?;
+    let ours = |line: &&str| {
+        let pid = line.split_whitespace().nth(column).and_then(|word| word.parse().ok());
+        pid.is_some_and(|pid: i32| pids.contains(&pid))
+    };
+    let rows: Vec<String> = lines.filter(ours).map(str::to_owned).collect();
+    Ok(std::iter::once(head).chain(rows).collect())
+}
+
+/// Writes a file that must not be there yet.
+fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
+    use std::io::Write;
+    let open = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
+    let written = open.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|e| Failure::new(format!("write {}: {e}", path.display())))
 }
 
 fn warn(log: &Log, warnings: Vec<runtime::Error>) {
