@@ -2,8 +2,8 @@
 //! block below it.
 //!
 //! Above a block stands for whom and with which overlay driver it is run, `<!-- run: root/kernel user/fuse -->`, or why it is
-//! not, `<!-- not run: … -->`. A block runs by `sh -eu` in a scratch folder of its own (`debian.tar`, `busybox.tar`, `rootfs`),
-//! in a network and mount namespace of its own, and must leave nothing mounted there.
+//! not, `<!-- not run: … -->`. A block runs by `sh -eu` in a scratch folder of its own (`debian.tar`, `busybox.tar`, `rootfs`)
+//! and in a mount namespace of its own, root's also in a network namespace, and must leave nothing mounted there.
 
 mod block;
 
@@ -62,11 +62,7 @@ fn run(block: &Block, mode: &str) -> Result<(), String> {
             command.args(["-n", "-m", "--propagation", "private"]);
             command
         }
-        _ => {
-            let mut command = user::command(env!("CARGO_BIN_EXE_nsrun"));
-            command.args(["--user", "--map-root-user", "--map-auto", "--mount", "--net", "--"]);
-            command
-        }
+        _ => user::command("env"),
     };
     let path = format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", programs().display());
     command.args(["sh".as_ref(), script.as_os_str()]);
@@ -92,7 +88,11 @@ fn prepare(dir: &Path, block: &Block) -> PathBuf {
         std::os::unix::fs::symlink(image, dir.join(name)).expect("a link to an image");
     }
     fixture::busybox_rootfs(&dir.join("rootfs"));
-    let own = Command::new("chown").args(["-R", user::NAME]).arg(dir.join("rootfs")).status().expect("chown runs");
+    let own = Command::new("chown")
+        .args(["-R", &format!("{}:", user::NAME)])
+        .arg(dir.join("rootfs"))
+        .status()
+        .expect("chown runs");
     assert!(own.success(), "chown of the root file system");
     let script = dir.join(".block.sh");
     let around = "PATH=$VENEER_TEST_PATH; unset VENEER_TEST_PATH
