@@ -24,6 +24,8 @@ mod open;
 mod reach;
 mod remove;
 mod rename;
+#[cfg(test)]
+mod tests;
 mod work;
 mod xattr;
 
