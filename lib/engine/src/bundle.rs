@@ -25,7 +25,8 @@ pub fn config(inputs: &Inputs<'_>) -> Result<Text> {
         spec::defaults::MASKED_PATHS.into_iter().chain(machine.hidden.iter().map(String::as_str)).collect();
     let seccomp = machine.abi.map(|abi| spec::seccomp::default_profile(&capabilities, abi, machine.kernel));
     let mut config = json!({
-        "ociVersion": "1.2.0",
+        // nothing below is newer, and older runtimes refuse what they do not know
+        "ociVersion": "1.0.2",
         "process": {
             "terminal": request.tty,
             "user": { "uid": identity.uid, "gid": identity.gid, "additionalGids": identity.groups },

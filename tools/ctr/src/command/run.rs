@@ -90,9 +90,11 @@ pub(crate) struct Args {
     /// Print help
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
-    /// The image, and the command with its arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "IMAGE [COMMAND...]")]
-    words: Vec<String>,
+    /// The image; `host` is this machine's own root file system
+    image: String,
+    /// The command with its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    command: Vec<String>,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
@@ -190,7 +192,6 @@ fn tell_what_is_left_out(machine: &Machine) {
 }
 
 fn request(args: &Args) -> Result<Request, Failure> {
-    let (image, command) = args.words.split_first().ok_or_else(|| Failure::usage("no image given"))?;
     let here = std::env::current_dir().unwrap_or_else(|_| "/".into());
     let volumes = args.volume.iter().map(|text| Volume::parse(text, &here)).collect::<engine::Result<_>>()?;
     let mut env = Vec::new();
@@ -211,8 +212,8 @@ fn request(args: &Args) -> Result<Request, Failure> {
         }
     }
     Ok(Request {
-        image: image.clone(),
-        command: command.to_vec(),
+        image: args.image.clone(),
+        command: args.command.clone(),
         entrypoint: args.entrypoint.clone(),
         env,
         workdir: args.workdir.clone(),
