@@ -1,0 +1,71 @@
+//! `kill -9` of supervisor and container: nothing of theirs is left a second later, and the next command tidies up.
+
+use crate::lab::Lab;
+use std::time::Duration;
+use testkit::need;
+
+fn kill_both(driver: &str) {
+    let lab = Lab::new();
+    lab.ok(["run", "-d", "--name", "doomed", "--driver", driver, "host", "sleep", "1000"]);
+    assert!(!lab.mounts().is_empty(), "the root file system is mounted somewhere");
+    let pids: Vec<i32> = ["{{.State.SupervisorPid}}", "{{.State.Pid}}"]
+        .iter()
+        .map(|field| lab.field("doomed", field).parse().expect("a pid"))
+        .collect();
+    for pid in &pids {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), nix::sys::signal::Signal::SIGKILL).expect("killed");
+    }
+    let gone = Lab::within(Duration::from_secs(1), || {
+        lab.mounts().is_empty() && lab.processes().is_empty() && open_files(&lab).is_empty()
+    });
+    assert!(gone, "mounts {:?}, processes {:?}, files {:?}", lab.mounts(), lab.processes(), open_files(&lab));
+    assert_eq!(lab.field("doomed", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137");
+    assert_eq!(lab.ok(["rm", "doomed"]), "doomed\n");
+    let run: Vec<_> = std::fs::read_dir(lab.run_folder()).expect("run").flatten().map(|e| e.file_name()).collect();
+    assert!(run.iter().all(|name| name == "runtime"), "{run:?}");
+    let states: Vec<_> = std::fs::read_dir(lab.run_folder().join("runtime")).expect("runtime").flatten().collect();
+    assert!(states.is_empty(), "{states:?}");
+}
+
+/// Descriptors of any process that lie in the lab.
+fn open_files(lab: &Lab) -> Vec<String> {
+    let own = std::process::id().to_string();
+    let mut found = Vec::new();
+    for process in std::fs::read_dir("/proc").expect("/proc").flatten() {
+        if process.file_name().to_str() == Some(&own) {
+            continue;
+        }
+        let Ok(descriptors) = std::fs::read_dir(process.path().join("fd")) else { continue };
+        for descriptor in descriptors.flatten() {
+            let target = std::fs::read_link(descriptor.path()).unwrap_or_default();
+            if target.starts_with(lab.path()) {
+                found.push(format!("{} {}", process.path().display(), target.display()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn nothing_is_left_of_a_killed_container_on_the_kernels_overlay() {
+    need!(root, overlay);
+    kill_both("kernel");
+}
+
+#[test]
+fn nothing_is_left_of_a_killed_container_on_fuse() {
+    need!(root, fuse);
+    kill_both("fuse");
+}
+
+#[test]
+fn a_supervisor_that_dies_alone_leaves_a_container_that_can_be_removed() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    lab.ok(["run", "-d", "--name", "orphan", "host", "sleep", "1000"]);
+    let supervisor: i32 = lab.field("orphan", "{{.State.SupervisorPid}}").parse().expect("a pid");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(supervisor), nix::sys::signal::Signal::SIGKILL).expect("killed");
+    assert_eq!(lab.field("orphan", "{{.State.Status}}"), "running");
+    lab.ok(["rm", "-f", "orphan"]);
+    assert_eq!(lab.ok(["ps", "-aq"]), "");
+}

@@ -1,0 +1,155 @@
+//! A store and run state of its own for each test; when dropped, its containers are removed and nothing may be left.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A place to work in.
+pub(crate) struct Lab {
+    dir: tempfile::TempDir,
+}
+
+/// What a command printed, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) out: String,
+    pub(crate) err: String,
+    pub(crate) code: i32,
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        Self {
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+            code: output.status.code().unwrap_or(-1),
+        }
+    }
+}
+
+impl Lab {
+    pub(crate) fn new() -> Self {
+        Self { dir: tempfile::Builder::new().prefix("veneer-ctr.").tempdir_in("/tmp").expect("a temporary folder") }
+    }
+
+    /// A folder of the test's own.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.path().join("root")
+    }
+
+    pub(crate) fn run_folder(&self) -> PathBuf {
+        self.path().join("run")
+    }
+
+    /// `ctr ARGS`, not started yet; nothing of the machine's environment stands in for our tools.
+    pub(crate) fn ctr<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ctr"));
+        command.args(args).stdin(Stdio::null());
+        self.environment(&mut command);
+        command
+    }
+
+    /// Tells `command` where the store is.
+    pub(crate) fn environment(&self, command: &mut Command) {
+        command.env("VENEER_ROOT", self.root()).env("VENEER_RUN", self.run_folder());
+        for name in ["VENEER_RUNTIME", "VENEER_MOUNT_PROGRAM", "VENEER_NETWIRE"] {
+            command.env_remove(name);
+        }
+    }
+
+    /// What `ctr ARGS` does.
+    #[track_caller]
+    pub(crate) fn said<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Said {
+        self.ctr(args).output().expect("ctr runs").into()
+    }
+
+    /// What `ctr ARGS` prints; fails with its complaint.
+    #[track_caller]
+    pub(crate) fn ok<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> String {
+        let said = self.said(args);
+        assert_eq!(said.code, 0, "{said:?}");
+        said.out
+    }
+
+    /// What `ctr ARGS` prints when `input` is on its standard input.
+    #[track_caller]
+    pub(crate) fn fed(&self, input: &[u8], args: &[&str]) -> Said {
+        let mut command = self.ctr(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("ctr runs");
+        child.stdin.take().expect("a pipe").write_all(input).expect("it reads");
+        child.wait_with_output().expect("it ends").into()
+    }
+
+    /// Loads an image.
+    #[track_caller]
+    pub(crate) fn load(&self, path: &Path) {
+        self.ok([OsStr::new("load"), OsStr::new("-q"), OsStr::new("-i"), path.as_os_str()]);
+    }
+
+    /// One field of a container.
+    #[track_caller]
+    pub(crate) fn field(&self, container: &str, field: &str) -> String {
+        self.ok(["inspect", "-f", field, container]).trim().to_owned()
+    }
+
+    /// Processes that have this lab's folder in their command line, but for this test's own.
+    pub(crate) fn processes(&self) -> Vec<String> {
+        let own = std::process::id();
+        let needle = self.path().to_string_lossy().into_owned();
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            if pid != own && line.contains(&needle) {
+                found.push(format!("{pid} {line}"));
+            }
+        }
+        found
+    }
+
+    /// Mounts of this lab's in any mount namespace of the machine.
+    pub(crate) fn mounts(&self) -> Vec<String> {
+        let needle = self.path().to_string_lossy().into_owned();
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+            let text = std::fs::read_to_string(entry.path().join("mountinfo")).unwrap_or_default();
+            found.extend(text.lines().filter(|l| l.contains(&needle)).map(str::to_owned));
+        }
+        found
+    }
+
+    /// Waits until `done`, at most `limit`; whether it came.
+    pub(crate) fn within(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
+        let end = Instant::now() + limit;
+        while !done() {
+            if Instant::now() > end {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        true
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let ids = self.said(["ps", "-aq"]).out;
+        let ids: Vec<&str> = ids.split_whitespace().collect();
+        if !ids.is_empty() {
+            let _ = self.said([&["rm", "-f"], &*ids].concat());
+        }
+        if std::thread::panicking() {
+            return;
+        }
+        let gone = Self::within(Duration::from_secs(5), || self.processes().is_empty() && self.mounts().is_empty());
+        assert!(gone, "left behind: {:?} {:?}", self.processes(), self.mounts());
+    }
+}

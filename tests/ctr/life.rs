@@ -1,0 +1,111 @@
+//! Containers in the background: from `run -d` to `rm`.
+
+use crate::lab::Lab;
+use testkit::need;
+
+#[test]
+fn a_container_in_the_background_from_start_to_end() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    let script = "echo one; echo two >&2; echo new >/etc/added; rm /etc/passwd; touch /etc/shadow; trap 'exit 9' TERM; while :; do sleep 0.1; done";
+    let id = lab.ok(["run", "-d", "--name", "web", "host", "sh", "-c", script]);
+    let id = id.trim();
+    assert_eq!(id.len(), 64);
+    assert_eq!(lab.ok(["ps", "-q"]).trim(), &id[..12]);
+    let table = lab.ok(["ps"]);
+    let (head, row) = table.split_once('\n').expect("two lines");
+    assert_eq!(head.find("NAMES"), row.find("web"), "columns align:\n{table}");
+    assert!(row.contains("\"sh -c echo one; ech…\"") && row.contains("Up "), "{table}");
+    let both = || {
+        let said = lab.said(["logs", "web"]);
+        said.out == "one\n" && said.err == "two\n"
+    };
+    assert!(Lab::within(std::time::Duration::from_secs(5), both));
+    let stamped = lab.ok(["logs", "-t", "--tail", "2", "web"]);
+    assert!(stamped.contains("Z one"), "{stamped}");
+
+    let said = lab.said(["exec", "web", "sh", "-c", "cat /etc/added; exit 4"]);
+    assert_eq!((said.out.as_str(), said.code), ("new\n", 4), "{said:?}");
+    let said = lab.fed(
+        b"typed",
+        &["exec", "-i", "-e", "X=y", "-w", "/usr", "-u", "1", "web", "sh", "-c", "cat; pwd; id -u; echo $X"],
+    );
+    assert_eq!(said.out, "typed/usr\n1\ny\n", "{said:?}");
+    assert_eq!(lab.said(["exec", "web", "no-such-program"]).code, 127);
+
+    assert_eq!(lab.ok(["diff", "web"]), "C /etc\nA /etc/added\nD /etc/passwd\nC /etc/shadow\n");
+    assert_eq!(lab.field("web", "{{.State.Status}} {{.Name}} {{.Config.Image}}"), "running /web host");
+    let pid = lab.field("web", "{{.State.Pid}}");
+    assert!(std::path::Path::new("/proc").join(&pid).exists());
+
+    let refused = lab.said(["rm", "web"]);
+    assert_eq!(
+        (refused.code, refused.err.lines().next()),
+        (1, Some("ctr: cannot remove container web: it is running"))
+    );
+    let taken = lab.said(["run", "--name", "web", "host", "true"]);
+    assert_eq!(taken.code, 125);
+    assert!(
+        taken.err.contains(&format!("the container name \"/web\" is already in use by container \"{id}\"")),
+        "{taken:?}"
+    );
+
+    assert_eq!(lab.ok(["stop", "web"]), "web\n");
+    assert_eq!(lab.field("web", "{{.State.ExitCode}} {{.State.Status}} {{.State.Pid}}"), "9 exited 0");
+    assert_eq!(lab.ok(["ps", "-q"]), "");
+    assert!(lab.ok(["ps", "-a"]).contains("Exited (9)"));
+    assert_eq!(lab.said(["exec", "web", "true"]).code, 1);
+    assert_eq!(lab.ok(["stop", "web"]), "web\n", "stopping twice is no error");
+    assert_eq!(lab.ok(["logs", "web"]), "one\n", "logs outlive the process");
+    assert_eq!(lab.ok(["rm", "web"]), "web\n");
+    assert_eq!(lab.said(["rm", "web"]).err.lines().next(), Some("ctr: no such container web"));
+}
+
+#[test]
+fn stop_kills_what_does_not_listen_and_kill_sends_signals() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    // PID 1 without a handler does not get TERM
+    lab.ok(["run", "-d", "--name", "deaf", "host", "sleep", "1000"]);
+    lab.ok(["stop", "-t", "1", "deaf"]);
+    assert_eq!(lab.field("deaf", "{{.State.ExitCode}}"), "137");
+    lab.ok(["run", "-d", "--name", "ear", "host", "sh", "-c", "trap 'exit 3' USR1; while :; do sleep 0.1; done"]);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    lab.ok(["kill", "-s", "USR1", "ear"]);
+    assert!(Lab::within(std::time::Duration::from_secs(5), || lab.field("ear", "{{.State.Status}}") == "exited"));
+    assert_eq!(lab.field("ear", "{{.State.ExitCode}}"), "3");
+    let said = lab.said(["kill", "ear"]);
+    assert_eq!((said.code, said.err.lines().next()), (1, Some("ctr: container ear is not running")));
+    lab.ok(["run", "-d", "--rm", "--name", "gone", "host", "sleep", "1000"]);
+    lab.ok(["kill", "gone"]);
+    assert!(Lab::within(std::time::Duration::from_secs(5), || !lab.ok(["ps", "-a"]).contains("gone")), "--rm");
+}
+
+#[test]
+fn logs_are_followed_to_the_end() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    lab.ok(["run", "-d", "--name", "w", "host", "sh", "-c", "for i in 1 2 3 4 5; do echo $i; sleep 0.1; done"]);
+    assert_eq!(lab.ok(["logs", "-f", "w"]), "1\n2\n3\n4\n5\n");
+    assert_eq!(lab.ok(["logs", "--tail", "2", "w"]), "4\n5\n");
+}
+
+#[test]
+fn containers_do_not_see_each_other() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    let children: Vec<_> = (0..8)
+        .map(|n| {
+            let script = format!("echo {n} >/etc/mine; sleep 0.3; cat /etc/mine; ls /proc | grep -c '^[0-9]'");
+            let mut command = lab.ctr(["run", "--rm", "host", "sh", "-c", &script]);
+            command.stdout(std::process::Stdio::piped()).spawn().expect("ctr runs")
+        })
+        .collect();
+    for (n, child) in children.into_iter().enumerate() {
+        let out = child.wait_with_output().expect("ends");
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert!(text.starts_with(&format!("{n}\n")), "{n}: {text}");
+        let processes: u32 = text.lines().nth(1).and_then(|l| l.parse().ok()).expect("a count");
+        assert!(processes <= 4, "{text}");
+    }
+}

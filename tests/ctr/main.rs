@@ -1,0 +1,13 @@
+//! Black-box tests of `ctr`: the commands a person types, and what they did to this machine (nothing).
+
+mod bridge;
+mod errors;
+mod explain;
+mod host;
+mod images;
+mod killed;
+mod lab;
+mod life;
+mod rootless;
+mod swap;
+mod terminal;

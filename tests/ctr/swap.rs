@@ -1,0 +1,65 @@
+//! Others' programs in the place of ours: the same `ctr run`, the same container.
+
+use crate::lab::{Lab, Said};
+use std::process::{Command, Stdio};
+use testkit::{fixture, need};
+
+/// `ctr ARGS` where crun takes the machine's cgroups: it refuses an empty version 2 tree beside version 1.
+fn on_plain_cgroups(lab: &Lab, args: &[&str]) -> Said {
+    let script = "[ ! -d /sys/fs/cgroup/unified ] || mount -t tmpfs none /sys/fs/cgroup/unified; exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_ctr")]).args(args).stdin(Stdio::null());
+    lab.environment(&mut command);
+    command.output().expect("it runs").into()
+}
+
+fn runs_a_container(runtime: &str) {
+    let lab = Lab::new();
+    lab.load(&fixture::busybox_oci());
+    for image in ["host", "busybox"] {
+        let run = |args: &[&str]| {
+            on_plain_cgroups(&lab, &[&["run", "--rm", "--network", "none", "--runtime", runtime, image], args].concat())
+        };
+        let said = run(&["sh", "-c", "echo pid $$; grep CapBnd /proc/self/status; ls /sys/class/net; exit 3"]);
+        assert_eq!((said.out.as_str(), said.code), ("pid 1\nCapBnd:\t00000000a80425fb\nlo\n", 3), "{said:?}");
+        assert_eq!(run(&["no-such-program"]).code, 127);
+    }
+    let said = on_plain_cgroups(&lab, &["run", "-d", "--name", "b", "--runtime", runtime, "host", "sleep", "100"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let said = on_plain_cgroups(&lab, &["exec", "b", "sh", "-c", "cat /proc/1/cmdline; exit 2"]);
+    assert_eq!((said.out.replace('\0', " ").trim(), said.code), ("sleep 100", 2), "{said:?}");
+    assert_eq!(on_plain_cgroups(&lab, &["rm", "-f", "b"]).code, 0);
+}
+
+#[test]
+fn crun_runs_our_containers() {
+    need!(root, overlay, images, "crun");
+    runs_a_container("crun");
+}
+
+#[test]
+fn runc_runs_our_containers() {
+    need!(root, overlay, images, "runc");
+    runs_a_container("runc");
+}
+
+#[test]
+fn fuse_overlayfs_lays_our_layers() {
+    need!(root, fuse, images, "fuse-overlayfs");
+    let lab = Lab::new();
+    lab.load(&fixture::busybox_oci());
+    let said = lab.said([
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--mount-program",
+        "fuse-overlayfs",
+        "busybox",
+        "sh",
+        "-c",
+        "echo x >/etc/x; cat /etc/x; grep ' / / ' /proc/self/mountinfo",
+    ]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.starts_with("x\n") && said.out.contains("fuse.fuse-overlayfs"), "{said:?}");
+}
