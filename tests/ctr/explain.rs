@@ -2,7 +2,7 @@
 //! container that sees the same as that of `ctr run`.
 
 use crate::lab::{Lab, Said};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use testkit::{fixture, need};
@@ -26,8 +26,25 @@ fn tools(lab: &Lab) -> PathBuf {
     dir
 }
 
+/// Where a user's containers are.
+struct Places {
+    root: PathBuf,
+    run: PathBuf,
+    /// The script's `TMPDIR`.
+    temporary: PathBuf,
+}
+
+impl Places {
+    fn below(folder: &Path) -> Self {
+        let temporary = folder.join("tmp");
+        std::fs::create_dir_all(&temporary).expect("made");
+        std::fs::set_permissions(&temporary, PermissionsExt::from_mode(0o777)).expect("open to all");
+        Self { root: folder.join("root"), run: folder.join("run"), temporary }
+    }
+}
+
 /// What differs between two runs of the same thing: ids, temporary folders, where the writable layer is.
-fn normalised(lab: &Lab, text: &str) -> Vec<String> {
+fn normalised(places: &Places, text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for line in text.lines() {
         let mut words = Vec::new();
@@ -44,17 +61,15 @@ fn normalised(lab: &Lab, text: &str) -> Vec<String> {
             }
         }
         let mut line = words.join(" ");
-        // each container has its own cgroup and its own folder
-        for folder in [lab.run_folder(), PathBuf::from("/tmp")] {
+        // each run has its own folder
+        for folder in [&places.run, &places.temporary] {
             if let Some(at) = line.find(&format!("{}/", folder.display())) {
                 let rest = &line[at + folder.as_os_str().len() + 1..];
                 let end = rest.find(['/', ' ']).unwrap_or(rest.len());
-                let first = &rest[..end];
-                if first.starts_with("tmp.") || first.len() == 12 && folder != Path::new("/tmp") {
-                    line = format!("{}RUN{}", &line[..at], &rest[end..]);
-                }
+                line = format!("{}RUN{}", &line[..at], &rest[end..]);
             }
         }
+        // and its own cgroup
         if let Some(at) = line.find("/veneer/") {
             let rest = &line[at + 8..];
             let end = rest.find([' ', '/']).unwrap_or(rest.len());
@@ -70,7 +85,7 @@ fn normalised(lab: &Lab, text: &str) -> Vec<String> {
 }
 
 /// Runs `ctr run OPTIONS IMAGE sh -c LOOK` and what `--explain` prints for it; `outer` wraps both.
-fn compare(lab: &Lab, outer: &dyn Fn(&str) -> Command, options: &[&str]) {
+fn compare(lab: &Lab, places: &Places, outer: &dyn Fn(&str) -> Command, options: &[&str]) {
     let words: Vec<&str> = [&["run", "--rm", "--hostname", "box"], options, &["sh", "-c", LOOK]].concat();
     let quoted: Vec<String> = words.iter().map(|w| format!("'{}'", w.replace('\'', r"'\''"))).collect();
     let ctr = env!("CARGO_BIN_EXE_ctr");
@@ -87,17 +102,20 @@ fn compare(lab: &Lab, outer: &dyn Fn(&str) -> Command, options: &[&str]) {
     let ours = run(&format!("{ctr} {}", quoted.join(" ")));
     assert_eq!(ours.code, 0, "{options:?}: {ours:?}");
     let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", tools(lab).display());
-    let before = store_tree(&lab.root());
-    let script = run(&format!("PATH={path}; export PATH; ! command -v ctr && exec sh {}", script.display()));
+    let before = store_tree(&places.root);
+    let temporary = places.temporary.display();
+    let script = run(&format!(
+        "PATH={path} TMPDIR={temporary}; export PATH TMPDIR; ! command -v ctr && exec sh {}",
+        script.display()
+    ));
     assert_eq!(script.code, 0, "{options:?}: {script:?}\n{}", explained.out);
-    let (ours, theirs) = (normalised(lab, &ours.out), normalised(lab, &script.out));
+    let (ours, theirs) = (normalised(places, &ours.out), normalised(places, &script.out));
     assert!(ours.len() > 40, "{ours:?}");
     let only = |a: &[String], b: &[String]| a.iter().filter(|l| !b.contains(l)).cloned().collect::<Vec<_>>();
     let (left, right) = (only(&ours, &theirs), only(&theirs, &ours));
     assert!(left.is_empty() && right.is_empty(), "{options:?}\nonly ctr: {left:#?}\nonly the script: {right:#?}");
-    assert_eq!(store_tree(&lab.root()), before, "the script changed the store");
-    let leftover = std::fs::read_dir("/tmp").expect("/tmp").flatten();
-    let leftover: Vec<_> = leftover.filter(|e| e.path().join("bundle").exists()).map(|e| e.path()).collect();
+    assert_eq!(store_tree(&places.root), before, "the script changed the store");
+    let leftover: Vec<_> = std::fs::read_dir(&places.temporary).expect("tmp").flatten().map(|e| e.path()).collect();
     assert!(leftover.is_empty(), "{leftover:?}");
 }
 
@@ -150,7 +168,7 @@ fn mixes(driver: &str, image: &str, which: &[usize]) {
     }
     for mix in which {
         let options = [MIXES[*mix], &["--driver", driver, image]].concat();
-        compare(&lab, &as_root(&lab), &options);
+        compare(&lab, &Places::below(lab.path()), &as_root(&lab), &options);
     }
 }
 
@@ -178,8 +196,8 @@ fn as_an_ordinary_user() {
     need!(root, user, overlay, images);
     let lab = Lab::new();
     let scratch = testkit::user::scratch();
-    let root = scratch.path().join("root");
-    let run = scratch.path().join("run");
+    let places = Places::below(scratch.path());
+    let Places { root, run, .. } = &places;
     let outer = |script: &str| {
         let mut command = testkit::user::command("sh");
         let script = format!(
@@ -193,8 +211,8 @@ fn as_an_ordinary_user() {
     let loaded = outer(&format!("{} load -q -i {}", env!("CARGO_BIN_EXE_ctr"), fixture::busybox_oci().display()));
     let loaded: Said = { loaded }.output().expect("load").into();
     assert_eq!(loaded.code, 0, "{loaded:?}");
-    std::fs::set_permissions(lab.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("readable");
+    std::fs::set_permissions(lab.path(), PermissionsExt::from_mode(0o755)).expect("readable");
     for (mix, driver, image) in [(0, "kernel", "busybox"), (2, "fuse", "busybox"), (0, "fuse", "host")] {
-        compare(&lab, &outer, &[MIXES[mix], &["--driver", driver, image]].concat());
+        compare(&lab, &places, &outer, &[MIXES[mix], &["--driver", driver, image]].concat());
     }
 }

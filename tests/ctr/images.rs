@@ -10,7 +10,7 @@ const DEBIAN: [&str; 4] = ["run", "--rm", "--network", "none"];
 fn in_chroot(lab: &Lab, script: &str) -> String {
     let bundle = lab.path().join("umoci");
     if !bundle.exists() {
-        let image = format!("{}:12", fixture::debian_oci_gzip().display());
+        let image = format!("{}:debian:12", fixture::debian_oci_gzip().display());
         let out = Command::new("umoci").args(["unpack", "--image", &image]).arg(&bundle).output().expect("umoci");
         assert!(out.status.success(), "{out:?}");
     }
@@ -34,7 +34,7 @@ fn debian_says_what_chroot_says_and_installs_a_package() {
     );
     let before = in_chroot(&lab, "dpkg -l | grep -c '^ii'");
     for driver in ["kernel", "fuse"] {
-        let run = |args: &[&str]| lab.said([&DEBIAN, &["--driver", driver], args].concat());
+        let run = |args: &[&str]| lab.said([&DEBIAN[..], &["--driver", driver], args].concat());
         let said = run(&["debian:12", "sh", "-c", list]);
         assert_eq!((said.out.as_str(), said.code), (want.as_str(), 0), "{driver}: {said:?}");
         let said = run(&["-v", &volume, "debian:12", "sh", "-c", &install]);
@@ -53,7 +53,7 @@ fn twenty_at_once_share_the_layers_and_not_their_writes() {
         let children: Vec<_> = (0..20)
             .map(|n| {
                 let script = format!("echo {n} >/etc/mine; echo {n} >>/etc/debian_version; sleep 0.5; cat /etc/mine; tail -n 1 /etc/debian_version; ls /root | wc -l; touch /root/x");
-                let mut command = lab.ctr([&DEBIAN, &["--driver", driver, "debian:12", "sh", "-c", &*script]].concat().iter());
+                let mut command = lab.ctr([&DEBIAN[..], &["--driver", driver, "debian:12", "sh", "-c", &*script]].concat().iter());
                 command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("ctr runs")
             })
             .collect();
@@ -74,7 +74,7 @@ fn what_a_container_on_an_image_changed() {
     lab.ok([
         "run",
         "--name",
-        "c",
+        "changed",
         "--network",
         "none",
         "busybox",
@@ -82,14 +82,14 @@ fn what_a_container_on_an_image_changed() {
         "-c",
         "rm -r /etc; mkdir /etc; echo >/etc/new; mkdir -p /a/b",
     ]);
-    let diff = lab.ok(["diff", "c"]);
+    let diff = lab.ok(["diff", "changed"]);
     for line in ["A /a", "A /a/b", "C /etc", "A /etc/new", "D /etc/passwd"] {
         assert!(diff.lines().any(|l| l == line), "{line} in:\n{diff}");
     }
     let said = lab.said(["rmi", "busybox"]);
     assert_eq!(said.code, 1, "{said:?}");
     assert!(said.err.contains("is using its referenced image"), "{said:?}");
-    lab.ok(["rm", "c"]);
+    lab.ok(["rm", "changed"]);
     lab.ok(["rmi", "busybox"]);
     assert_eq!(lab.ok(["images", "-q"]), "");
 }

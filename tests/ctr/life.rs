@@ -14,7 +14,8 @@ fn a_container_in_the_background_from_start_to_end() {
     assert_eq!(lab.ok(["ps", "-q"]).trim(), &id[..12]);
     let table = lab.ok(["ps"]);
     let (head, row) = table.split_once('\n').expect("two lines");
-    assert_eq!(head.find("NAMES"), row.find("web"), "columns align:\n{table}");
+    let column = |line: &str, word: &str| line.find(word).map(|at| line[..at].chars().count());
+    assert_eq!(column(head, "NAMES"), column(row, "web"), "columns align:\n{table}");
     assert!(row.contains("\"sh -c echo one; ech…\"") && row.contains("Up "), "{table}");
     let both = || {
         let said = lab.said(["logs", "web"]);
@@ -85,9 +86,9 @@ fn stop_kills_what_does_not_listen_and_kill_sends_signals() {
 fn logs_are_followed_to_the_end() {
     need!(root, overlay);
     let lab = Lab::new();
-    lab.ok(["run", "-d", "--name", "w", "host", "sh", "-c", "for i in 1 2 3 4 5; do echo $i; sleep 0.1; done"]);
-    assert_eq!(lab.ok(["logs", "-f", "w"]), "1\n2\n3\n4\n5\n");
-    assert_eq!(lab.ok(["logs", "--tail", "2", "w"]), "4\n5\n");
+    lab.ok(["run", "-d", "--name", "writer", "host", "sh", "-c", "for i in 1 2 3 4 5; do echo $i; sleep 0.1; done"]);
+    assert_eq!(lab.ok(["logs", "-f", "writer"]), "1\n2\n3\n4\n5\n");
+    assert_eq!(lab.ok(["logs", "--tail", "2", "writer"]), "4\n5\n");
 }
 
 #[test]

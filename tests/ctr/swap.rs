@@ -24,11 +24,12 @@ fn runs_a_container(runtime: &str) {
         assert_eq!((said.out.as_str(), said.code), ("pid 1\nCapBnd:\t00000000a80425fb\nlo\n", 3), "{said:?}");
         assert_eq!(run(&["no-such-program"]).code, 127);
     }
-    let said = on_plain_cgroups(&lab, &["run", "-d", "--name", "b", "--runtime", runtime, "host", "sleep", "100"]);
+    let said =
+        on_plain_cgroups(&lab, &["run", "-d", "--name", "swapped", "--runtime", runtime, "host", "sleep", "100"]);
     assert_eq!(said.code, 0, "{said:?}");
-    let said = on_plain_cgroups(&lab, &["exec", "b", "sh", "-c", "cat /proc/1/cmdline; exit 2"]);
+    let said = on_plain_cgroups(&lab, &["exec", "swapped", "sh", "-c", "cat /proc/1/cmdline; exit 2"]);
     assert_eq!((said.out.replace('\0', " ").trim(), said.code), ("sleep 100", 2), "{said:?}");
-    assert_eq!(on_plain_cgroups(&lab, &["rm", "-f", "b"]).code, 0);
+    assert_eq!(on_plain_cgroups(&lab, &["rm", "-f", "swapped"]).code, 0);
 }
 
 #[test]

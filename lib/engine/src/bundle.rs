@@ -72,6 +72,7 @@ pub fn files(inputs: &Inputs<'_>) -> Vec<(&'static str, Text, Text)> {
     };
     let resolv_conf = match plan::network(inputs.request) {
         Network::None | Network::Default => String::new(),
+        Network::Named(_) if machine.rootless => format!("nameserver {}\n", plan::SLIRP_NAME_SERVER),
         _ => machine.resolv_conf.clone(),
     };
     vec![

@@ -38,13 +38,15 @@ pub struct Execution<'a> {
     /// The run's values.
     pub values: Values,
     undo: Vec<&'a Command>,
+    /// Servers beside the container; each ends when its standard input does, also when we are killed.
+    servers: Vec<std::process::Child>,
     state_root: &'a Path,
 }
 
 impl<'a> Execution<'a> {
     /// Nothing done yet. Tools are told the store's place by `VENEER_ROOT`.
     pub fn new(tools: &'a Tools, values: Values, state_root: &'a Path) -> Self {
-        Self { tools, values, undo: Vec::new(), state_root }
+        Self { tools, values, undo: Vec::new(), servers: Vec::new(), state_root }
     }
 
     /// Runs every step in order. After an error, what was done is still there: call [`Execution::undo`].
@@ -64,6 +66,7 @@ impl<'a> Execution<'a> {
                     let fail = |e: std::io::Error| crate::error::system("write", &path, e);
                     std::fs::write(&path, content).map_err(fail)?;
                 }
+                Action::Serve(command) => self.serve(command)?,
                 Action::Run(command) => {
                     let output = self.command(command)?;
                     if let Some(Name::Address) = command.output {
@@ -78,6 +81,10 @@ impl<'a> Execution<'a> {
 
     /// Takes back what was done, the last step first. Goes on after a failure and gives the first.
     pub fn undo(&mut self) -> Result<()> {
+        for mut server in self.servers.drain(..) {
+            drop(server.stdin.take());
+            let _ = server.wait();
+        }
         let mut first = Ok(());
         while let Some(command) = self.undo.pop() {
             let done = self.command(command).map(|_| ());
@@ -86,6 +93,27 @@ impl<'a> Execution<'a> {
             }
         }
         first
+    }
+
+    /// Starts a server and waits until it says that it is ready.
+    fn serve(&mut self, command: &Command) -> Result<()> {
+        let name = self.tools.name(command.tool);
+        let mut words = vec![name.clone()];
+        words.extend(command.words.iter().map(|word| word.fill(|n| self.values.get(n))));
+        // What it is to say goes to descriptor 3 and its other words nowhere: the shell puts them in place.
+        let mut server = std::process::Command::new("sh");
+        server.args(["-c", "exec \"$0\" \"$@\" 3>&1 >/dev/null"]).args(words);
+        server.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let fail = |e: std::io::Error| crate::error::system("execute", &name, e);
+        let mut server = server.spawn().map_err(fail)?;
+        let ready = server.stdout.take().map(|mut out| out.read(&mut [0; 1]));
+        self.servers.push(server);
+        match ready {
+            Some(Ok(1)) => Ok(()),
+            _ => Err(Error::new(Kind::Failed, "execute", name)
+                .because("it ended before it was ready")
+                .hint("--network none does without it; /dev/net/tun must be there and open to you")),
+        }
     }
 
     /// Runs one command to its end and gives what it wrote to stdout.

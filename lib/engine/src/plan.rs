@@ -90,6 +90,9 @@ pub enum Action {
     },
     /// Execute a tool.
     Run(Command),
+    /// Start a server that runs beside the container: it says on descriptor 3 that it is ready, and ends when its standard
+    /// input does.
+    Serve(Command),
 }
 
 /// One command of a tool.
@@ -204,42 +207,52 @@ fn mount(inputs: &Inputs<'_>) -> Step {
 }
 
 fn wire(inputs: &Inputs<'_>, network: &str) -> Vec<Step> {
-    let id = inputs.id.as_str();
     let net = Text::tmp("net");
-    let mut attach = Command::new(
-        Tool::Netwire,
-        [
-            "attach".into(),
-            "--network".into(),
-            Text::plain(network),
-            "--netns".into(),
-            net.clone(),
-            "--id".into(),
-            id.into(),
-        ],
-    );
+    let hold = Step {
+        why: "a file to hold the network namespace",
+        action: Action::File { path: net.clone(), content: Text::default() },
+        undo: None,
+    };
+    let words = [Text::plain("--net=").then(&net), "--".into(), "true".into()];
+    let make = Step {
+        why: "a network namespace, kept by that file",
+        action: Action::Run(Command::new(Tool::Nsrun, words)),
+        undo: Some(Command::new(Tool::Umount, [net.clone()])),
+    };
+    let connect = if inputs.machine.rootless { slirp(net) } else { attach(inputs, network, net) };
+    vec![hold, make, connect]
+}
+
+fn attach(inputs: &Inputs<'_>, network: &str, net: Text) -> Step {
+    let id = inputs.id.as_str();
+    let words =
+        ["attach".into(), "--network".into(), Text::plain(network), "--netns".into(), net, "--id".into(), id.into()];
+    let mut attach = Command::new(Tool::Netwire, words);
     attach.output = Some(Name::Address);
-    let detach = ["detach", "--network", network, "--id", id];
-    vec![
-        Step {
-            why: "a file to hold the network namespace",
-            action: Action::File { path: net.clone(), content: Text::default() },
-            undo: None,
-        },
-        Step {
-            why: "a network namespace, kept by that file",
-            action: Action::Run(Command::new(
-                Tool::Nsrun,
-                [Text::plain("--net=").then(&net), "--".into(), "true".into()],
-            )),
-            undo: Some(Command::new(Tool::Umount, [net])),
-        },
-        Step {
-            why: "an interface, an address and a route in it",
-            action: Action::Run(attach),
-            undo: Some(Command::new(Tool::Netwire, detach)),
-        },
-    ]
+    Step {
+        why: "an interface, an address and a route in it",
+        action: Action::Run(attach),
+        undo: Some(Command::new(Tool::Netwire, ["detach", "--network", network, "--id", id])),
+    }
+}
+
+/// The address slirp4netns gives the one who uses it, and that of its name server (slirp4netns(1)).
+pub const SLIRP_ADDRESS: &str = "10.0.2.100";
+/// See [`SLIRP_ADDRESS`].
+pub const SLIRP_NAME_SERVER: &str = "10.0.2.3";
+
+/// A user may not touch the machine's network: a program of theirs carries the packets.
+fn slirp(net: Text) -> Step {
+    let mut words: Vec<Text> =
+        ["--configure", "--mtu=65520", "--disable-host-loopback", "--ready-fd=3", "--exit-fd=0", "--netns-type=path"]
+            .map(Text::from)
+            .into();
+    words.extend([net, "eth0".into()]);
+    Step {
+        why: "an interface in it, whose packets a program of the user's carries",
+        action: Action::Serve(Command::new(Tool::Slirp, words)),
+        undo: None,
+    }
 }
 
 /// A path in `mount -o` grammar: `:` separates layers and `,` options, a backslash takes their meaning away.

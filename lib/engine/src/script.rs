@@ -25,6 +25,13 @@ pub fn print(plan: &Plan, tools: &Tools, title: &str) -> String {
                 let _ = writeln!(body, "mkdir -p {}", words.join(" "));
             }
             Action::File { path, content } => body.push_str(&file(path, content)),
+            Action::Serve(serve) => {
+                // ready when something is written to descriptor 3; it ends when nobody holds the fifo's other end
+                let line = command(serve, tools);
+                let _ = writeln!(body, "mkfifo \"$tmp/ready\" \"$tmp/alive\"");
+                let _ = writeln!(body, "{line} <\"$tmp/alive\" >/dev/null 3>\"$tmp/ready\" &");
+                let _ = writeln!(body, "exec 4>\"$tmp/alive\"\nread -r ready <\"$tmp/ready\" || [ \"$ready\" ]");
+            }
             Action::Run(run) => {
                 let line = command(run, tools);
                 let _ = match run.output {
@@ -61,7 +68,9 @@ pub fn print(plan: &Plan, tools: &Tools, title: &str) -> String {
         output: None,
     };
     let input = if plan.interactive { "" } else { " </dev/null" };
-    let _ = writeln!(body, "{}{input} || code=$?\nexit $code", command(&run, tools));
+    let serves = plan.steps.iter().any(|step| matches!(step.action, Action::Serve(_)));
+    let closed = if serves { " 4>&-" } else { "" };
+    let _ = writeln!(body, "{}{input}{closed} || code=$?\nexit $code", command(&run, tools));
 
     let outer = plan.outer.join(" ");
     let mut end = String::from("VENEER");

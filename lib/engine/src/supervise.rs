@@ -13,6 +13,7 @@ use crate::life::{Asked, own_process};
 use crate::machine::Machine;
 use crate::place::Place;
 use crate::plan::{self, Inputs, Plan, Writable};
+use crate::request::Network;
 use crate::stream::Event;
 use crate::text::Text;
 use crate::tools::Tools;
@@ -137,6 +138,7 @@ fn live(
     clients: &mut pump::Clients,
 ) -> Result<u8> {
     let id = &record.id;
+    let network = plan::network(&Asked::of(record)?.request);
     let log_path = root.container_folder(id).join(format!("{id}-json.log"));
     let log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path);
     let log = log.map_err(|e| Error::new(Kind::Failed, "open log", log_path.display()).because(e))?;
@@ -144,6 +146,9 @@ fn live(
         state.status = Status::Running;
         state.process = crate::life::process(container.pid);
         state.address = execution.values.address.clone();
+        if state.address.is_none() && matches!(network, Network::Named(_)) {
+            state.address = Some(plan::SLIRP_ADDRESS.to_owned());
+        }
         state.root = Some(execution.values.tmp.join("root"));
         state.started = Some(jiff::Timestamp::now().to_string());
         state.finished = None;

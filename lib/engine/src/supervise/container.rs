@@ -161,9 +161,13 @@ fn runtime_error(log: &Path, verb: &str, printed: &[u8]) -> Error {
     let printed_line = printed.lines().rev().find(|l| !l.trim().is_empty() && !l.starts_with("hint: "));
     let message = logged.or_else(|| printed_line.map(|l| l.trim().to_owned()));
     let message = message.unwrap_or_else(|| format!("the runtime's {verb} failed and did not say why"));
-    let kind = if message.contains("executable file not found") || message.contains("no such file or directory") {
+    // runc, crun and nsrun each have their own words around the same few
+    let words = message.to_lowercase();
+    let kind = if words.contains("executable file") && words.contains("not found")
+        || words.contains("no such file or directory")
+    {
         Kind::CommandNotFound
-    } else if message.to_lowercase().contains("permission denied") || message.contains("is a directory") {
+    } else if words.contains("permission denied") || words.contains("is a directory") {
         Kind::CannotExecute
     } else {
         Kind::Failed

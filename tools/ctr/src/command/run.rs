@@ -11,7 +11,7 @@ use engine::plan::{self, Inputs, Writable};
 use engine::process::{self, Defaults};
 use engine::request::{HOST, Network, Programs, Request, Volume};
 use engine::script;
-use engine::tools::Tools;
+use engine::tools::{self, Tools};
 use std::path::PathBuf;
 
 /// Options of `ctr run`.
@@ -99,8 +99,21 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let ours = |failure: Failure| failure.code(cli::exit::OURS);
-    let request = request(&args).map_err(ours)?;
+    let mut request = request(&args).map_err(ours)?;
     let machine = context.machine().map_err(ours)?;
+    if machine.rootless
+        && matches!(plan::network(&request), Network::Named(_))
+        && tools::in_path("slirp4netns").is_none()
+    {
+        // said once: becoming root runs us again
+        if !rustix::process::geteuid().is_root() {
+            cli::output::complain(
+                "ctr",
+                "no network inside: a user's packets need slirp4netns, which is not installed",
+            );
+        }
+        request.network = Network::None;
+    }
     launch::check(&request, &machine).map_err(run_failure)?;
     if args.explain {
         return explain(&request, &machine, context).map_err(ours);
