@@ -19,7 +19,8 @@ fn kill_both(driver: &str) {
         lab.mounts().is_empty() && lab.processes().is_empty() && open_files(&lab).is_empty()
     });
     assert!(gone, "mounts {:?}, processes {:?}, files {:?}", lab.mounts(), lab.processes(), open_files(&lab));
-    assert_eq!(lab.field("doomed", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137");
+    let state = || lab.field("doomed", "{{.State.Status}} {{.State.ExitCode}}");
+    assert!(Lab::within(Duration::from_secs(1), || state() == "exited 137"), "{}", state());
     assert_eq!(lab.ok(["rm", "doomed"]), "doomed\n");
     let run: Vec<_> = std::fs::read_dir(lab.run_folder()).expect("run").flatten().map(|e| e.file_name()).collect();
     assert!(run.iter().all(|name| name == "runtime"), "{run:?}");

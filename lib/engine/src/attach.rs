@@ -169,6 +169,32 @@ fn gone() -> Error {
         .hint("ctr ps -a and ctr logs show how far the container came")
 }
 
+/// Waits for a program that has our terminal. Keys that send signals reach it without us, so those only must not end us; what
+/// is sent to us alone we pass on.
+pub fn wait_for(mut child: std::process::Child) -> Result<std::process::ExitStatus> {
+    // after the start: the program must not inherit what we block
+    let signals = signals(Options { stdin: true, tty: false, proxy_signals: true })?;
+    let fail = |e: std::io::Error| crate::error::system("wait for", "the runtime", e);
+    let pid = rustix::process::Pid::from_child(&child);
+    let process = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).map_err(|e| fail(e.into()))?;
+    loop {
+        let mut fds = [PollFd::new(&process, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+        match poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(e) => return Err(fail(e.into())),
+        }
+        if !fds[0].revents().is_empty() {
+            return child.wait().map_err(fail);
+        }
+        while let Ok(Some(info)) = signals.read_signal() {
+            let from_keys = info.ssi_pid == 0;
+            if let (false, Some(signal)) = (from_keys, rustix::process::Signal::from_named_raw(info.ssi_signo as i32)) {
+                let _ = rustix::process::pidfd_send_signal(&process, signal);
+            }
+        }
+    }
+}
+
 /// The signals we hear of by descriptor instead of dying of them.
 fn signals(options: Options) -> Result<SignalFd> {
     let mut set = SigSet::empty();

@@ -26,6 +26,11 @@ use store::{Record, Root, Status};
 mod container;
 mod pump;
 
+/// The last error in a runtime's JSON log, and what kind it is.
+pub fn logged_error(log: &Path) -> Option<(Kind, String)> {
+    container::logged_error(log)
+}
+
 /// Supervises the container `record` from its creation to its end, telling whoever holds the other end of `control`.
 /// Returns when the container has ended; errors have been told and written down.
 pub fn run(root: &Root, record: &Record, place: &Place, own: PathBuf, control: Option<OwnedFd>) -> Result<()> {

@@ -152,27 +152,34 @@ fn receive_terminal(listener: &UnixListener) -> std::io::Result<OwnedFd> {
     first.ok_or_else(|| std::io::Error::other("the runtime sent no terminal"))
 }
 
-/// What the runtime says went wrong: the last error of its JSON log, else what it printed.
-fn runtime_error(log: &Path, verb: &str, printed: &[u8]) -> Error {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines = text.lines().rev().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let logged = lines.filter(|l| l["level"] == "error").find_map(|l| l["msg"].as_str().map(str::to_owned));
-    let printed = String::from_utf8_lossy(printed).into_owned();
-    let printed_line = printed.lines().rev().find(|l| !l.trim().is_empty() && !l.starts_with("hint: "));
-    let message = logged.or_else(|| printed_line.map(|l| l.trim().to_owned()));
-    let message = message.unwrap_or_else(|| format!("the runtime's {verb} failed and did not say why"));
-    // runc, crun and nsrun each have their own words around the same few
+/// The last error in a runtime's JSON log, and what kind it is by its words.
+pub(crate) fn logged_error(log: &Path) -> Option<(Kind, String)> {
+    let text = std::fs::read_to_string(log).ok()?;
+    let mut lines = text.lines().rev().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let message = lines.find(|l| l["level"] == "error")?["msg"].as_str()?.to_owned();
+    Some((kind_of(&message), message))
+}
+
+/// runc, crun and nsrun each have their own words around the same few.
+fn kind_of(message: &str) -> Kind {
     let words = message.to_lowercase();
-    let kind = if words.contains("executable file") && words.contains("not found")
-        || words.contains("no such file or directory")
-    {
+    let not_found = words.contains("executable file") && words.contains("not found");
+    if not_found || words.contains("no such file or directory") {
         Kind::CommandNotFound
     } else if words.contains("permission denied") || words.contains("is a directory") {
         Kind::CannotExecute
     } else {
         Kind::Failed
-    };
-    let error = Error::new(kind, "", message);
+    }
+}
+
+/// What the runtime says went wrong: the last error of its JSON log, else what it printed.
+fn runtime_error(log: &Path, verb: &str, printed: &[u8]) -> Error {
+    let printed = String::from_utf8_lossy(printed).into_owned();
+    let printed_line = || printed.lines().rev().find(|l| !l.trim().is_empty() && !l.starts_with("hint: "));
+    let message = logged_error(log).map(|(_, message)| message).or_else(|| Some(printed_line()?.trim().to_owned()));
+    let message = message.unwrap_or_else(|| format!("the runtime's {verb} failed and did not say why"));
+    let error = Error::new(kind_of(&message), "", message);
     match printed.lines().find_map(|l| l.strip_prefix("hint: ")) {
         Some(hint) => error.hint(hint),
         None => error,

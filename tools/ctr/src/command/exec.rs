@@ -1,5 +1,4 @@
-//! `ctr exec`: another command in a container that runs. The OCI runtime's `exec` takes our place: streams, terminal and
-//! exit code are its.
+//! `ctr exec`: another command in a container that runs, by the OCI runtime's `exec`: it gets our streams and our terminal.
 
 use super::Context;
 use cli::failure::{Failure, Outcome};
@@ -7,7 +6,7 @@ use engine::accounts::Accounts;
 use engine::life::{self, Asked};
 use engine::tools::Tools;
 use engine::{execute, process};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 use store::{Record, Root, Status};
@@ -57,8 +56,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let place = context.place()?;
     let tools = Tools::new(&asked.request.programs, context.own()?);
 
+    let log = place.of(&record.id).join(format!("exec-{}.log", std::process::id()));
     let mut command = execute::runtime(&tools, &place.runtime());
-    command.arg("exec");
+    command.arg("--log").arg(&log).args(["--log-format", "json", "exec"]);
     if args.tty {
         command.arg("--tty");
     }
@@ -75,8 +75,20 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     if !args.interactive {
         command.stdin(Stdio::null());
     }
-    let error = command.exec();
-    Err(Failure::new(format!("execute the runtime: {error}")).code(cli::exit::CANNOT_EXECUTE))
+    let child = command.spawn().map_err(|e| {
+        Failure::new(format!("execute {}: {e}", command.get_program().display())).code(cli::exit::CANNOT_EXECUTE)
+    })?;
+    let status = engine::attach::wait_for(child)?;
+    // What kept the command from running is in the log; an exit code alone could be the command's own.
+    let kept = engine::supervise::logged_error(&log).map(|(kind, _)| engine::supervise::exit_code(kind));
+    let _ = std::fs::remove_file(&log);
+    Ok(match (kept, status.code(), status.signal()) {
+        // docker: a failure of ours is 126 here
+        (Some(125), ..) => cli::exit::CANNOT_EXECUTE,
+        (Some(code), ..) => code,
+        (None, Some(code), _) => code as u8,
+        (None, None, signal) => cli::exit::signalled(signal.unwrap_or(0)),
+    })
 }
 
 /// docker: the container's environment, folder and user, unless told otherwise.
