@@ -37,6 +37,14 @@ impl Stack {
         Ok(Some((self.adopt(parent, name, found), stat)))
     }
 
+    /// The node of `name`, without its attributes: for one that is known nothing is asked below.
+    pub(crate) fn known(&self, parent: &Arc<Node>, name: &OsStr) -> Answer<Option<Arc<Node>>> {
+        match self.nodes.child(parent, name) {
+            Some(node) => Ok(Some(node)),
+            None => Ok(self.lookup(parent, name)?.map(|(node, _)| node)),
+        }
+    }
+
     /// The node for what was found.
     pub(crate) fn adopt(&self, parent: &Arc<Node>, name: &OsStr, found: Found) -> Arc<Node> {
         let Found { stat, layer, branches } = found;

@@ -4,6 +4,7 @@
 use super::Stack;
 use super::lock::held;
 use super::node::{Node, UPPER};
+use super::reach::Spot;
 use crate::layer::{Answer, Errno, Folder, Identity, Stat, stat_of};
 use rustix::fs::{AtFlags, RenameFlags};
 use std::ffi::OsStr;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 impl Stack {
     /// Removes the name of something that is not a directory.
     pub fn unlink(&self, parent: &Arc<Node>, name: &OsStr) -> Answer<()> {
-        let (node, _) = self.lookup(parent, name)?.ok_or(Errno::NOENT)?;
+        let node = self.known(parent, name)?.ok_or(Errno::NOENT)?;
         if node.is_folder() {
             return Err(Errno::ISDIR);
         }
@@ -94,19 +95,15 @@ impl Stack {
 
     /// What must be known of a file before one of its names goes.
     pub(crate) fn before_parting(&self, node: &Node) -> Answer<Parting> {
-        let spot = self.spot(node)?;
-        let fd = spot.fd()?;
-        let stat = stat_of(fd)?;
+        let identity = node.identity();
+        if !node.is_open() {
+            return Ok(Parting { stat: self.raw_stat(node)?, keep: None, identity });
+        }
         // While it is open, the file itself stays within reach.
-        let keep = if node.is_open() && !node.is_folder() {
-            match spot {
-                super::reach::Spot::File(fd) => Some(fd),
-                _ => None,
-            }
-        } else {
-            None
-        };
-        Ok(Parting { stat, keep, identity: node.identity() })
+        let spot = self.spot(node)?;
+        let stat = stat_of(spot.fd()?)?;
+        let keep = if let Spot::File(fd) = spot { Some(fd) } else { None };
+        Ok(Parting { stat, keep, identity })
     }
 
     /// The node lost the name `name` in `parent`.

@@ -30,8 +30,8 @@ impl Stack {
         if keep && exchange {
             return Err(Errno::INVAL);
         }
-        let (source, _) = self.lookup(parent, name)?.ok_or(Errno::NOENT)?;
-        let target = self.lookup(new_parent, new_name)?.map(|(node, _)| node);
+        let source = self.known(parent, name)?.ok_or(Errno::NOENT)?;
+        let target = self.known(new_parent, new_name)?;
         if keep && target.is_some() {
             return Err(Errno::EXIST);
         }
