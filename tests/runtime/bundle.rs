@@ -56,7 +56,18 @@ impl Bundle {
         output
     }
 
-    fn command(&self, runtime: &Runtime, verb: &str) -> Command {
+    /// The container's name.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Its folder.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// `RUNTIME verb`, to be completed.
+    pub(crate) fn command(&self, runtime: &Runtime, verb: &str) -> Command {
         let mut command = Command::new(&runtime.call[0]);
         command
             .args(&runtime.call[1..])
@@ -77,7 +88,8 @@ impl Bundle {
 
 impl Drop for Bundle {
     fn drop(&mut self) {
-        for runtime in runtimes() {
+        let left = self.folder.path().join("state").join(&self.id).exists();
+        for runtime in runtimes().into_iter().filter(|_| left) {
             let _ = self.command(&runtime, "delete").args(["--force", &self.id]).output();
         }
         // Not every runtime removes what it made above a container's own folder, or that after a failure.

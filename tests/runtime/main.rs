@@ -1,4 +1,12 @@
 //! `nsrun` by its command line, each test first on a runtime that others trust.
 
 mod bundle;
+mod chain;
 mod confinement;
+mod enter;
+mod escape;
+mod exec;
+mod lifecycle;
+mod rootfs;
+mod rootless;
+mod terminal;

@@ -20,6 +20,15 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
         Ok(args) => args,
         Err(error) => return conclude("nsrun", crate::usage(&error)),
     };
+    let stray = args.command.first().filter(|word| word.to_string_lossy().starts_with('-'));
+    if let Some(stray) = stray.filter(|_| !words.iter().any(|word| word == "--")) {
+        return conclude("nsrun", Err(crate::unknown_option(stray)));
+    }
+    if args.rootfs.is_some()
+        && let Err(error) = runtime::seal::ensure(&words)
+    {
+        return conclude("nsrun", Err(exit_code(error)));
+    }
     let outcome =
         plan::plan(args, &plan::Caller::load()).and_then(|chain| runtime::chain::run(&chain).map_err(exit_code));
     conclude("nsrun", outcome)
