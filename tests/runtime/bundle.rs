@@ -1,6 +1,7 @@
 //! A bundle with busybox in it, and the runtimes a test body runs on.
 
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -29,6 +30,8 @@ pub(crate) fn runtimes() -> [Runtime; 3] {
 pub(crate) struct Bundle {
     folder: tempfile::TempDir,
     id: String,
+    /// The runtime that was called last.
+    last: Cell<Option<&'static str>>,
 }
 
 impl Bundle {
@@ -42,7 +45,7 @@ impl Bundle {
         config["linux"]["cgroupsPath"] = json!(format!("/{id}/{id}"));
         change(&mut config);
         std::fs::write(folder.path().join("config.json"), config.to_string()).expect("config.json");
-        Self { folder, id }
+        Self { folder, id, last: Cell::new(None) }
     }
 
     /// `RUNTIME run`, to its end.
@@ -68,6 +71,7 @@ impl Bundle {
 
     /// `RUNTIME verb`, to be completed.
     pub(crate) fn command(&self, runtime: &Runtime, verb: &str) -> Command {
+        self.last.set(Some(runtime.name));
         let mut command = Command::new(&runtime.call[0]);
         command
             .args(&runtime.call[1..])
@@ -88,9 +92,11 @@ impl Bundle {
 
 impl Drop for Bundle {
     fn drop(&mut self) {
-        let left = self.folder.path().join("state").join(&self.id).exists();
-        for runtime in runtimes().into_iter().filter(|_| left) {
-            let _ = self.command(&runtime, "delete").args(["--force", &self.id]).output();
+        // By the runtime that made it: another one would take the folder for a broken one of its own, and remove just that.
+        for runtime in runtimes().into_iter().filter(|r| self.last.get() == Some(r.name)) {
+            if self.folder.path().join("state").join(&self.id).exists() {
+                let _ = self.command(&runtime, "delete").args(["--force", &self.id]).output();
+            }
         }
         // Not every runtime removes what it made above a container's own folder, or that after a failure.
         for hierarchy in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {

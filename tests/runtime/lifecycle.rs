@@ -185,9 +185,10 @@ fn hooks_run_in_order_with_the_state_on_stdin() {
 
 #[test]
 fn a_hook_that_fails_ends_it_and_nothing_is_left() {
-    need!(root, "runc", "crun", "busybox");
+    need!(root, "runc", "busybox");
     for stage in ["createRuntime", "createContainer", "startContainer"] {
-        for runtime in runtimes() {
+        // One reference, since each start of one takes its time.
+        for runtime in runtimes().into_iter().filter(|r| r.name != "crun") {
             let bundle = Bundle::new("echo ran", |config| {
                 config["hooks"] =
                     json!({ stage: [{ "path": "/bin/sh", "args": ["sh", "-c", "echo why >&2; exit 3"] }] });
