@@ -52,7 +52,8 @@ fn a_container_in_the_background_from_start_to_end() {
     );
 
     assert_eq!(lab.ok(["stop", "web"]), "web\n");
-    assert_eq!(lab.field("web", "{{.State.ExitCode}} {{.State.Status}} {{.State.Pid}}"), "9 exited 0");
+    let ended = lab.field("web", "{{.State.ExitCode}} {{.State.Status}} {{.State.Pid}}");
+    assert_eq!(ended, "9 exited 0", "{}", lab.ok(["inspect", "web"]));
     assert_eq!(lab.ok(["ps", "-q"]), "");
     assert!(lab.ok(["ps", "-a"]).contains("Exited (9)"));
     assert_eq!(lab.said(["exec", "web", "true"]).code, 1);

@@ -114,6 +114,11 @@ pub fn new_id() -> Result<ContainerId> {
     Ok(ContainerId::from_random(bytes))
 }
 
+/// Where the supervisor's own last words go, should it ever need any.
+pub fn supervisor_log(root: &Root, record: &Record) -> PathBuf {
+    root.container_folder(&record.id).join("supervisor.log")
+}
+
 /// Starts the supervisor of `record` and gives our end of its control socket, and the process. It lives in a mount
 /// namespace of its own and holds nothing of ours: no terminal, no stream, no folder. It may outlive us.
 pub fn start(
@@ -136,7 +141,9 @@ pub fn start(
     command.arg("--root").arg(root.path()).arg("supervise");
     command.arg(record.id.as_str()).env("VENEER_RUN", place.path()).current_dir("/");
     // Standard input is the one descriptor that comes through every program between us.
-    command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
+    let words = supervisor_log(root, record);
+    let words = std::fs::File::create(&words).map_err(|e| crate::error::system("write", words.display(), e))?;
+    command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(words);
     let child = command.spawn().map_err(fail)?;
     Ok((ours, child))
 }

@@ -46,6 +46,11 @@ impl Clients {
         clients
     }
 
+    /// Forgets who has left. Only between rounds: while one is served, the others keep their places.
+    fn forget_gone(&mut self) {
+        self.all.retain(|c| !c.gone);
+    }
+
     /// Tells everybody.
     pub(super) fn tell(&mut self, event: &Event) {
         self.send(&message(Channel::Event, event));
@@ -56,11 +61,10 @@ impl Clients {
             client.outbox.extend_from_slice(bytes);
             client.write();
         }
-        self.all.retain(|c| !c.gone);
     }
 
     fn full(&self) -> bool {
-        self.all.iter().any(|c| c.outbox.len() > OUTBOX_BYTES)
+        self.all.iter().any(|c| !c.gone && c.outbox.len() > OUTBOX_BYTES)
     }
 
     /// Waits until everybody has taken what is theirs, or has had time enough.
@@ -70,7 +74,7 @@ impl Clients {
             let mut fds: Vec<_> = self.all.iter().map(|c| PollFd::new(&c.socket, PollFlags::OUT)).collect();
             let _ = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 100_000_000 }));
             self.all.iter_mut().for_each(Client::write);
-            self.all.retain(|c| !c.gone);
+            self.forget_gone();
         }
     }
 }
@@ -82,6 +86,9 @@ impl Client {
     }
 
     fn write(&mut self) {
+        if self.gone {
+            self.outbox.clear();
+        }
         while !self.outbox.is_empty() {
             match self.socket.write(&self.outbox) {
                 Ok(n) => drop(self.outbox.drain(..n)),
@@ -176,12 +183,14 @@ pub(super) fn run(
             }
         }
         for index in ready.clients {
-            serve(&mut clients.all[index], &mut input, terminal.as_ref(), signal);
+            if let Some(client) = clients.all.get_mut(index) {
+                serve(client, &mut input, terminal.as_ref(), signal);
+            }
         }
         if ready.input || input.closing {
             input.write();
         }
-        clients.all.retain(|c| !c.gone);
+        clients.forget_gone();
         if ready.connection
             && let Ok((socket, _)) = listener.accept()
         {

@@ -140,12 +140,13 @@ fn start(args: &Args, request: &Request, machine: &Machine, context: &Context) -
         tell_what_is_left_out(machine);
     }
     let (socket, mut supervisor) = launch::start(&root, &record, &place, &own, machine).map_err(run_failure)?;
+    let lost = |error: engine::Error| supervisor_lost(error, &root, &record, request.remove);
     let end = if args.detach {
-        attach::until_started(socket).map_err(run_failure)?
+        attach::until_started(socket).map_err(lost)?
     } else {
         let options =
             attach::Options { stdin: args.interactive, tty: args.tty, proxy_signals: !(args.tty && args.interactive) };
-        Some(attach::run(socket, options).map_err(run_failure)?)
+        Some(attach::run(socket, options).map_err(lost)?)
     };
     let code = match end {
         None => {
@@ -159,6 +160,19 @@ fn start(args: &Args, request: &Request, machine: &Machine, context: &Context) -
     };
     let _ = supervisor.wait();
     code
+}
+
+/// The supervisor went away without a word: what it left in its own log, if anything, and no container that nobody wants.
+fn supervisor_lost(error: engine::Error, root: &store::Root, record: &store::Record, remove: bool) -> Failure {
+    let words = std::fs::read_to_string(launch::supervisor_log(root, record)).unwrap_or_default();
+    let mut failure = run_failure(error);
+    if let Some(line) = words.lines().find(|line| !line.trim().is_empty()) {
+        failure.message = format!("{}: {line}", failure.message);
+    }
+    if remove && engine::life::state(root, &record.id).is_ok_and(|state| state.status == store::Status::Created) {
+        let _ = root.remove_container(&record.id);
+    }
+    failure
 }
 
 fn base(request: &Request, root: &store::Root) -> engine::Result<Base> {
