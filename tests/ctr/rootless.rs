@@ -63,6 +63,91 @@ fn debian_without_root() {
 }
 
 #[test]
+fn twenty_at_once_without_root() {
+    need!(root, user, overlay, fuse, images);
+    let user = user();
+    let loaded = user.ctr(&["load", "-q", "-i", &fixture::debian_oci_zstd().to_string_lossy()]);
+    assert_eq!(loaded.code, 0, "{loaded:?}");
+    for driver in ["kernel", "fuse"] {
+        std::thread::scope(|scope| {
+            for n in 0..20 {
+                let user = &user;
+                scope.spawn(move || {
+                    let script =
+                        format!("echo {n} >/etc/mine; sleep 0.5; cat /etc/mine; ls /root | wc -l; touch /root/x");
+                    let said = user.ctr(&[
+                        "run",
+                        "--rm",
+                        "--network",
+                        "none",
+                        "--driver",
+                        driver,
+                        "debian:12",
+                        "sh",
+                        "-c",
+                        &script,
+                    ]);
+                    assert_eq!(said.out, format!("{n}\n0\n"), "{driver} {n}: {said:?}");
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn without_newuidmap_there_is_one_id_and_a_word_about_it() {
+    need!(root, user, overlay, images);
+    let home = testkit::user::scratch();
+    // a file that cannot be executed in the place of the helper, in a mount namespace of its own
+    let helper = testkit::gate::find_program("newuidmap").expect("the gate found it");
+    let user_command = testkit::user::command("sh");
+    let script = format!("mount --bind /dev/null {} && exec \"$@\"", helper.display());
+    let mut command = std::process::Command::new("unshare");
+    command.args(["-m", "sh", "-c", &script, "sh"]).arg(user_command.get_program()).args(user_command.get_args());
+    command.envs(user_command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let folder = home.path().display();
+    let inner = format!(
+        "VENEER_ROOT={folder}/root VENEER_RUN={folder}/run; export VENEER_ROOT VENEER_RUN; {0} load -q -i {1}; {0} run --rm --network none busybox cat /proc/self/uid_map",
+        env!("CARGO_BIN_EXE_ctr"),
+        fixture::busybox_oci().display()
+    );
+    command.args(["-c", &inner]).stdin(std::process::Stdio::null());
+    let said = Said::from(command.output().expect("it runs"));
+    assert_eq!(said.code, 0, "{said:?}");
+    let map: Vec<&str> = said.out.split_whitespace().collect();
+    assert_eq!((map.len(), map.first(), map.last()), (3, Some(&"0"), Some(&"1")), "{said:?}");
+    assert!(said.err.contains("ctr: only your own id is available inside"), "{said:?}");
+    assert!(said.err.contains("hint: install uidmap"), "{said:?}");
+}
+
+#[test]
+fn a_network_by_slirp4netns() {
+    need!(root, user, overlay, images, netns, "slirp4netns");
+    let home = testkit::user::scratch();
+    let user_command = testkit::user::command("sh");
+    // below a network namespace without a way out: what is shown is the interface, and that nothing is left
+    let mut command = std::process::Command::new("unshare");
+    command.args(["-n", "sh", "-c", "ip link set lo up; exec \"$@\"", "sh"]);
+    command.arg(user_command.get_program()).args(user_command.get_args());
+    command.envs(user_command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let folder = home.path().display();
+    let inner = format!(
+        "VENEER_ROOT={folder}/root VENEER_RUN={folder}/run; export VENEER_ROOT VENEER_RUN; {0} load -q -i {1}; {0} run --rm busybox sh -c 'ip -4 addr show eth0; ip route; cat /etc/resolv.conf'",
+        env!("CARGO_BIN_EXE_ctr"),
+        fixture::busybox_oci().display()
+    );
+    command.args(["-c", &inner]).stdin(std::process::Stdio::null());
+    let said = Said::from(command.output().expect("it runs"));
+    assert_eq!(said.code, 0, "{said:?}");
+    for part in ["10.0.2.100/24", "default via 10.0.2.2", "nameserver 10.0.2.3"] {
+        assert!(said.out.contains(part), "{part}: {said:?}");
+    }
+    let left =
+        std::process::Command::new("pgrep").args(["-u", testkit::user::NAME, "slirp4netns"]).output().expect("pgrep");
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "", "slirp4netns lives on");
+}
+
+#[test]
 fn the_life_of_a_container_without_root() {
     need!(root, user, fuse);
     let user = user();

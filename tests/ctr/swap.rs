@@ -13,7 +13,21 @@ fn on_plain_cgroups(lab: &Lab, args: &[&str]) -> Said {
     command.output().expect("it runs").into()
 }
 
+/// runc and crun make the folder of all our containers in every hierarchy, and leave it there.
+struct CgroupFolders;
+
+impl Drop for CgroupFolders {
+    fn drop(&mut self) {
+        for hierarchy in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+            // only one that is empty goes
+            let _ = std::fs::remove_dir(hierarchy.path().join("veneer"));
+        }
+        let _ = std::fs::remove_dir("/sys/fs/cgroup/veneer");
+    }
+}
+
 fn runs_a_container(runtime: &str) {
+    let _folders = CgroupFolders;
     let lab = Lab::new();
     lab.load(&fixture::busybox_oci());
     for image in ["host", "busybox"] {
