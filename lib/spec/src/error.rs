@@ -75,7 +75,9 @@ impl<Kind> fmt::Display for Error<Kind> {
             let gap = if self.op.is_empty() { "" } else { " " };
             write!(f, "{gap}{}", self.subject)?;
         }
+        let nothing_before = self.op.is_empty() && self.subject.is_empty();
         match &self.source {
+            Some(source) if nothing_before => f.write_str(&plain(&source.to_string())),
             Some(source) => write!(f, ": {}", plain(&source.to_string())),
             None => Ok(()),
         }
@@ -100,5 +102,6 @@ mod tests {
         assert_eq!(error.to_string(), "pivot_root /run/x: device or resource busy");
         assert_eq!(error.raw_os_error(), Some(16));
         assert_eq!(Error::new((), "unknown image", "debian:13").to_string(), "unknown image debian:13");
+        assert_eq!(Error::new((), "", "").because("why").to_string(), "why");
     }
 }
