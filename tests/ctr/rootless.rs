@@ -107,7 +107,7 @@ fn without_newuidmap_there_is_one_id_and_a_word_about_it() {
     command.envs(user_command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let folder = home.path().display();
     let inner = format!(
-        "VENEER_ROOT={folder}/root VENEER_RUN={folder}/run; export VENEER_ROOT VENEER_RUN; {0} load -q -i {1}; {0} run --rm --network none busybox cat /proc/self/uid_map",
+        "VENEER_ROOT={folder}/root VENEER_RUN={folder}/run; export VENEER_ROOT VENEER_RUN; {0} load -q -i {1} >/dev/null; {0} run --rm --network none busybox cat /proc/self/uid_map",
         env!("CARGO_BIN_EXE_ctr"),
         fixture::busybox_oci().display()
     );

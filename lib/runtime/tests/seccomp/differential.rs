@@ -319,7 +319,15 @@ fn random_profiles_decide_as_libseccomp_does() {
     let names: Vec<&str> = compiler.known.iter().map(String::as_str).collect();
     repeat(5, |random| {
         let (native, abis) = random.pick(&MACHINES);
-        let profile = random.profile(&names, 1, abis);
+        let profile = loop {
+            let profile = random.profile(&names, 1, abis);
+            // libseccomp 2.5.4 decides "greater than" wrongly where the low half of a 64-bit value is zero; the sentences
+            // below hold for these too
+            let mut values = profile.syscalls().iter().flatten().flat_map(|rule| rule.args().iter().flatten());
+            if values.all(|arg| arg.value() == 0 || arg.value() & 0xffff_ffff != 0) {
+                break profile;
+            }
+        };
         compare(Some(&compiler), native, abis, profile, random);
     });
 }
