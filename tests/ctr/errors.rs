@@ -43,6 +43,14 @@ fn what_is_asked_wrong() {
 }
 
 #[test]
+fn no_command_at_all_asks_for_help() {
+    let said = Lab::new().said::<&str>([]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.contains("Usage: ctr ") && said.out.contains("inspect"), "{said:?}");
+    assert_eq!(said.err, "");
+}
+
+#[test]
 fn a_command_that_is_not_there_is_127_and_one_that_cannot_run_126() {
     need!(root, overlay);
     let lab = Lab::new();

@@ -63,7 +63,11 @@ pub(crate) enum Stop {
 pub(crate) fn parse(args: Vec<OsString>) -> Result<Arguments, Stop> {
     use clap::error::ErrorKind;
     Arguments::try_parse_from(args).map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Print(error.to_string()),
+        // docker: no command at all asks for help
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        | ErrorKind::MissingSubcommand => Stop::Print(error.to_string()),
         kind => {
             let text = error.to_string();
             let mut lines = text.lines().filter(|l| !l.trim().is_empty());
@@ -71,7 +75,6 @@ pub(crate) fn parse(args: Vec<OsString>) -> Result<Arguments, Stop> {
             // docker: an unknown command is 1, everything else that is wrong with a command line is 125
             let code = match kind {
                 ErrorKind::InvalidSubcommand => 1,
-                ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => 1,
                 _ => cli::exit::OURS,
             };
             Stop::Wrong(Failure::new(first).hint("ctr --help, or ctr COMMAND --help, lists what there is").code(code))
