@@ -31,8 +31,13 @@ fn run_serves_a_terminal_of_the_callers_size() {
             .map(|word| format!("'{}'", word.to_str().expect("text").replace('\'', "'\\''")))
             .collect();
         let line = format!("stty rows 33 cols 77; {}", words.join(" "));
-        let output = Command::new("script").args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).output();
-        let (out, err, _) = told(&output.expect("starts"));
+        let mut script = Command::new("script");
+        script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut script = script.spawn().expect("starts");
+        // held open: at its end script(1) would type an end-of-file, which a raw terminal takes for a character
+        let typing = script.stdin.take();
+        let (out, err, _) = told(&script.wait_with_output().expect("ends"));
+        drop(typing);
         let wanted = "/dev/pts/0\r\nall\r\n33 77\r\nconsole\r\nx\r\n";
         assert!(out.contains(wanted), "{}: {out:?} {err}", runtime.name);
     }
