@@ -86,7 +86,8 @@ fn limits_hold_inside() {
             config["linux"]["resources"]["memory"] = json!({ "limit": 33554432, "swap": 33554432 });
         });
         let (out, err, _) = told(&bundle.run(&runtime));
-        assert_eq!(out.trim(), "0", "{}: {err}", runtime.name);
+        // which of the processes the kernel ends is its choice; that all the bytes came through is what may not be
+        assert!(matches!(out.trim(), "" | "0"), "{}: {out} {err}", runtime.name);
         let bundle = Bundle::new("for n in 1 2 3 4 5 6; do sleep 1 & done", |config| {
             config["linux"]["resources"]["pids"] = json!({ "limit": 4 });
         });

@@ -78,8 +78,13 @@ fn detached_its_pid_is_written_down() {
         let status = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).status();
         assert!(status.expect("starts").success(), "{}", runtime.name);
         let pid = std::fs::read_to_string(&file).expect("pid");
-        let line = std::fs::read(format!("/proc/{}/cmdline", pid.trim())).expect("it runs");
-        assert_eq!(line, b"sleep\x0077\0", "{}", runtime.name);
+        // runc comes back before the program has taken its process
+        let line = || std::fs::read(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while line() != b"sleep\x0077\0" && std::time::Instant::now() < end {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert_eq!(line(), b"sleep\x0077\0", "{}", runtime.name);
     }
 }
 
