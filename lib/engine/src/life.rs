@@ -196,8 +196,15 @@ pub fn remove(root: &Root, place: &Place, own: PathBuf, record: &Record, force: 
                 .because("it is running")
                 .hint("stop it first, or force it with -f"));
         }
-        match kill(root, place, own, record, "KILL") {
-            Ok(()) => wait_cleared(now.supervisor),
+        let supervised = now.supervisor.is_some_and(lives);
+        let process = now.process.and_then(handle);
+        match kill(root, place, own.clone(), record, "KILL") {
+            Ok(()) if supervised => wait_cleared(now.supervisor),
+            // Its supervisor died before it: nobody else clears away what lies outside its mount namespace.
+            Ok(()) => {
+                let _ = process.is_none_or(|process| wait(&process, Some(Duration::from_secs(30))));
+                clear(root, place, &own, record)?;
+            }
             Err(e) if state(root, &record.id)?.status == Status::Running => return Err(e),
             Err(_) => {}
         }
