@@ -69,6 +69,12 @@ impl Accounts {
         Self::parse(&text("etc/passwd"), &text("etc/group"))
     }
 
+    /// The accounts a container sees: one that ran before may have changed them in its own layer.
+    pub fn of_container(root: &store::Root, record: &store::Record) -> Self {
+        let upper = root.container_layer(&record.id).join("diff");
+        Self::load(&record.layers.iter().cloned().chain([upper]).collect::<Vec<_>>())
+    }
+
     /// Resolves docker's `user[:group]`, names or numbers. A name must have an entry; a number need not.
     pub fn resolve(&self, asked: &str) -> Result<Identity> {
         let (user, group) = match asked.split_once(':') {

@@ -58,14 +58,22 @@ pub struct Process {
     pub identity: Identity,
 }
 
+/// docker's rule for what runs: entrypoint and command as asked, else the image's; an entrypoint that was asked for drops the
+/// image's command, and an empty one clears the image's entrypoint.
+pub fn words<'a>(request: &'a Request, defaults: &'a Defaults) -> (Vec<String>, &'a [String]) {
+    let entrypoint = match &request.entrypoint {
+        Some(word) if word.is_empty() => Vec::new(),
+        Some(word) => vec![word.clone()],
+        None => defaults.entrypoint.clone(),
+    };
+    let by_default = request.command.is_empty() && request.entrypoint.is_none();
+    (entrypoint, if by_default { &defaults.cmd } else { &request.command })
+}
+
 /// Resolves what runs. `hostname` is what `$HOSTNAME` says.
 pub fn resolve(request: &Request, defaults: &Defaults, accounts: &Accounts, hostname: &str) -> Result<Process> {
-    let argv = match &request.entrypoint {
-        Some(entrypoint) if entrypoint.is_empty() => request.command.clone(),
-        Some(entrypoint) => [std::slice::from_ref(entrypoint), &request.command].concat(),
-        None if request.command.is_empty() => [&*defaults.entrypoint, &defaults.cmd].concat(),
-        None => [&*defaults.entrypoint, &request.command].concat(),
-    };
+    let (entrypoint, command) = words(request, defaults);
+    let argv = [&*entrypoint, command].concat();
     if argv.is_empty() {
         return Err(Error::new(Kind::Request, "no command specified", "")
             .hint(format!("the image {} names none: put one behind it", request.image)));

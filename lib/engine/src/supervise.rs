@@ -114,7 +114,7 @@ fn plan_for(root: &Root, record: &Record, asked: &Asked) -> Result<Plan> {
     let machine = Machine::probe(root.path());
     let layer = root.container_layer(&record.id);
     let text = |name: &str| Text::plain(&layer.join(name).to_string_lossy());
-    let accounts = Accounts::load(&accounts_layers(&layer, record));
+    let accounts = Accounts::of_container(root, record);
     let hostname = plan::hostname(&record.id, &asked.request, &machine);
     let process = process::resolve(&asked.request, &asked.defaults, &accounts, &hostname)?;
     plan::make(&Inputs {
@@ -125,11 +125,6 @@ fn plan_for(root: &Root, record: &Record, asked: &Asked) -> Result<Plan> {
         machine: &machine,
         writable: Writable { upper: text("diff"), work: text("work"), in_tmp: false },
     })
-}
-
-/// The layers that accounts are read from: a container that is started again may have changed them in its own.
-fn accounts_layers(layer: &Path, record: &Record) -> Vec<PathBuf> {
-    record.layers.iter().cloned().chain([layer.join("diff")]).collect()
 }
 
 /// From `start` to the end of PID 1; gives its exit code.

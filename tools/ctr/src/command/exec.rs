@@ -7,9 +7,8 @@ use engine::life::{self, Asked};
 use engine::tools::Tools;
 use engine::{execute, process};
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
 use std::process::Stdio;
-use store::{Record, Root, Status};
+use store::Status;
 
 /// Options of `ctr exec`.
 #[derive(Debug, clap::Args)]
@@ -52,7 +51,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         return Err(Failure::new("the input device is not a terminal").hint("leave out -t, or -i"));
     }
     let asked = Asked::of(&record)?;
-    let process = process_for(&args, &asked, &accounts(&root, &record))?;
+    let process = process_for(&args, &asked, &Accounts::of_container(&root, &record))?;
     let place = context.place()?;
     let tools = Tools::new(&asked.request.programs, context.own()?);
 
@@ -102,9 +101,4 @@ fn process_for(args: &Args, asked: &Asked, accounts: &Accounts) -> Result<proces
     request.workdir = args.workdir.clone().or(request.workdir);
     let hostname = request.hostname.clone().unwrap_or_default();
     Ok(process::resolve(&request, &asked.defaults, accounts, &hostname)?)
-}
-
-fn accounts(root: &Root, record: &Record) -> Accounts {
-    let upper: PathBuf = root.container_layer(&record.id).join("diff");
-    Accounts::load(&record.layers.iter().cloned().chain([upper]).collect::<Vec<_>>())
 }

@@ -93,12 +93,7 @@ fn container(root: &Root, context: &Context, record: &Record) -> Result<Value, F
         Network::Host => "host",
         _ => "none",
     };
-    let entrypoint = match &request.entrypoint {
-        Some(word) if word.is_empty() => Vec::new(),
-        Some(word) => vec![word.clone()],
-        None => defaults.entrypoint.clone(),
-    };
-    let cmd = if request.command.is_empty() && request.entrypoint.is_none() { &defaults.cmd } else { &request.command };
+    let (entrypoint, cmd) = engine::process::words(request, defaults);
     let words = [&*entrypoint, cmd].concat();
     let env = [&*defaults.env, &request.env].concat();
     let address = state.address.clone().unwrap_or_default();

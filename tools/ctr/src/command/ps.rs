@@ -105,15 +105,8 @@ fn row(record: &Record, state: &State, no_trunc: bool) -> Value {
 
 /// The command line that runs in it.
 fn command_of(asked: &Asked) -> String {
-    let (request, defaults) = (&asked.request, &asked.defaults);
-    let entrypoint = match &request.entrypoint {
-        Some(word) if word.is_empty() => Vec::new(),
-        Some(word) => vec![word.clone()],
-        None => defaults.entrypoint.clone(),
-    };
-    let with_default = request.command.is_empty() && request.entrypoint.is_none();
-    let words = if with_default { &defaults.cmd } else { &request.command };
-    [&*entrypoint, words].concat().join(" ")
+    let (entrypoint, command) = engine::process::words(&asked.request, &asked.defaults);
+    [&*entrypoint, command].concat().join(" ")
 }
 
 /// docker's word for a state.
