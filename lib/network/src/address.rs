@@ -3,7 +3,6 @@
 use crate::attribute;
 use crate::pool::Subnet;
 use crate::socket::{Message, Request};
-use netlink_packet_core::Emitable;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use std::net::{IpAddr, Ipv4Addr};
@@ -44,7 +43,7 @@ impl Address {
 pub fn dump() -> Request {
     let mut message = AddressMessage::default();
     message.header.family = AddressFamily::Inet;
-    request(libc::RTM_GETADDR, 0, &message)
+    Request::of(libc::RTM_GETADDR, 0, &message)
 }
 
 /// Gives the link with number `link` the address `address` in a subnet of `prefix` bits. Refused with EEXIST where it has it.
@@ -58,13 +57,7 @@ pub fn add(link: u32, address: Ipv4Addr, prefix: u8) -> Request {
     if prefix < 31 {
         message.attributes.push(AddressAttribute::Broadcast(Subnet::around(address, prefix).broadcast()));
     }
-    request(libc::RTM_NEWADDR, (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16, &message)
-}
-
-fn request(kind: u16, flags: u16, message: &AddressMessage) -> Request {
-    let mut payload = vec![0; message.buffer_len()];
-    message.emit(&mut payload);
-    Request { kind, flags, payload }
+    Request::of(libc::RTM_NEWADDR, (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16, &message)
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 use crate::attribute;
 use crate::mac::Mac;
 use crate::socket::{Message, Request};
-use netlink_packet_core::Emitable;
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -91,12 +90,12 @@ pub fn check_name(name: &str) -> Result<(), String> {
 
 /// Asks for the link called `name`.
 pub fn get(name: &str) -> Request {
-    request(libc::RTM_GETLINK, 0, &named(name))
+    Request::of(libc::RTM_GETLINK, 0, &named(name))
 }
 
 /// Asks for all links.
 pub fn dump() -> Request {
-    request(libc::RTM_GETLINK, 0, &LinkMessage::default())
+    Request::of(libc::RTM_GETLINK, 0, &LinkMessage::default())
 }
 
 /// Makes a bridge and sets it up. It gets `mac` for good: else it would take the lowest of its ports' and change with them.
@@ -105,7 +104,7 @@ pub fn create_bridge(name: &str, mac: Mac, mtu: Option<u32>) -> Request {
     message.attributes.push(LinkAttribute::Address(mac.0.to_vec()));
     message.attributes.extend(mtu.map(LinkAttribute::Mtu));
     message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]));
-    request(libc::RTM_NEWLINK, CREATE, &message)
+    Request::of(libc::RTM_NEWLINK, CREATE, &message)
 }
 
 /// A veth pair to be made.
@@ -139,31 +138,31 @@ pub fn create_veth(veth: &Veth<'_>) -> Request {
         LinkInfo::Kind(InfoKind::Veth),
         LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
     ]));
-    request(libc::RTM_NEWLINK, CREATE, &message)
+    Request::of(libc::RTM_NEWLINK, CREATE, &message)
 }
 
 /// Sets the link called `name` up.
 pub fn set_up(name: &str) -> Request {
-    request(libc::RTM_NEWLINK, 0, &up(named(name)))
+    Request::of(libc::RTM_NEWLINK, 0, &up(named(name)))
 }
 
 /// Writes `alias` on the link called `name`. A link cannot be born with one.
 pub fn set_alias(name: &str, alias: &str) -> Request {
     let mut message = named(name);
     message.attributes.push(LinkAttribute::IfAlias(alias.to_owned()));
-    request(libc::RTM_NEWLINK, 0, &message)
+    Request::of(libc::RTM_NEWLINK, 0, &message)
 }
 
 /// Makes the link called `name` a port of the bridge with number `bridge`, and sets it up.
 pub fn set_port(name: &str, bridge: u32) -> Request {
     let mut message = up(named(name));
     message.attributes.push(LinkAttribute::Controller(bridge));
-    request(libc::RTM_NEWLINK, 0, &message)
+    Request::of(libc::RTM_NEWLINK, 0, &message)
 }
 
 /// Deletes the link called `name`, and with it the other end of a veth pair.
 pub fn delete(name: &str) -> Request {
-    request(libc::RTM_DELLINK, 0, &named(name))
+    Request::of(libc::RTM_DELLINK, 0, &named(name))
 }
 
 const CREATE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
@@ -178,12 +177,6 @@ fn up(mut message: LinkMessage) -> LinkMessage {
     message.header.flags = LinkFlags::Up;
     message.header.change_mask = LinkFlags::Up;
     message
-}
-
-fn request(kind: u16, flags: u16, message: &LinkMessage) -> Request {
-    let mut payload = vec![0; message.buffer_len()];
-    message.emit(&mut payload);
-    Request { kind, flags, payload }
 }
 
 #[cfg(test)]

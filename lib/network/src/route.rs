@@ -3,7 +3,6 @@
 use crate::attribute;
 use crate::pool::Subnet;
 use crate::socket::{Message, Request};
-use netlink_packet_core::Emitable;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -51,7 +50,7 @@ impl Route {
 pub fn dump() -> Request {
     let mut message = RouteMessage::default();
     message.header.address_family = AddressFamily::Inet;
-    request(libc::RTM_GETROUTE, 0, &message)
+    Request::of(libc::RTM_GETROUTE, 0, &message)
 }
 
 /// Makes `gateway` the way to everywhere, out by the link with number `link`. Refused with EEXIST where a default route is.
@@ -64,13 +63,7 @@ pub fn add_default(link: u32, gateway: Ipv4Addr) -> Request {
     message.header.kind = RouteType::Unicast;
     message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet(gateway)));
     message.attributes.push(RouteAttribute::Oif(link));
-    request(libc::RTM_NEWROUTE, (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16, &message)
-}
-
-fn request(kind: u16, flags: u16, message: &RouteMessage) -> Request {
-    let mut payload = vec![0; message.buffer_len()];
-    message.emit(&mut payload);
-    Request { kind, flags, payload }
+    Request::of(libc::RTM_NEWROUTE, (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16, &message)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 
 use crate::attribute;
 use crate::error::{Result, failed};
+use netlink_packet_core::Emitable;
 use netlink_sys::SocketAddr;
 use std::fmt;
 use std::io;
@@ -37,6 +38,15 @@ pub struct Request {
     pub flags: u16,
     /// The family's header and attributes.
     pub payload: Vec<u8>,
+}
+
+impl Request {
+    /// A request that carries `message`.
+    pub fn of(kind: u16, flags: u16, message: &impl Emitable) -> Self {
+        let mut payload = vec![0; message.buffer_len()];
+        message.emit(&mut payload);
+        Self { kind, flags, payload }
+    }
 }
 
 /// One message of an answer.
