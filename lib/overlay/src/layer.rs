@@ -147,13 +147,13 @@ pub trait Folder: Send + Sync + fmt::Debug {
     fn stat(&self) -> Answer<Stat>;
     /// The attributes of `name` in it, or `None`.
     fn find(&self, name: &OsStr) -> Answer<Option<Stat>>;
-    /// The directory `name` in it.
+    /// The directory `name` in it; a path of several names too.
     fn folder(&self, name: &OsStr) -> Answer<Arc<dyn Folder>>;
     /// Its entries without `.` and `..`.
     fn list(&self, each: &mut dyn FnMut(RawEntry<'_>)) -> Answer<()>;
-    /// The regular file `name`, for reading.
+    /// The regular file `name`, for reading; a path of several names too.
     fn open(&self, name: &OsStr) -> Answer<OwnedFd>;
-    /// An O_PATH descriptor of `name`, whatever it is: for links, xattrs, attributes.
+    /// An O_PATH descriptor of `name`, whatever it is: for links, xattrs, attributes; a path of several names too.
     fn point_at(&self, name: &OsStr) -> Answer<OwnedFd>;
     /// What overlay's xattrs say about it.
     fn marks(&self, xattrs: crate::XattrNamespace) -> Answer<Marks>;

@@ -76,6 +76,14 @@ impl Stack {
         self.nodes.forget(id, lookups);
     }
 
+    /// Gives the file `node` a new number in the kernel's eyes, under the same names: the next look-up tells it. For one
+    /// whose old number the kernel has bound to something that cannot be changed, as the lower file of a passthrough that
+    /// is still open. [`Stack::node`] finds it by both numbers until the old one is forgotten; it is the same object, and
+    /// what it shows as `st_ino` stays.
+    pub fn renode(&self, node: &Arc<Node>) {
+        self.nodes.renumber(node);
+    }
+
     /// How many nodes are held in memory.
     pub fn node_count(&self) -> usize {
         self.nodes.len()

@@ -57,7 +57,7 @@ impl Served {
         match made {
             Ok((node, stat)) => {
                 self.stack.count(&node);
-                reply.entry(&FOR_EVER, &answer::attributes(node.id, &stat), Generation(0));
+                reply.entry(&FOR_EVER, &answer::attributes(node.id(), &stat), Generation(0));
             }
             Err(e) => reply.error(answer::error(e)),
         }
@@ -275,7 +275,7 @@ impl Filesystem for Served {
             Ok((node, stat, Some(file))) => {
                 self.stack.count(&node);
                 let handle = FileHandle(self.files.add(file));
-                reply.created(&FOR_EVER, &answer::attributes(node.id, &stat), Generation(0), handle, OPENED);
+                reply.created(&FOR_EVER, &answer::attributes(node.id(), &stat), Generation(0), handle, OPENED);
             }
             Ok((_, _, None)) => reply.error(fuser::Errno::EIO),
             Err(e) => reply.error(answer::error(e)),
@@ -406,9 +406,9 @@ impl Filesystem for Served {
                 // An entry that cannot be looked up is left out; asked for by name it tells its error.
                 let Ok(Some((node, stat))) = self.stack.look_up_entry(&open.node, entry) else { continue };
                 self.stack.count(&node);
-                let attr = answer::attributes(node.id, &stat);
+                let attr = answer::attributes(node.id(), &stat);
                 if reply.add(attr.ino, next, &entry.name, &FOR_EVER, &attr, Generation(0)) {
-                    self.stack.forget(node.id, 1);
+                    self.stack.forget(node.id(), 1);
                     break;
                 }
             }

@@ -128,7 +128,7 @@ impl Stack {
             }
             Some(Arc::new(made.fd))
         };
-        node.take_seat(Seat { layer: UPPER, identity: copied.identity(), orphan });
+        node.take_seat(Seat { layer: UPPER, identity: copied.identity(), orphan, data: None });
         Ok(())
     }
 

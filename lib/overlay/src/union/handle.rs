@@ -89,6 +89,12 @@ impl Stack {
                 let flags = if writes { OFlags::RDWR } else { OFlags::RDONLY };
                 return Ok((self.reopen(spot.fd()?, flags | OFlags::NONBLOCK)?, seat.layer == UPPER));
             }
+            if let Some(data) = &seat.data {
+                // The layer of the content is below, where nothing changes: no second try.
+                let file = self.layer_root(data.layer)?.open(data.path.as_os_str())?;
+                let found = stat_of(file.as_fd())?.identity() == data.identity;
+                return if found { Ok((file, false)) } else { Err(Errno::STALE) };
+            }
             let place = node.place().ok_or(Errno::STALE)?;
             let above = self.folder(&place.parent, seat.layer)?;
             let file = match above.open(&place.name) {
@@ -123,7 +129,7 @@ impl Stack {
 
     /// The descriptor to use now: the upper file's, once there is one.
     pub(crate) fn current(&self, open: &OpenFile) -> Answer<Arc<OwnedFd>> {
-        if !open.upper.load(Ordering::Acquire) && open.node.is_in_upper() {
+        if !open.upper.load(Ordering::Acquire) && open.node.has_upper_content() {
             let mut file = write(&open.file);
             if !open.upper.load(Ordering::Acquire)
                 && let Ok((fresh, true)) = self.open_seat(&open.node, false)

@@ -44,8 +44,8 @@ impl Stack {
 
     /// Lists the merged directory, with `.` and `..`.
     pub fn list(&self, node: &Arc<Node>) -> Answer<Vec<Entry>> {
-        let parent = node.place().map_or(node.id, |p| p.parent.id);
-        let dots = [(".", node.id), ("..", parent)].map(|(name, inode)| Entry {
+        let parent = node.place().map_or(node.id(), |p| p.parent.id());
+        let dots = [(".", node.id()), ("..", parent)].map(|(name, inode)| Entry {
             name: name.into(),
             kind: FileType::Directory,
             inode,

@@ -56,7 +56,7 @@ impl Stack {
                 opened = branches.clone();
                 Body::Folder(RwLock::new(branches))
             } else {
-                Body::File(RwLock::new(Seat { layer, identity: stat.identity(), orphan: None }))
+                Body::File(RwLock::new(Seat::new(layer, stat.identity())))
             };
             Node::new(id, kind, body)
         });

@@ -12,7 +12,8 @@ use crate::layer::{Folder, Identity, Stat};
 use rustix::fs::FileType;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 /// The upper layer's number; the lower ones are 1 and up, topmost first.
@@ -32,6 +33,24 @@ pub(crate) struct Seat {
     pub(crate) identity: Identity,
     /// The file itself, when it has no name any more and is still open.
     pub(crate) orphan: Option<Arc<OwnedFd>>,
+    /// Where its content lies when that is not here (`overlay.metacopy`): attributes are the seat's, reading opens this.
+    pub(crate) data: Option<Arc<Data>>,
+}
+
+impl Seat {
+    /// A file of `layer` with a name and its own content.
+    pub(crate) fn new(layer: usize, identity: Identity) -> Self {
+        Self { layer, identity, orphan: None, data: None }
+    }
+}
+
+/// The content of a file whose attributes are in another layer above.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Data {
+    pub(crate) layer: usize,
+    /// From that layer's root.
+    pub(crate) path: PathBuf,
+    pub(crate) identity: Identity,
 }
 
 /// One layer's part of a directory.
@@ -39,6 +58,9 @@ pub(crate) struct Seat {
 pub(crate) struct Branch {
     pub(crate) layer: usize,
     pub(crate) identity: Identity,
+    /// Its path from the layer's root, where it is not the node's name in the parent's branch (`overlay.redirect`). Lower
+    /// layers do not change while mounted, so the path stays right.
+    pub(crate) at: Option<Arc<Path>>,
     /// Empty regular files in it may be whiteouts.
     pub(crate) xattr_whiteouts: bool,
     /// Held open while there are descriptors to spare; reopened through the parent.
@@ -54,6 +76,7 @@ impl Branch {
         Self {
             layer,
             identity,
+            at: None,
             xattr_whiteouts: false,
             checked: AtomicBool::new(folder.is_some()),
             folder: Mutex::new(folder),
@@ -72,8 +95,7 @@ pub(crate) enum Body {
 /// An object of the merged tree.
 #[derive(Debug)]
 pub struct Node {
-    /// Its number: FUSE's node id and `st_ino` in one.
-    pub id: u64,
+    id: AtomicU64,
     /// Its type.
     pub kind: FileType,
     pub(crate) body: Body,
@@ -91,7 +113,7 @@ pub struct Node {
 impl Node {
     pub(crate) fn new(id: u64, kind: FileType, body: Body) -> Self {
         Self {
-            id,
+            id: AtomicU64::new(id),
             kind,
             body,
             places: Mutex::default(),
@@ -100,6 +122,15 @@ impl Node {
             writers: AtomicUsize::new(0),
             gone: Mutex::default(),
         }
+    }
+
+    /// The number the kernel knows it by: FUSE's node id, never shown. It changes by [`super::Stack::renode`].
+    pub fn id(&self) -> u64 {
+        self.id.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_id(&self, id: u64) {
+        self.id.store(id, Ordering::Release);
     }
 
     /// Whether it is a directory.
@@ -153,6 +184,17 @@ impl Node {
 
     pub(crate) fn is_in_upper(&self) -> bool {
         self.top() == Some(UPPER)
+    }
+
+    /// Whether the content of a file is in the upper layer too, not the attributes alone.
+    pub(crate) fn has_upper_content(&self) -> bool {
+        match &self.body {
+            Body::File(seat) => {
+                let seat = read(seat);
+                seat.layer == UPPER && seat.data.is_none()
+            }
+            Body::Folder(_) => false,
+        }
     }
 
     pub(crate) fn seat(&self) -> Option<Seat> {

@@ -70,6 +70,11 @@ impl Tree {
             if id == ROOT || slot.lookups > 0 {
                 continue;
             }
+            if slot.node.id() != id {
+                // A number it had before.
+                self.slots.remove(&id);
+                continue;
+            }
             if Arc::strong_count(&slot.node) > 1 {
                 self.idle.insert(id);
                 continue;
@@ -78,7 +83,7 @@ impl Tree {
             self.idle.remove(&id);
             let places = std::mem::take(&mut *held(&slot.node.places));
             for place in places {
-                let parent = place.parent.id;
+                let parent = place.parent.id();
                 if let Some(above) = self.slots.get_mut(&parent)
                     && above.children.get(&place.name) == Some(&id)
                 {
@@ -106,7 +111,7 @@ impl Nodes {
 
     pub(crate) fn child(&self, parent: &Node, name: &OsStr) -> Option<Arc<Node>> {
         let tree = held(&self.0);
-        let id = tree.slots.get(&parent.id)?.children.get(name)?;
+        let id = tree.slots.get(&parent.id())?.children.get(name)?;
         tree.slots.get(id).map(|s| s.node.clone())
     }
 
@@ -121,7 +126,7 @@ impl Nodes {
         make: impl FnOnce(u64) -> Node,
     ) -> Arc<Node> {
         let mut tree = held(&self.0);
-        if let Some(known) = tree.slots.get(&parent.id).and_then(|s| s.children.get(name))
+        if let Some(known) = tree.slots.get(&parent.id()).and_then(|s| s.children.get(name))
             && let Some(slot) = tree.slots.get(known)
         {
             return slot.node.clone();
@@ -137,7 +142,7 @@ impl Nodes {
             Some((_, Some(slot))) if layer == UPPER && is_same_file(&slot.node, stat) => {
                 let node = slot.node.clone();
                 held(&node.places).push(place);
-                tree.children_of(parent).insert(name.to_owned(), node.id);
+                tree.children_of(parent).insert(name.to_owned(), node.id());
                 return node;
             }
             Some((_, Some(_))) | None => {
@@ -167,7 +172,7 @@ impl Nodes {
     /// The kernel was told of the node once more.
     pub(crate) fn count(&self, node: &Arc<Node>) {
         let mut tree = held(&self.0);
-        let slot = tree.slots.entry(node.id).or_insert_with(|| Slot {
+        let slot = tree.slots.entry(node.id()).or_insert_with(|| Slot {
             node: node.clone(),
             lookups: 0,
             children: HashMap::new(),
@@ -193,8 +198,8 @@ impl Nodes {
     /// The node is the upper object `identity` from now on, and keeps its number.
     pub(crate) fn moved_up(&self, node: &Node, identity: Identity) {
         let mut tree = held(&self.0);
-        if tree.number_of(identity) != Some(node.id) {
-            tree.moved.insert(identity, node.id);
+        if tree.number_of(identity) != Some(node.id()) {
+            tree.moved.insert(identity, node.id());
         }
     }
 
@@ -206,18 +211,18 @@ impl Nodes {
     pub(crate) fn add_place(&self, node: &Arc<Node>, parent: &Arc<Node>, name: &OsStr) {
         let mut tree = held(&self.0);
         held(&node.places).push(Place { parent: parent.clone(), name: name.to_owned() });
-        tree.children_of(parent).insert(name.to_owned(), node.id);
+        tree.children_of(parent).insert(name.to_owned(), node.id());
     }
 
     pub(crate) fn take_place(&self, node: &Node, parent: &Node, name: &OsStr) {
         let mut tree = held(&self.0);
         let mut places = held(&node.places);
-        let taken = places.iter().position(|p| p.parent.id == parent.id && p.name == name);
+        let taken = places.iter().position(|p| p.parent.id() == parent.id() && p.name == name);
         let taken = taken.map(|at| places.remove(at));
         drop(places);
         drop(taken);
-        if let Some(slot) = tree.slots.get_mut(&parent.id)
-            && slot.children.get(name) == Some(&node.id)
+        if let Some(slot) = tree.slots.get_mut(&parent.id())
+            && slot.children.get(name) == Some(&node.id())
         {
             slot.children.remove(name);
         }
@@ -238,6 +243,26 @@ impl Nodes {
         self.take_place(two.2, two.0, two.1);
     }
 
+    /// Gives `node` a new number under all its names; by the old one it is found too, until the kernel forgets it.
+    pub(crate) fn renumber(&self, node: &Arc<Node>) {
+        let mut tree = held(&self.0);
+        let old = node.id();
+        let id = tree.make_number();
+        tree.slots.insert(id, Slot { node: node.clone(), lookups: 0, children: HashMap::new() });
+        node.set_id(id);
+        for place in held(&node.places).iter() {
+            if let Some(child) =
+                tree.slots.get_mut(&place.parent.id()).and_then(|above| above.children.get_mut(&place.name))
+                && *child == old
+            {
+                *child = id;
+            }
+        }
+        if tree.slots.get(&old).is_some_and(|slot| slot.lookups == 0) {
+            tree.slots.remove(&old);
+        }
+    }
+
     /// How many nodes there are.
     pub(crate) fn len(&self) -> usize {
         held(&self.0).slots.len()
@@ -246,7 +271,7 @@ impl Nodes {
 
 impl Tree {
     fn children_of(&mut self, parent: &Arc<Node>) -> &mut HashMap<OsString, u64> {
-        let slot = self.slots.entry(parent.id).or_insert_with(|| Slot {
+        let slot = self.slots.entry(parent.id()).or_insert_with(|| Slot {
             node: parent.clone(),
             lookups: 0,
             children: HashMap::new(),

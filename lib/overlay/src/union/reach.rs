@@ -83,8 +83,11 @@ impl Stack {
                 return Ok(folder.clone());
             }
             let place = node.place().ok_or(Errno::NOENT)?;
-            let above = self.folder(&place.parent, layer)?;
-            match above.folder(&place.name) {
+            let opened = match &branch.at {
+                Some(path) => self.layer_root(layer)?.folder(path.as_os_str()),
+                None => self.folder(&place.parent, layer)?.folder(&place.name),
+            };
+            match opened {
                 Ok(folder) if folder.identity() == branch.identity => {
                     if !branch.checked.swap(true, Ordering::Relaxed) && folder.marks(self.xattrs)?.redirected {
                         branch.checked.store(false, Ordering::Relaxed);
@@ -99,6 +102,11 @@ impl Stack {
             }
         }
         Err(Errno::STALE)
+    }
+
+    /// The root of a layer.
+    pub(crate) fn layer_root(&self, layer: usize) -> Answer<Arc<dyn Folder>> {
+        self.folder(&*self.nodes.get(super::ROOT)?, layer)
     }
 
     /// The directory's part in the upper layer, if it has one.

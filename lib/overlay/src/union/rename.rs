@@ -36,7 +36,7 @@ impl Stack {
             return Err(Errno::EXIST);
         }
         if let Some(target) = &target
-            && target.id == source.id
+            && target.id() == source.id()
         {
             return Ok(());
         }
@@ -45,7 +45,7 @@ impl Stack {
             return Err(Errno::XDEV);
         }
         // Turns in the order of numbers; a child's before its parent's is kept, since neither is the other's ancestor.
-        let target_first = target.as_ref().is_some_and(|t| t.id < source.id);
+        let target_first = target.as_ref().is_some_and(|t| t.id() < source.id());
         let (one, two) = if target_first { (target.as_ref(), Some(&source)) } else { (Some(&source), target.as_ref()) };
         let _one = one.map(|n| held(&n.turn));
         let _two = two.map(|n| held(&n.turn));

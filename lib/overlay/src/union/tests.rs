@@ -86,7 +86,7 @@ fn layers_show_as_one_tree() {
     assert_eq!(read(&stack, "a").as_deref(), Ok("high"));
     assert_eq!(read(&stack, "d/x").as_deref(), Ok("x"));
     assert_eq!(names(&stack, "d"), ["x", "y"]);
-    assert_eq!(at(&stack, "nothing").map(|n| n.id), Err(Errno::NOENT));
+    assert_eq!(at(&stack, "nothing").map(|n| n.id()), Err(Errno::NOENT));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_write_copies_up_and_keeps_number_and_lower_file() {
     let mut text = [0; 5];
     assert_eq!(stack.read(&reader, &mut text, 0), Ok(5));
     assert_eq!(&text, b"UPPer");
-    assert_eq!(at(&stack, "p/q/f").expect("a file").id, node.id);
+    assert_eq!(at(&stack, "p/q/f").expect("a file").id(), node.id());
     assert_eq!(fs::read(layers.path("low/p/q/f")).expect("read"), b"lower");
     assert_eq!(fs::read(layers.path("u/p/q/f")).expect("read"), b"UPPer");
     assert!(fs::read_dir(layers.path("w/work")).expect("the work folder").next().is_none());
@@ -174,7 +174,7 @@ fn folders_with_a_lower_part_stay_and_new_ones_move() {
         stack.make(&new, OsStr::new("f"), New::File, 0o644, ME()).expect("a file");
         rename("new", "moved").expect("a new folder");
         assert_eq!(names(&stack, "moved"), ["f"]);
-        assert_eq!(at(&stack, "moved").expect("it").id, new.id);
+        assert_eq!(at(&stack, "moved").expect("it").id(), new.id());
     }
 }
 
@@ -189,7 +189,7 @@ fn forgotten_nodes_are_dropped_children_before_parents_or_after() {
             .map(|path| {
                 let node = at(&stack, path).expect("a node");
                 stack.count(&node);
-                node.id
+                node.id()
             })
             .collect();
         assert_eq!(stack.node_count(), 4);
@@ -202,13 +202,30 @@ fn forgotten_nodes_are_dropped_children_before_parents_or_after() {
 }
 
 #[test]
+fn a_new_number_leads_to_the_same_object_and_the_old_one_until_it_is_forgotten() {
+    let layers = Layers::new();
+    layers.put("low/d/f", "text");
+    let stack = layers.open();
+    let node = at(&stack, "d/f").expect("f");
+    stack.count(&node);
+    let old = node.id();
+    stack.renode(&node);
+    let found = at(&stack, "d/f").expect("f");
+    assert_ne!(found.id(), old);
+    assert!(Arc::ptr_eq(&stack.node(old).expect("by the old number"), &found));
+    stack.forget(old, 1);
+    assert_eq!(stack.node(old).err(), Some(Errno::STALE));
+    assert_eq!(read(&stack, "d/f").as_deref(), Ok("text"));
+}
+
+#[test]
 fn names_of_one_upper_file_are_one_node_and_of_a_lower_one_are_not() {
     let layers = Layers::new();
     layers.put("low/one", "text").put("u/a", "upper");
     fs::hard_link(layers.path("low/one"), layers.path("low/two")).expect("a link");
     fs::hard_link(layers.path("u/a"), layers.path("u/b")).expect("a link");
     let stack = layers.open();
-    assert_eq!(at(&stack, "a").expect("a").id, at(&stack, "b").expect("b").id);
+    assert_eq!(at(&stack, "a").expect("a").id(), at(&stack, "b").expect("b").id());
     // A write to one of them parts them.
     let file = stack.open_file(&at(&stack, "one").expect("one"), true, true, false).expect("open");
     stack.write(&file, b"new", 0, false).expect("write");
