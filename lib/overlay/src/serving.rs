@@ -34,6 +34,7 @@ pub(crate) fn open(folders: &Folders, options: &Options) -> Result<Stack> {
         },
         squash_to_root: squash,
         volatile: options.volatile,
+        ..StackSpec::default()
     };
     Union::open(&spec).map(Stack).map_err(|mut error| {
         // No other driver may take an upper that a server has.

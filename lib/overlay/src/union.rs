@@ -12,6 +12,7 @@
 //! folder), so that a crash leaves the old state or the new one.
 
 mod attributes;
+mod compat;
 mod copy_up;
 mod create;
 mod handle;
@@ -30,6 +31,7 @@ mod work;
 mod xattr;
 
 pub use attributes::{Change, When};
+pub use compat::Compat;
 pub use create::{Maker, New};
 pub use handle::OpenFile;
 pub use listing::OpenFolder;
@@ -56,6 +58,9 @@ pub struct Stack {
     pub(crate) xattrs: XattrNamespace,
     pub(crate) squash_to_root: bool,
     pub(crate) volatile: bool,
+    /// What may be written to the upper layer.
+    #[expect(dead_code, reason = "read by what comes next")]
+    pub(crate) features: compat::Features,
     /// `/proc/self/fd`, by which descriptors opened by O_PATH are opened again.
     pub(crate) proc: OwnedFd,
 }

@@ -1,6 +1,7 @@
 //! Opening the layers: after it no path is used again.
 
 use super::Stack;
+use super::compat::{self, Compat, Features};
 use super::node::{Body, Branch, Node, UPPER};
 use super::nodes::{Nodes, ROOT};
 use super::reach::Folders;
@@ -40,6 +41,14 @@ pub struct StackSpec {
     pub squash_to_root: bool,
     /// Do not wait for the disk, at fsync nor at copy-up.
     pub volatile: bool,
+    /// Rename directories that lower layers have a part in (`redirect_dir=on`), where the upper may hold redirects.
+    pub redirect: bool,
+    /// Copy no data when only attributes change (`metacopy=on`), where the upper may hold such files; needs `redirect`.
+    pub metacopy: bool,
+    /// Keep the links of one lower file together (`index=on`), where the upper may hold an index.
+    pub index: bool,
+    /// Who is to go on with an upper in `user.*`; `None`: as it says itself, and for the kernel where it says nothing.
+    pub compat: Option<Compat>,
 }
 
 impl Default for StackSpec {
@@ -51,6 +60,10 @@ impl Default for StackSpec {
             xattrs: XattrNamespace::Trusted,
             squash_to_root: false,
             volatile: false,
+            redirect: true,
+            metacopy: true,
+            index: true,
+            compat: None,
         }
     }
 }
@@ -101,6 +114,7 @@ impl Stack {
                 .map_err(|e| failed("open", "/proc/self/fd", e).hint("mount procfs at /proc"))?;
         let mut branches: Vec<Arc<Branch>> = Vec::new();
         let mut work = None;
+        let mut features = Features::default();
         match (&spec.upper, &spec.work) {
             (None, _) => {}
             (Some(upper), None) => {
@@ -110,6 +124,9 @@ impl Stack {
             }
             (Some(upper), Some(work_path)) => {
                 let (upper_fd, work_fd) = open_upper(upper, work_path)?;
+                let compat = compat::settle(upper_fd.as_fd(), upper, spec.xattrs, spec.compat)?;
+                let wanted = Features { redirect: spec.redirect, metacopy: spec.metacopy, index: spec.index };
+                features = Features::allowed(wanted, spec.xattrs, compat);
                 let folder = Directory::new(upper_fd, false).map_err(|e| failed("open upper", upper.display(), e))?;
                 work = Some(Work::open(work_fd).map_err(|e| {
                     let error = failed("open work folder", work_path.display(), e);
@@ -151,6 +168,7 @@ impl Stack {
             xattrs: spec.xattrs,
             squash_to_root: spec.squash_to_root,
             volatile: spec.volatile,
+            features,
             proc,
         })
     }
