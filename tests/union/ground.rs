@@ -1,6 +1,7 @@
 //! A place for one test: a mount namespace with a tmpfs of its own, two lower layers, an upper, and an overlay of them by
 //! the driver under test. All of it ends with the test's thread.
 
+use crate::view::{differences, view_with_numbers};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use std::path::{Path, PathBuf};
@@ -15,10 +16,17 @@ pub(crate) enum Driver {
     Fuse,
 }
 
+/// The kernel's overlay with all that it can: what the FUSE driver does without being asked.
+pub(crate) const FULL: &str = "metacopy=on,redirect_dir=on,index=on";
+
 /// Layers `low` and `high` (over it), upper `u`, work folder `w`, mount point `m`.
 pub(crate) struct Ground {
     pub(crate) dir: PathBuf,
     pub(crate) driver: Driver,
+    /// What both drivers are given with `-o`.
+    pub(crate) options: String,
+    /// What the kernel alone is given.
+    pub(crate) kernel: &'static str,
 }
 
 /// Runs `test` in a mount namespace and tmpfs of its own, given the tmpfs' path.
@@ -52,31 +60,89 @@ pub(crate) fn on_each(layers: impl Fn(&Ground) + Sync, test: impl Fn(&Ground) + 
     }
 }
 
+/// The same with all that the kernel's overlay can.
+pub(crate) fn on_each_in_full(layers: impl Fn(&Ground) + Sync, test: impl Fn(&Ground) + Sync) {
+    for driver in [Driver::Kernel, Driver::Fuse] {
+        alone(|dir| {
+            let ground = Ground::in_full(dir, driver);
+            layers(&ground);
+            ground.mount();
+            test(&ground);
+        });
+    }
+}
+
+/// `change` made by one driver, `test` by the other on what was left, both ways, after the kernel by itself: what shows, with
+/// all numbers and times, must be the same before and after the driver was changed.
+pub(crate) fn by_one_then_the_other(
+    layers: impl Fn(&Ground) + Sync,
+    change: impl Fn(&Ground) + Sync,
+    test: impl Fn(&Ground) + Sync,
+) {
+    use Driver::{Fuse, Kernel};
+    for drivers in [(Kernel, Kernel), (Kernel, Fuse), (Fuse, Fuse), (Fuse, Kernel)] {
+        alone(|dir| {
+            let mut ground = Ground::in_full(dir, drivers.0);
+            layers(&ground);
+            ground.mount();
+            change(&ground);
+            let before = view_with_numbers(&ground.dir.join("m"));
+            ground.umount();
+            ground.driver = drivers.1;
+            ground.mount();
+            let told = differences(&before, &view_with_numbers(&ground.dir.join("m")));
+            assert!(told.is_empty(), "{drivers:?}: what shows has changed:\n{}", told.join("\n"));
+            test(&ground);
+            let before = view_with_numbers(&ground.dir.join("m"));
+            ground.remount();
+            let told = differences(&before, &view_with_numbers(&ground.dir.join("m")));
+            assert!(told.is_empty(), "{drivers:?}: after a remount:\n{}", told.join("\n"));
+        });
+    }
+}
+
 impl Ground {
     pub(crate) fn new(dir: &Path, driver: Driver) -> Self {
         for folder in ["low", "high", "u", "w", "m"] {
             std::fs::create_dir_all(dir.join(folder)).expect("a folder");
         }
-        Self { dir: dir.to_owned(), driver }
+        let options = "lowerdir=high:low,upperdir=u,workdir=w".to_owned();
+        Self { dir: dir.to_owned(), driver, options, kernel: "" }
+    }
+
+    /// The same with all that the kernel's overlay can.
+    pub(crate) fn in_full(dir: &Path, driver: Driver) -> Self {
+        let mut ground = Self::new(dir, driver);
+        ground.kernel = FULL;
+        ground
     }
 
     /// Mounts the overlay at `m`.
     pub(crate) fn mount(&self) {
-        let options = "lowerdir=high:low,upperdir=u,workdir=w";
+        if let Err(why) = self.try_mount() {
+            panic!("{:?}: {why}", self.driver);
+        }
+    }
+
+    /// The same; what the mount program said where it failed.
+    pub(crate) fn try_mount(&self) -> Result<(), String> {
         let mut command = match self.driver {
             Driver::Kernel => {
                 let mut command = Command::new("mount");
-                command.args(["-t", "overlay", "overlay", "-o", options, "m"]);
+                command.args(["-t", "overlay", "overlay", "-o", &self.options]);
+                if !self.kernel.is_empty() {
+                    command.args(["-o", self.kernel]);
+                }
                 command
             }
             Driver::Fuse => {
                 let mut command = Command::new(env!("CARGO_BIN_EXE_ovl-mount"));
-                command.args(["--driver", "fuse", "-o", options, "m"]);
+                command.args(["--driver", "fuse", "-o", &self.options]);
                 command
             }
         };
-        let done = command.current_dir(&self.dir).stdin(Stdio::null()).output().expect("a mount program");
-        assert!(done.status.success(), "{:?}: {}", self.driver, String::from_utf8_lossy(&done.stderr));
+        let done = command.arg("m").current_dir(&self.dir).stdin(Stdio::null()).output().expect("a mount program");
+        done.status.success().then_some(()).ok_or_else(|| String::from_utf8_lossy(&done.stderr).into_owned())
     }
 
     /// Unmounts it; nothing may be open in it.
@@ -141,9 +207,53 @@ impl Ground {
 
     /// Whether the upper layer's directory `name` is opaque.
     pub(crate) fn is_opaque(&self, name: &str) -> bool {
-        let mut value = [0_u8; 8];
-        let got = rustix::fs::lgetxattr(self.u(name), "trusted.overlay.opaque", &mut value);
-        got.is_ok_and(|length| value[..length] == *b"y")
+        self.mark(name, "opaque").is_some_and(|value| value == b"y")
+    }
+
+    /// The mark `trusted.overlay.MARK` of an entry of the upper layer.
+    pub(crate) fn mark(&self, name: &str, mark: &str) -> Option<Vec<u8>> {
+        let mut value = [0_u8; 512];
+        let got = rustix::fs::lgetxattr(self.u(name), format!("trusted.overlay.{mark}"), &mut value);
+        got.ok().map(|length| value[..length].to_vec())
+    }
+
+    /// Sets an extended attribute in a layer (`low/a`).
+    pub(crate) fn set_xattr(&self, name: &str, xattr: &str, value: &[u8]) {
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::lsetxattr(self.dir.join(name), xattr, value, flags)
+            .unwrap_or_else(|e| panic!("{name}: {xattr}: {e}"));
+    }
+
+    /// Makes a device, fifo or socket in a layer.
+    pub(crate) fn put_node(&self, name: &str, kind: rustix::fs::FileType, device: u64) {
+        let mode = rustix::fs::Mode::from_raw_mode(0o640);
+        rustix::fs::mknodat(rustix::fs::CWD, self.dir.join(name), kind, mode, device)
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+
+    /// Sets a time long gone on an entry of a layer, so that it can be seen whether it stays.
+    pub(crate) fn set_old(&self, name: &str) {
+        let time = rustix::fs::Timespec { tv_sec: 500_000_000, tv_nsec: 123_456_789 };
+        let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+        let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::utimensat(rustix::fs::CWD, self.dir.join(name), &times, flags).expect("times");
+    }
+
+    /// The inode number of an entry of the merged tree.
+    #[track_caller]
+    pub(crate) fn number(&self, name: &str) -> u64 {
+        use std::os::unix::fs::MetadataExt;
+        self.m(name).symlink_metadata().unwrap_or_else(|e| panic!("{:?}: {name}: {e}", self.driver)).ino()
+    }
+}
+
+/// Says under which driver a test failed.
+impl Drop for Ground {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let line = format!("{:?} served {}\n", self.driver, self.dir.display());
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+        }
     }
 }
 

@@ -1,9 +1,15 @@
 //! The union of layers as users of a mounted overlay see it. Every test body runs on the kernel's overlay first, then on the
 //! FUSE driver: one that fails on the kernel's is a wrong test.
 
+// The ground has what tests of coming features need.
+#![allow(dead_code, unused_imports)]
+
+mod copied_up;
 mod files;
 mod folders;
 mod ground;
 mod layers;
+mod marks;
+mod numbers;
 mod random;
 mod view;

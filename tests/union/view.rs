@@ -31,6 +31,24 @@ pub(crate) fn view(root: &Path) -> BTreeMap<PathBuf, String> {
     lines
 }
 
+/// The same with inode numbers, those of listings too.
+pub(crate) fn view_with_numbers(root: &Path) -> BTreeMap<PathBuf, String> {
+    let mut lines = view(root);
+    for (path, line) in &mut lines {
+        let number = root.join(path).symlink_metadata().map_or(0, |m| m.ino());
+        write!(line, " number {number}").expect("text");
+    }
+    let folders: Vec<PathBuf> = lines.keys().filter(|path| root.join(path).is_dir()).cloned().collect();
+    for folder in folders.into_iter().chain([PathBuf::new()]) {
+        for entry in std::fs::read_dir(root.join(&folder)).into_iter().flatten().flatten() {
+            if let Some(line) = lines.get_mut(&folder.join(entry.file_name())) {
+                write!(line, " listed as {}", std::os::unix::fs::DirEntryExt::ino(&entry)).expect("text");
+            }
+        }
+    }
+    lines
+}
+
 /// One entry; an error where it cannot be looked at.
 pub(crate) fn describe(path: &Path) -> String {
     let meta = match path.symlink_metadata() {
