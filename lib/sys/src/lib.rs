@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod capability;
 pub mod daemon;
 pub mod file_handle;
+pub mod fuse_device;
 pub mod loopback;
 pub mod mount_attr;
 pub mod seccomp;
