@@ -13,16 +13,20 @@
 
 mod attributes;
 mod compat;
+mod content;
 mod copy_up;
 mod create;
 mod handle;
+mod index;
 mod listing;
 mod lock;
 mod lookup;
 mod node;
 mod nodes;
 mod open;
+mod origin;
 mod reach;
+mod redirect;
 mod remove;
 mod rename;
 #[cfg(test)]
@@ -44,7 +48,7 @@ use crate::layer::{Answer, Errno};
 use nodes::Nodes;
 use reach::Folders;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use work::Work;
 
 /// An opened overlay: its layers by descriptor and what is known of the merged tree.
@@ -59,8 +63,12 @@ pub struct Stack {
     pub(crate) squash_to_root: bool,
     pub(crate) volatile: bool,
     /// What may be written to the upper layer.
-    #[expect(dead_code, reason = "read by what comes next")]
     pub(crate) features: compat::Features,
+    /// Held while the paths of directories are read; for writing while one with lower parts is moved.
+    pub(crate) moving: RwLock<()>,
+    pub(crate) index: index::Index,
+    /// What tells the layers' file systems apart for good.
+    pub(crate) uuids: origin::Uuids,
     /// `/proc/self/fd`, by which descriptors opened by O_PATH are opened again.
     pub(crate) proc: OwnedFd,
 }

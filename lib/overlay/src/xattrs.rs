@@ -25,6 +25,7 @@ impl XattrNamespace {
         }
     }
 
+    /// Nothing of the layers below shows through (`y`), or whiteouts in it may be files (`x`).
     pub(crate) fn opaque(self) -> &'static CStr {
         match self {
             Self::Trusted => c"trusted.overlay.opaque",
@@ -32,6 +33,7 @@ impl XattrNamespace {
         }
     }
 
+    /// Where the layers below have it: a name in the same directory, or a path from the root.
     pub(crate) fn redirect(self) -> &'static CStr {
         match self {
             Self::Trusted => c"trusted.overlay.redirect",
@@ -39,6 +41,7 @@ impl XattrNamespace {
         }
     }
 
+    /// Its content is in a layer below.
     pub(crate) fn metacopy(self) -> &'static CStr {
         match self {
             Self::Trusted => c"trusted.overlay.metacopy",
@@ -46,10 +49,35 @@ impl XattrNamespace {
         }
     }
 
+    /// An empty file that stands for nothing.
     pub(crate) fn whiteout(self) -> &'static CStr {
         match self {
             Self::Trusted => c"trusted.overlay.whiteout",
             Self::User => c"user.overlay.whiteout",
+        }
+    }
+
+    /// What it was copied from.
+    pub(crate) fn origin(self) -> &'static CStr {
+        match self {
+            Self::Trusted => c"trusted.overlay.origin",
+            Self::User => c"user.overlay.origin",
+        }
+    }
+
+    /// Holds copies.
+    pub(crate) fn impure(self) -> &'static CStr {
+        match self {
+            Self::Trusted => c"trusted.overlay.impure",
+            Self::User => c"user.overlay.impure",
+        }
+    }
+
+    /// How many names it has in the union, relative to how many it has on disk.
+    pub(crate) fn nlink(self) -> &'static CStr {
+        match self {
+            Self::Trusted => c"trusted.overlay.nlink",
+            Self::User => c"user.overlay.nlink",
         }
     }
 

@@ -77,8 +77,8 @@ impl Stack {
     /// Changes attributes, first copying the file up where it lies below. `file`: by this descriptor.
     pub fn set_attributes(&self, node: &Arc<Node>, change: &Change, file: Option<&OpenFile>) -> Answer<Stat> {
         let content = match change.size_bytes {
-            Some(0) => Content::Empty,
-            _ => Content::Whole,
+            Some(bytes) => Content::First(bytes),
+            None => Content::Attributes,
         };
         self.raise(node, content)?;
         if let Some(size) = change.size_bytes {

@@ -9,32 +9,34 @@
 
 use super::Stack;
 use super::attributes::times_of;
+use super::content::copy_content;
 use super::lock::held;
-use super::node::{Branch, Node, Seat, UPPER};
+use super::node::{Branch, Data, Node, Seat, UPPER};
+use super::origin::Origin;
+use super::reach::Spot;
 use crate::layer::{Answer, Directory, Errno, Folder, Stat, stat_of};
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, SeekFrom, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid, XattrFlags};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-/// Most bytes copied by one call.
-const PIECE_BYTES: u64 = 64 << 20;
-
-/// How much of a file's content is copied.
+/// How much of a file's content has to be in the upper layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Content {
     /// All of it.
     Whole,
-    /// None: it is truncated anyway.
-    Empty,
+    /// So many bytes: it is truncated to them anyway.
+    First(u64),
+    /// None, if the upper may hold a file without its content (`overlay.metacopy`): only attributes or names change.
+    Attributes,
 }
 
 impl Stack {
     /// Sees to it that `node` is in the upper layer.
     pub(crate) fn raise(&self, node: &Arc<Node>, content: Content) -> Answer<()> {
         self.work()?;
-        if node.is_in_upper() {
+        if is_raised(node, content) {
             return Ok(());
         }
         let _turn = held(&node.turn);
@@ -44,10 +46,16 @@ impl Stack {
     /// The same for one who has the node's turn.
     pub(crate) fn raise_held(&self, node: &Arc<Node>, content: Content) -> Answer<()> {
         self.work()?;
-        if node.is_in_upper() {
+        if is_raised(node, content) {
             return Ok(());
         }
-        if node.is_folder() { self.copy_folder(node) } else { self.copy_file(node, content) }
+        if node.is_folder() {
+            self.copy_folder(node)
+        } else if node.is_in_upper() {
+            self.complete(node, content)
+        } else {
+            self.copy_file(node, content)
+        }
     }
 
     /// The upper part of a directory, made where there is none yet.
@@ -60,13 +68,17 @@ impl Stack {
         let work = self.work()?;
         let place = node.place().ok_or(Errno::NOENT)?;
         let above = self.raise_folder(&place.parent)?;
-        let source = self.folder(node, node.top().ok_or(Errno::STALE)?)?;
-        let stat = self.shown(&source.stat()?, UPPER + 1, false);
+        self.set_impure(&place.parent)?;
+        let layer = node.top().ok_or(Errno::STALE)?;
+        let source = self.folder(node, layer)?;
+        let stat = self.shown(&source.stat()?, layer, false);
         let name = work.name();
         rustix::fs::mkdirat(work.fd(), &name, Mode::from_raw_mode(0o700))?;
         let made = (|| {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let fd = rustix::fs::openat(work.fd(), &name, flags, Mode::empty())?;
+            let origin = source.descriptor().and_then(|source| self.origin_of(layer, source));
+            self.set_origin(fd.as_fd(), origin.as_ref())?;
             self.copy_attributes(source.descriptor(), fd.as_fd(), &stat)?;
             self.settle(&*above, |above| {
                 rustix::fs::renameat_with(work.fd(), &name, above, &place.name, RenameFlags::NOREPLACE)
@@ -95,18 +107,36 @@ impl Stack {
         };
         let spot = self.spot(node)?;
         let stat = self.shown(&stat_of(spot.fd()?)?, seat.layer, false);
-        let made = self.make_copy(&spot, &stat, content)?;
+        let named = place.is_some();
+        let origin = if named { self.origin_of(seat.layer, spot.fd()?) } else { None };
+        let shared = if stat.links > 1 { self.index_for(origin.as_ref(), stat.kind()) } else { None };
+        let plan = Plan {
+            content,
+            // As overlayfs: a link that is broken has no origin, or two files would have one number.
+            origin: (named && (stat.links == 1 || shared.is_some())).then_some(origin.as_ref()),
+        };
+        let data = match &place {
+            Some(place) if self.may_stay_below(&stat, content) => Some(match &seat.data {
+                Some(data) => data.clone(),
+                None => Arc::new(Data {
+                    layer: seat.layer,
+                    path: self.file_path_in(&place.parent, &place.name, seat.layer)?,
+                    identity: seat.identity,
+                }),
+            }),
+            _ => None,
+        };
+        if let Some(place) = &place {
+            self.set_impure(&place.parent)?;
+        }
+        let made = self.make_copy(&seat, &spot, &stat, &plan, data.is_some())?;
         let finish = (|| {
-            if let (Some(place), Some(above)) = (&place, &above) {
-                self.settle(&**above, |above| match &made.name {
-                    Some(name) => {
-                        rustix::fs::renameat_with(work.fd(), name, above, &place.name, RenameFlags::NOREPLACE)
-                    }
-                    None => {
-                        let source = Self::proc_name(made.fd.as_fd());
-                        rustix::fs::linkat(&self.proc, source, above, &place.name, AtFlags::SYMLINK_FOLLOW)
-                    }
-                })?;
+            match (&shared, &place, &above) {
+                (Some(name), ..) => self.settle_in_index(&made, name, stat.links)?,
+                (None, Some(place), Some(above)) => {
+                    self.settle(&**above, |above| self.install(&made, above, &place.name))?;
+                }
+                _ => {}
             }
             stat_of(made.fd.as_fd())
         })();
@@ -128,12 +158,36 @@ impl Stack {
             }
             Some(Arc::new(made.fd))
         };
-        node.take_seat(Seat { layer: UPPER, identity: copied.identity(), orphan, data: None });
+        node.take_seat(Seat { layer: UPPER, identity: copied.identity(), orphan, data });
+        if let (Some(_), Some(place)) = (shared, place) {
+            self.link_up(node, &place.parent, &place.name)?;
+        }
         Ok(())
     }
 
+    /// Whether a copy may leave the content where it is.
+    fn may_stay_below(&self, stat: &Stat, content: Content) -> bool {
+        self.features.metacopy
+            && content == Content::Attributes
+            && stat.kind() == FileType::RegularFile
+            && stat.size_bytes > 0
+    }
+
+    /// The copy takes its place, where nothing is.
+    pub(crate) fn install(&self, made: &Made, above: BorrowedFd<'_>, name: &OsStr) -> Answer<()> {
+        match &made.name {
+            Some(temporary) => {
+                rustix::fs::renameat_with(self.work()?.fd(), temporary, above, name, RenameFlags::NOREPLACE)
+            }
+            None => {
+                let source = Self::proc_name(made.fd.as_fd());
+                rustix::fs::linkat(&self.proc, source, above, name, AtFlags::SYMLINK_FOLLOW)
+            }
+        }
+    }
+
     /// The copy, finished but for its place.
-    fn make_copy(&self, spot: &super::reach::Spot, stat: &Stat, content: Content) -> Answer<Made> {
+    fn make_copy(&self, seat: &Seat, spot: &Spot, stat: &Stat, plan: &Plan<'_>, bare: bool) -> Answer<Made> {
         let work = self.work()?;
         let name = work.name();
         let source = spot.fd()?;
@@ -141,19 +195,8 @@ impl Stack {
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             rustix::fs::openat(work.fd(), name, flags, Mode::empty())
         };
-        let private = Mode::from_raw_mode(0o600);
         let made = match stat.kind() {
-            FileType::RegularFile => {
-                let flags = OFlags::RDWR | OFlags::CLOEXEC;
-                match rustix::fs::openat(work.fd(), c".", flags | OFlags::TMPFILE, private) {
-                    Ok(fd) => Made { fd, name: None },
-                    Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
-                        let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-                        Made { fd: rustix::fs::openat(work.fd(), &name, flags, private)?, name: Some(name) }
-                    }
-                    Err(e) => return Err(e),
-                }
-            }
+            FileType::RegularFile => self.make_unfinished()?,
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(source, c"", Vec::new())?;
                 rustix::fs::symlinkat(&*target, work.fd(), &name)?;
@@ -162,23 +205,27 @@ impl Stack {
             FileType::Directory | FileType::Unknown => return Err(Errno::IO),
             kind => {
                 let device = rustix::fs::makedev(stat.rdev.0, stat.rdev.1);
-                rustix::fs::mknodat(work.fd(), &name, kind, private, device)?;
+                rustix::fs::mknodat(work.fd(), &name, kind, Mode::from_raw_mode(0o600), device)?;
                 Made { fd: point(&name)?, name: Some(name) }
             }
         };
         let filled = (|| {
-            if stat.kind() == FileType::RegularFile {
-                let file = self.reopen(source, OFlags::RDONLY | OFlags::NONBLOCK)?;
-                self.refuse_metacopy(&file, stat)?;
-                if content == Content::Whole {
-                    copy_content(file.as_fd(), made.fd.as_fd(), stat)?;
+            if !bare && let Some((file, bytes)) = self.content_of(seat, spot, stat, plan.content)? {
+                copy_content(file.as_fd(), made.fd.as_fd(), bytes)?;
+                if !self.volatile {
+                    rustix::fs::fdatasync(&made.fd)?;
                 }
             }
-            self.copy_attributes(Some(source), made.fd.as_fd(), stat)?;
-            if stat.kind() == FileType::RegularFile && !self.volatile {
-                rustix::fs::fsync(&made.fd)?;
+            if bare {
+                rustix::fs::ftruncate(&made.fd, stat.size_bytes)?;
             }
-            Ok(())
+            if let Some(origin) = plan.origin {
+                self.set_origin(made.fd.as_fd(), origin)?;
+            }
+            if bare {
+                rustix::fs::fsetxattr(&made.fd, self.xattrs.metacopy(), b"", XattrFlags::empty())?;
+            }
+            self.copy_attributes(Some(source), made.fd.as_fd(), stat)
         })();
         match filled {
             Ok(()) => Ok(made),
@@ -188,6 +235,22 @@ impl Stack {
                 }
                 Err(e)
             }
+        }
+    }
+
+    /// An empty regular file in the work folder: without a name, where the file system can.
+    fn make_unfinished(&self) -> Answer<Made> {
+        let work = self.work()?;
+        let private = Mode::from_raw_mode(0o600);
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        match rustix::fs::openat(work.fd(), c".", flags | OFlags::TMPFILE, private) {
+            Ok(fd) => Ok(Made { fd, name: None }),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+                let name = work.name();
+                let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+                Ok(Made { fd: rustix::fs::openat(work.fd(), &name, flags, private)?, name: Some(name) })
+            }
+            Err(e) => Err(e),
         }
     }
 
@@ -208,88 +271,34 @@ impl Stack {
     }
 
     /// Runs a change to the directory `above` that must not show in its times.
-    fn settle(&self, above: &dyn Folder, change: impl Fn(BorrowedFd<'_>) -> Answer<()>) -> Answer<()> {
+    pub(crate) fn settle(&self, above: &dyn Folder, change: impl Fn(BorrowedFd<'_>) -> Answer<()>) -> Answer<()> {
         let fd = above.descriptor().ok_or(Errno::IO)?;
         let before = stat_of(fd)?;
         change(fd)?;
-        self.set_times(fd, &times_of(&before))
+        // What is done is done, whether or not the times can be put back.
+        let _ = self.set_times(fd, &times_of(&before));
+        Ok(())
     }
+}
+
+/// A copy on its way.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) fd: OwnedFd,
+    /// Its name in the work folder; a file without a name has none.
+    pub(crate) name: Option<OsString>,
 }
 
 #[derive(Debug)]
-struct Made {
-    fd: OwnedFd,
-    /// Its name in the work folder; a file without a name has none.
-    name: Option<OsString>,
+struct Plan<'a> {
+    content: Content,
+    /// Written down, even if it is not known; not at all where `None`.
+    origin: Option<Option<&'a Origin>>,
 }
 
-/// Copies data and holes: by sharing blocks where the file systems can, else in the kernel, else through memory.
-fn copy_content(source: BorrowedFd<'_>, target: BorrowedFd<'_>, stat: &Stat) -> Answer<()> {
-    if stat.size_bytes == 0 {
-        return Ok(());
-    }
-    if rustix::fs::ioctl_ficlone(target, source).is_ok() {
-        return Ok(());
-    }
-    rustix::fs::ftruncate(target, stat.size_bytes)?;
-    let mut at = 0;
-    while at < stat.size_bytes {
-        let start = match rustix::fs::seek(source, SeekFrom::Data(at)) {
-            Ok(start) => start,
-            // No data after `at`: the rest is a hole.
-            Err(Errno::NXIO) => break,
-            // A file system without holes.
-            Err(_) => at,
-        };
-        let end = match rustix::fs::seek(source, SeekFrom::Hole(start)) {
-            Ok(end) => end.min(stat.size_bytes),
-            Err(_) => stat.size_bytes,
-        };
-        at = copy_piece(source, target, start, end.max(start + 1))?;
-        if at < end {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Copies the bytes from `start` to `end`; gives where it stopped, short of `end` only at the end of the source.
-fn copy_piece(source: BorrowedFd<'_>, target: BorrowedFd<'_>, start: u64, end: u64) -> Answer<u64> {
-    let mut at = start;
-    while at < end {
-        let (mut from, mut to) = (at, at);
-        let length = usize::try_from((end - at).min(PIECE_BYTES)).unwrap_or(usize::MAX);
-        match rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), length) {
-            Ok(0) => return copy_through(source, target, at, end),
-            Ok(done) => at += done as u64,
-            Err(Errno::INTR) => {}
-            Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM | Errno::IO) => {
-                return copy_through(source, target, at, end);
-            }
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(at)
-}
-
-fn copy_through(source: BorrowedFd<'_>, target: BorrowedFd<'_>, start: u64, end: u64) -> Answer<u64> {
-    let mut buffer = vec![0_u8; 128 << 10];
-    let mut at = start;
-    while at < end {
-        let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
-        let got = match rustix::io::pread(source, buffer.get_mut(..length).unwrap_or_default(), at) {
-            Ok(0) => break,
-            Ok(got) => got,
-            Err(Errno::INTR) => continue,
-            Err(e) => return Err(e),
-        };
-        let mut put = 0;
-        while let Some(rest) = buffer.get(put..got).filter(|r| !r.is_empty()) {
-            put += rustix::io::pwrite(target, rest, at + put as u64)?;
-        }
-        at += got as u64;
-    }
-    Ok(at)
+/// Whether nothing is to be done to have so much of `node` in the upper layer.
+fn is_raised(node: &Node, content: Content) -> bool {
+    node.is_in_upper() && (node.is_folder() || content == Content::Attributes || node.has_upper_content())
 }
 
 impl Stack {

@@ -7,7 +7,7 @@
 use super::Stack;
 use super::copy_up::Content;
 use super::handle::OpenFile;
-use super::lock::held;
+use super::lock::{held, read};
 use super::lookup::Found;
 use super::node::{Branch, Node, UPPER};
 use crate::layer::{Answer, Directory, Errno, Folder, Stat, stat_of};
@@ -204,8 +204,20 @@ impl Stack {
         }
         let work = self.work()?;
         let _turn = held(&node.turn);
-        self.raise_held(node, Content::Whole)?;
+        self.raise_held(node, Content::Attributes)?;
+        if let Some(place) = node.place() {
+            // Where the content lies below, every name must lead to it.
+            let _still = read(&self.moving);
+            if node.seat().is_some_and(|s| s.data.is_some()) {
+                let spot = self.spot(node)?;
+                match self.set_redirect(spot.fd()?, &place.parent, &place.name, false) {
+                    Err(Errno::XDEV) => self.complete(node, Content::Whole)?,
+                    other => other?,
+                }
+            }
+        }
         let above = self.raise_folder(parent)?;
+        self.mark_if_copied(node, parent)?;
         let fd = above.descriptor().ok_or(Errno::IO)?;
         let whiteout = match above.find(name)? {
             None => false,

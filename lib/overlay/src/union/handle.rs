@@ -55,7 +55,7 @@ impl Stack {
             _ => return Err(Errno::NXIO),
         }
         if writes || truncate {
-            self.raise(node, if truncate { Content::Empty } else { Content::Whole })?;
+            self.raise(node, if truncate { Content::First(0) } else { Content::Whole })?;
         }
         node.opens.fetch_add(1, Ordering::AcqRel);
         let opened = self.open_seat(node, writes || truncate);
@@ -95,9 +95,8 @@ impl Stack {
                 let found = stat_of(file.as_fd())?.identity() == data.identity;
                 return if found { Ok((file, false)) } else { Err(Errno::STALE) };
             }
-            let place = node.place().ok_or(Errno::STALE)?;
-            let above = self.folder(&place.parent, seat.layer)?;
-            let file = match above.open(&place.name) {
+            let (above, name) = self.way(node, &seat)?.ok_or(Errno::STALE)?;
+            let file = match above.open(&name) {
                 Ok(file) => file,
                 Err(Errno::NOENT) => {
                     std::thread::yield_now();

@@ -103,8 +103,9 @@ impl Stack {
         }
         match folder.find(&entry.name)? {
             Some(stat) if !stat.is_folder() && !stat.is_whiteout() && stat.kind() == entry.kind => {
-                let shown = self.shown(&stat, entry.layer, false);
-                let found = Found { stat, layer: entry.layer, branches: Vec::new() };
+                let (stat, layer) = self.with_links(parent, &entry.name, stat, entry.layer)?;
+                let shown = self.shown(&stat, layer, false);
+                let found = Found { stat, layer, branches: Vec::new() };
                 Ok(Some((self.adopt(parent, &entry.name, found), shown)))
             }
             _ => self.lookup(parent, &entry.name),

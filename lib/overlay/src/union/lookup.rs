@@ -50,7 +50,8 @@ impl Stack {
         let Found { stat, layer, branches } = found;
         let kind = stat.kind();
         let mut opened = Vec::new();
-        let node = self.nodes.adopt(parent, name, layer, &stat, |id| {
+        let share = layer == UPPER || self.features.index && stat.links > 1 && self.uuids.of(layer).is_some();
+        let node = self.nodes.adopt(parent, name, layer, &stat, share, |id| {
             let body = if kind == FileType::Directory {
                 let branches: Vec<_> = branches.into_iter().map(Arc::new).collect();
                 opened = branches.clone();
@@ -95,7 +96,24 @@ impl Stack {
                 branches.extend(part);
             }
         }
-        Ok(top.map(|(stat, layer)| Found { stat, layer, branches }))
+        let Some((stat, layer)) = top else { return Ok(None) };
+        let (stat, layer) = if from == 0 { self.with_links(parent, name, stat, layer)? } else { (stat, layer) };
+        Ok(Some(Found { stat, layer, branches }))
+    }
+
+    /// What was found, or the copy that it and further links of it stand for; with as many links as the union shows.
+    pub(crate) fn with_links(&self, parent: &Node, name: &OsStr, stat: Stat, layer: usize) -> Answer<(Stat, usize)> {
+        if stat.is_folder() || stat.links < 2 {
+            return Ok((stat, layer));
+        }
+        let (mut stat, layer) = match self.find_in_index(parent, name, layer, &stat)? {
+            Some(copy) => (copy, UPPER),
+            None => (stat, layer),
+        };
+        if layer == UPPER {
+            stat.links = self.union_links(&stat);
+        }
+        Ok((stat, layer))
     }
 
     /// What `stat`, found as `name` in one layer's `folder`, means for the union, and a directory's part.

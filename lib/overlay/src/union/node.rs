@@ -69,6 +69,8 @@ pub(crate) struct Branch {
     pub(crate) checked: AtomicBool,
     /// Asked for since the cache last looked.
     pub(crate) used: AtomicBool,
+    /// Known to be marked as holding copies (`overlay.impure`).
+    pub(crate) impure: AtomicBool,
 }
 
 impl Branch {
@@ -81,6 +83,7 @@ impl Branch {
             checked: AtomicBool::new(folder.is_some()),
             folder: Mutex::new(folder),
             used: AtomicBool::new(true),
+            impure: AtomicBool::new(false),
         }
     }
 }

@@ -116,13 +116,14 @@ impl Nodes {
     }
 
     /// The node for what was found as `stat` in `layer` under `name`: the one that is known, or the one `make` gives for
-    /// a free number.
+    /// a free number. `share`: names of one file are one node.
     pub(crate) fn adopt(
         &self,
         parent: &Arc<Node>,
         name: &OsStr,
         layer: usize,
         stat: &Stat,
+        share: bool,
         make: impl FnOnce(u64) -> Node,
     ) -> Arc<Node> {
         let mut tree = held(&self.0);
@@ -139,7 +140,7 @@ impl Nodes {
         let place = Place { parent: parent.clone(), name: name.to_owned() };
         let id = match wanted.map(|id| (id, tree.slots.get(&id))) {
             Some((id, None)) => id,
-            Some((_, Some(slot))) if layer == UPPER && is_same_file(&slot.node, stat) => {
+            Some((_, Some(slot))) if share && is_same_file(&slot.node, layer, stat) => {
                 let node = slot.node.clone();
                 held(&node.places).push(place);
                 tree.children_of(parent).insert(name.to_owned(), node.id());
@@ -280,10 +281,10 @@ impl Tree {
     }
 }
 
-/// Whether `node` is the very upper file of `stat` under another of its names.
-fn is_same_file(node: &Node, stat: &Stat) -> bool {
+/// Whether `node` is the very file of `stat` under another of its names.
+fn is_same_file(node: &Node, layer: usize, stat: &Stat) -> bool {
     !node.is_folder()
         && node.kind == stat.kind()
         && !node.is_gone()
-        && node.seat().is_some_and(|s| s.layer == UPPER && s.identity == stat.identity())
+        && node.seat().is_some_and(|s| s.layer == layer && s.identity == stat.identity())
 }

@@ -2,8 +2,10 @@
 
 use super::Stack;
 use super::compat::{self, Compat, Features};
+use super::index::Index;
 use super::node::{Body, Branch, Node, UPPER};
 use super::nodes::{Nodes, ROOT};
+use super::origin::Uuids;
 use super::reach::Folders;
 use super::work::Work;
 use crate::error::{Error, Kind, Result};
@@ -115,8 +117,10 @@ impl Stack {
         let mut branches: Vec<Arc<Branch>> = Vec::new();
         let mut work = None;
         let mut features = Features::default();
+        let mut index = Index::default();
+        let mut uuids = Uuids::default();
         match (&spec.upper, &spec.work) {
-            (None, _) => {}
+            (None, _) => uuids.add_nothing(),
             (Some(upper), None) => {
                 return Err(
                     Error::new(Kind::Request, "overlay", upper.display()).because("an upper needs a work folder")
@@ -128,6 +132,9 @@ impl Stack {
                 let wanted = Features { redirect: spec.redirect, metacopy: spec.metacopy, index: spec.index };
                 features = Features::allowed(wanted, spec.xattrs, compat);
                 let folder = Directory::new(upper_fd, false).map_err(|e| failed("open upper", upper.display(), e))?;
+                if features.index {
+                    index = Index::open(work_fd.as_fd());
+                }
                 work = Some(Work::open(work_fd).map_err(|e| {
                     let error = failed("open work folder", work_path.display(), e);
                     match e {
@@ -135,6 +142,7 @@ impl Stack {
                         _ => error,
                     }
                 })?);
+                uuids.add(&folder);
                 branches.push(Arc::new(Branch::new(UPPER, folder.identity(), Some(Arc::new(folder)))));
             }
         }
@@ -153,6 +161,7 @@ impl Stack {
             };
             let open = without_mounts(fd).and_then(|(fd, crossing)| Directory::new(reopen(&fd)?, crossing));
             let folder = open.map_err(|e| failed("open lower", &shown, e))?;
+            uuids.add(&folder);
             let marks = folder.marks(spec.xattrs).unwrap_or_default();
             let mut branch = Branch::new(index + 1, folder.identity(), Some(Arc::new(folder)));
             branch.xattr_whiteouts = marks.holds_xattr_whiteouts;
@@ -161,7 +170,7 @@ impl Stack {
         let root = Node::new(ROOT, FileType::Directory, Body::Folder(RwLock::new(branches)));
         let nodes = Nodes::default();
         nodes.set_root(Arc::new(root));
-        Ok(Self {
+        let mut stack = Self {
             nodes,
             folders: Folders::new(),
             work,
@@ -169,8 +178,17 @@ impl Stack {
             squash_to_root: spec.squash_to_root,
             volatile: spec.volatile,
             features,
+            moving: RwLock::default(),
+            index,
+            uuids,
             proc,
-        })
+        };
+        if stack.features.index && !stack.index_is_ours().unwrap_or(false) {
+            // Made over other layers, or copied: its names mean nothing here.
+            stack.features.index = false;
+            stack.index = Index::default();
+        }
+        Ok(stack)
     }
 }
 

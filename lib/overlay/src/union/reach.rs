@@ -6,10 +6,10 @@
 
 use super::Stack;
 use super::lock::held;
-use super::node::{Body, Branch, Node, UPPER};
+use super::node::{Body, Branch, Node, Seat, UPPER};
 use crate::layer::{Answer, Errno, Folder, Stat, stat_of};
 use std::collections::VecDeque;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
@@ -76,8 +76,8 @@ impl Spot {
 impl Stack {
     /// The directory `node` in `layer`, held open.
     pub(crate) fn folder(&self, node: &Node, layer: usize) -> Answer<Arc<dyn Folder>> {
-        let branch = node.branch(layer).ok_or(Errno::NOENT)?;
         for _ in 0..TRIES {
+            let branch = node.branch(layer).ok_or(Errno::NOENT)?;
             branch.used.store(true, Ordering::Relaxed);
             if let Some(folder) = held(&branch.folder).as_ref() {
                 return Ok(folder.clone());
@@ -102,6 +102,15 @@ impl Stack {
             }
         }
         Err(Errno::STALE)
+    }
+
+    /// The directory in which a file is to be found, and under which name; `None` where it has none any more.
+    pub(crate) fn way(&self, node: &Node, seat: &Seat) -> Answer<Option<(Arc<dyn Folder>, OsString)>> {
+        if let Some(indexed) = self.index_place(seat) {
+            return Ok(Some(indexed));
+        }
+        let Some(place) = node.place() else { return Ok(None) };
+        Ok(Some((self.folder(&place.parent, seat.layer)?, place.name)))
     }
 
     /// The root of a layer.
@@ -134,10 +143,12 @@ impl Stack {
             if let Some(orphan) = seat.orphan {
                 return stat_of(orphan.as_fd());
             }
-            let Some(place) = node.place() else { break };
-            let above = self.folder(&place.parent, seat.layer)?;
-            match above.find(&place.name)? {
-                Some(stat) if stat.identity() == seat.identity => return Ok(stat),
+            let Some((above, name)) = self.way(node, &seat)? else { break };
+            match above.find(&name)? {
+                Some(mut stat) if stat.identity() == seat.identity => {
+                    stat.links = self.union_links(&stat);
+                    return Ok(stat);
+                }
                 _ => std::thread::yield_now(),
             }
         }
@@ -154,9 +165,8 @@ impl Stack {
             if let Some(orphan) = seat.orphan {
                 return Ok(Spot::Orphan(orphan));
             }
-            let place = node.place().ok_or(Errno::STALE)?;
-            let above = self.folder(&place.parent, seat.layer)?;
-            match above.point_at(&place.name) {
+            let (above, name) = self.way(node, &seat)?.ok_or(Errno::STALE)?;
+            match above.point_at(&name) {
                 Ok(fd) if stat_of(fd.as_fd())?.identity() == seat.identity => return Ok(Spot::File(fd)),
                 Ok(_) | Err(Errno::NOENT) => std::thread::yield_now(),
                 Err(e) => return Err(e),

@@ -20,6 +20,7 @@ impl Stack {
         }
         let work = self.work()?;
         let _turn = held(&node.turn);
+        self.before_unlink(&node, parent, name)?;
         let below = self.is_below(parent, name)?;
         let parting = self.before_parting(&node)?;
         if below {
@@ -101,7 +102,8 @@ impl Stack {
         }
         // While it is open, the file itself stays within reach.
         let spot = self.spot(node)?;
-        let stat = stat_of(spot.fd()?)?;
+        let mut stat = stat_of(spot.fd()?)?;
+        stat.links = self.union_links(&stat);
         let keep = if let Spot::File(fd) = spot { Some(fd) } else { None };
         Ok(Parting { stat, keep, identity })
     }
@@ -124,6 +126,9 @@ impl Stack {
             && let Some(identity) = parting.identity
         {
             self.nodes.removed(identity);
+        }
+        if !lower && let Some(identity) = parting.identity {
+            self.after_unlink(identity);
         }
         self.nodes.take_place(node, parent, name);
     }

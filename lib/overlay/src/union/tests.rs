@@ -1,5 +1,7 @@
 //! The union without a mount and without root: in folders of our own, with `user.*` xattrs.
 
+mod writing;
+
 use super::*;
 use crate::layer::Errno;
 use rustix::fs::{FileType, XattrFlags};

@@ -27,8 +27,8 @@ pub(crate) struct Work {
     /// One whiteout that all others are links of, as overlayfs does: it costs no inode each, and inherits no group from a
     /// set-group-id directory.
     whiteout: Mutex<Option<OsString>>,
-    /// Held for its lock.
-    _lock: OwnedFd,
+    /// The user's work folder, which holds this one; locked.
+    given: OwnedFd,
 }
 
 impl Work {
@@ -60,11 +60,16 @@ impl Work {
             other => other?,
         };
         empty(folder.as_fd(), 0)?;
-        Ok(Self { folder, next: AtomicU64::new(0), whiteout: Mutex::default(), _lock: given })
+        Ok(Self { folder, next: AtomicU64::new(0), whiteout: Mutex::default(), given })
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.folder.as_fd()
+    }
+
+    /// The user's work folder, around this one.
+    pub(crate) fn given(&self) -> BorrowedFd<'_> {
+        self.given.as_fd()
     }
 
     /// A name that is free in the work folder.

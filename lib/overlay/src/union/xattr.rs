@@ -9,6 +9,7 @@ use super::copy_up::Content;
 use super::node::Node;
 use crate::layer::{Answer, Errno};
 use rustix::fs::XattrFlags;
+use rustix::path::Arg;
 use std::cell::Cell;
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
@@ -49,7 +50,7 @@ impl Stack {
         Ok(names)
     }
 
-    pub(crate) fn get_stored(&self, fd: BorrowedFd<'_>, name: &OsStr) -> Answer<Vec<u8>> {
+    pub(crate) fn get_stored(&self, fd: BorrowedFd<'_>, name: impl Arg + Copy) -> Answer<Vec<u8>> {
         let path = self.path_of(fd)?;
         let mut value = vec![0_u8; 256];
         match rustix::fs::getxattr(&*path, name, &mut value[..]) {
@@ -63,7 +64,7 @@ impl Stack {
         Ok(value)
     }
 
-    pub(crate) fn set_stored(&self, fd: BorrowedFd<'_>, name: &OsStr, value: &[u8]) -> Answer<()> {
+    pub(crate) fn set_stored(&self, fd: BorrowedFd<'_>, name: impl Arg, value: &[u8]) -> Answer<()> {
         rustix::fs::setxattr(&*self.path_of(fd)?, name, value, XattrFlags::empty())
     }
 
@@ -93,7 +94,7 @@ impl Stack {
 
     /// Sets an xattr; `flags` are XATTR_CREATE and XATTR_REPLACE.
     pub fn set_xattr(&self, node: &Arc<Node>, name: &OsStr, value: &[u8], flags: u32) -> Answer<()> {
-        self.raise(node, Content::Whole)?;
+        self.raise(node, Content::Attributes)?;
         let spot = self.spot(node)?;
         let path = self.path_of(spot.fd()?)?;
         let flags = XattrFlags::from_bits(flags).ok_or(Errno::INVAL)?;
@@ -107,7 +108,7 @@ impl Stack {
         let spot = self.spot(node)?;
         self.get_stored(spot.fd()?, &stored)?;
         drop(spot);
-        self.raise(node, Content::Whole)?;
+        self.raise(node, Content::Attributes)?;
         let spot = self.spot(node)?;
         rustix::fs::removexattr(&*self.path_of(spot.fd()?)?, &*stored)
     }
