@@ -13,8 +13,9 @@ pub(crate) use directory::stat_of;
 pub use directory::{Directory, Void};
 
 use rustix::fs::{FileType, Statx};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::ops::ControlFlow;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -128,15 +129,17 @@ pub struct RawEntry<'a> {
     pub inode: u64,
 }
 
-/// What overlay's xattrs say about a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What an overlay's books say about a directory.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Marks {
     /// Nothing of the layers below shows through.
     pub opaque: bool,
     /// Empty regular files in it may be whiteouts (`overlay.opaque` = `x`).
     pub holds_xattr_whiteouts: bool,
-    /// The layers below have it under another name, which this version does not follow.
-    pub redirected: bool,
+    /// Entries in it may have books of their own: an origin, content elsewhere (`overlay.impure`).
+    pub impure: bool,
+    /// The layers below have it under this name, or under this path from their roots (`overlay.redirect`).
+    pub redirect: Option<OsString>,
 }
 
 /// A directory of a layer: a thing that answers look-ups.
@@ -147,15 +150,16 @@ pub trait Folder: Send + Sync + fmt::Debug {
     fn stat(&self) -> Answer<Stat>;
     /// The attributes of `name` in it, or `None`.
     fn find(&self, name: &OsStr) -> Answer<Option<Stat>>;
-    /// The directory `name` in it; a path of several names too.
-    fn folder(&self, name: &OsStr) -> Answer<Arc<dyn Folder>>;
-    /// Its entries without `.` and `..`.
-    fn list(&self, each: &mut dyn FnMut(RawEntry<'_>)) -> Answer<()>;
+    /// The directory `name` in it; a path of several names too. `known`: which one it is, where nothing can have changed
+    /// since it was found.
+    fn folder(&self, name: &OsStr, known: Option<Identity>) -> Answer<Arc<dyn Folder>>;
+    /// Its entries without `.` and `..`, until `each` has enough.
+    fn list(&self, each: &mut dyn FnMut(RawEntry<'_>) -> ControlFlow<()>) -> Answer<ControlFlow<()>>;
     /// The regular file `name`, for reading; a path of several names too.
     fn open(&self, name: &OsStr) -> Answer<OwnedFd>;
     /// An O_PATH descriptor of `name`, whatever it is: for links, xattrs, attributes; a path of several names too.
     fn point_at(&self, name: &OsStr) -> Answer<OwnedFd>;
-    /// What overlay's xattrs say about it.
+    /// What its xattrs say about it as a part of an overlay.
     fn marks(&self, xattrs: crate::XattrNamespace) -> Answer<Marks>;
     /// Its descriptor, where it is a directory of this machine.
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;

@@ -7,7 +7,7 @@
 
 use rustix::fs::FileType;
 use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
 /// What one layer has under a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,37 +69,60 @@ pub struct Entry {
     pub inode: u64,
     /// The topmost layer that has it.
     pub layer: usize,
+    /// Where reading goes on behind it.
+    pub offset: u64,
 }
 
 /// The listing of a merged directory, fed from the top layer down.
+///
+/// Names are told apart by a keyed 64-bit hash: that two of one directory have the same is not to be expected in the life of
+/// a machine.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// What shows, topmost layer first.
-    pub entries: Vec<Entry>,
-    seen: HashSet<OsString>,
+    entries: Vec<Entry>,
+    seen: HashSet<u64>,
 }
 
+/// Offsets up to this one are those of `.` and `..`.
+const DOTS: u64 = 2;
+
 impl Listing {
-    /// Takes an entry of the next layer. `only`: there is no other layer, so nothing need be remembered.
-    pub fn add(&mut self, entry: Entry, whiteout: bool, only: bool) {
-        if only {
-            if !whiteout {
-                self.entries.push(entry);
-            }
-            return;
-        }
-        if self.seen.contains(&entry.name) {
-            return;
-        }
-        self.seen.insert(entry.name.clone());
-        if !whiteout {
-            self.entries.push(entry);
+    /// Puts `.` and `..` in front, with these inode numbers.
+    pub fn add_dots(&mut self, own: u64, parent: u64) {
+        for (offset, (name, inode)) in [(".", own), ("..", parent)].into_iter().enumerate() {
+            let offset = offset as u64 + 1;
+            self.entries.push(Entry { name: name.into(), kind: FileType::Directory, inode, layer: 0, offset });
         }
     }
 
-    /// Whether a name of a layer above hides `name`.
-    pub fn hides(&self, name: &OsStr) -> bool {
-        self.seen.contains(name)
+    /// Takes an entry of the next layer, whose name has this hash. `only`: there is no other layer, so nothing need be
+    /// remembered.
+    pub fn add(&mut self, entry: Entry, hash: u64, whiteout: bool, only: bool) {
+        let new = only || self.seen.insert(hash);
+        if new && !whiteout {
+            self.entries.push(Entry { offset: (hash >> 1).max(DOTS + 1), ..entry });
+        }
+    }
+
+    /// Whether a name of a layer above hides the one with this hash.
+    pub fn hides(&self, hash: u64) -> bool {
+        self.seen.contains(&hash)
+    }
+
+    /// Hides in the layers below the name with this hash.
+    pub fn hide(&mut self, hash: u64) {
+        self.seen.insert(hash);
+    }
+
+    /// What shows, ordered by offset; no two have the same.
+    pub fn finish(mut self) -> Vec<Entry> {
+        self.entries.sort_unstable_by(|a, b| a.offset.cmp(&b.offset).then_with(|| a.name.cmp(&b.name)));
+        let mut last = 0;
+        for entry in &mut self.entries {
+            entry.offset = entry.offset.max(last + 1);
+            last = entry.offset;
+        }
+        self.entries
     }
 }
 
@@ -141,15 +164,25 @@ mod tests {
 
     #[test]
     fn a_listing_shows_each_name_once_and_no_whiteout() {
-        let entry =
-            |name: &str, layer| Entry { name: name.into(), kind: FileType::RegularFile, inode: layer as u64, layer };
+        let entry = |name: &str, layer: usize| Entry {
+            name: name.into(),
+            kind: FileType::RegularFile,
+            inode: layer as u64,
+            layer,
+            offset: 0,
+        };
         let mut listing = Listing::default();
-        listing.add(entry("a", 0), false, false);
-        listing.add(entry("gone", 0), true, false);
-        listing.add(entry("a", 1), false, false);
-        listing.add(entry("gone", 1), false, false);
-        listing.add(entry("b", 1), false, false);
-        let names: Vec<_> = listing.entries.iter().map(|e| (e.name.to_str().unwrap(), e.layer)).collect();
-        assert_eq!(names, [("a", 0), ("b", 1)]);
+        listing.add_dots(7, 8);
+        listing.add(entry("a", 0), 100, false, false);
+        listing.add(entry("gone", 0), 50, true, false);
+        listing.hide(70);
+        listing.add(entry("a", 1), 100, false, false);
+        listing.add(entry("gone", 1), 50, false, false);
+        listing.add(entry("hidden", 1), 70, false, false);
+        listing.add(entry("b", 1), 60, false, false);
+        listing.add(entry("c", 1), 101, false, false);
+        let entries = listing.finish();
+        let names: Vec<_> = entries.iter().map(|e| (e.name.to_str().unwrap(), e.layer, e.offset)).collect();
+        assert_eq!(names, [(".", 0, 1), ("..", 0, 2), ("b", 1, 30), ("a", 0, 50), ("c", 1, 51)]);
     }
 }

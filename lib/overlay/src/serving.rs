@@ -26,6 +26,7 @@ pub(crate) fn open(folders: &Folders, options: &Options) -> Result<Stack> {
     let xattrs = if options.userxattr { Xattrs::User } else { Xattrs::for_this_process() };
     let spec = StackSpec {
         lowers: folders.lowers.iter().map(|l| Lower::Path(l.path.clone())).collect(),
+        data_only: Vec::new(),
         upper: folders.upper.as_ref().map(|(upper, _)| upper.path.clone()),
         work: folders.upper.as_ref().map(|(_, work)| work.path.clone()),
         xattrs: match xattrs {

@@ -14,21 +14,25 @@
 mod attributes;
 mod compat;
 mod content;
+mod contents;
 mod copy_up;
 mod create;
 mod handle;
 mod index;
+mod layers;
 mod listing;
 mod lock;
 mod lookup;
 mod node;
 mod nodes;
+mod numbers;
 mod open;
 mod origin;
 mod reach;
 mod redirect;
 mod remove;
 mod rename;
+mod search;
 #[cfg(test)]
 mod tests;
 mod work;
@@ -38,13 +42,15 @@ pub use attributes::{Change, When};
 pub use compat::Compat;
 pub use create::{Maker, New};
 pub use handle::OpenFile;
-pub use listing::OpenFolder;
+pub use listing::{Listed, OpenFolder};
 pub use node::Node;
 pub use nodes::ROOT;
 pub use open::{Lower, StackSpec};
 
 use crate::XattrNamespace;
 use crate::layer::{Answer, Errno};
+use layers::Layers;
+use listing::Listings;
 use nodes::Nodes;
 use reach::Folders;
 use std::os::fd::OwnedFd;
@@ -58,6 +64,8 @@ use work::Work;
 pub struct Stack {
     pub(crate) nodes: Nodes,
     pub(crate) folders: Folders,
+    pub(crate) layers: Layers,
+    pub(crate) listings: Listings,
     pub(crate) work: Option<Work>,
     pub(crate) xattrs: XattrNamespace,
     pub(crate) squash_to_root: bool,

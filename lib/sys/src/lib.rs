@@ -12,3 +12,4 @@ pub mod loopback;
 pub mod mount_attr;
 pub mod seccomp;
 pub mod spawn;
+pub mod xattrat;

@@ -3,10 +3,11 @@
 use super::{Answer, Errno, Folder, Identity, Marks, RawEntry, Stat};
 use crate::XattrNamespace;
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir, ResolveFlags, StatxFlags};
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr, OsString};
 use std::mem::MaybeUninit;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::Arc;
 
 /// Resolution that cannot leave a directory, its mount, or go through a link.
@@ -14,6 +15,9 @@ const CONFINED: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_XDEV)
     .union(ResolveFlags::NO_MAGICLINKS)
     .union(ResolveFlags::NO_SYMLINKS);
+
+/// How fuse-overlayfs marks an opaque directory where it may not write `trusted.*`.
+const FUSE_OVERLAYFS_OPAQUE: &CStr = c"user.fuseoverlayfs.opaque";
 
 /// A directory held open. Where it may be read it is open for reading, so that its xattrs and entries are at hand;
 /// where not, by O_PATH alone, which answers nothing but its attributes.
@@ -89,12 +93,15 @@ impl Folder for Directory {
         }
     }
 
-    fn folder(&self, name: &OsStr) -> Answer<Arc<dyn Folder>> {
+    fn folder(&self, name: &OsStr, known: Option<Identity>) -> Answer<Arc<dyn Folder>> {
         let fd = self.open_folder(name)?;
-        Ok(Arc::new(Self::new(fd, self.crossing)?))
+        Ok(Arc::new(match known {
+            Some(identity) => Self { fd, identity, crossing: self.crossing },
+            None => Self::new(fd, self.crossing)?,
+        }))
     }
 
-    fn list(&self, each: &mut dyn FnMut(RawEntry<'_>)) -> Answer<()> {
+    fn list(&self, each: &mut dyn FnMut(RawEntry<'_>) -> ControlFlow<()>) -> Answer<ControlFlow<()>> {
         // A description of its own: the position of `fd` is shared by everyone.
         let own =
             rustix::fs::openat(&self.fd, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
@@ -104,10 +111,13 @@ impl Folder for Directory {
             let entry = entry?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
             if name != "." && name != ".." {
-                each(RawEntry { name, kind: entry.file_type(), inode: entry.ino() });
+                let enough = each(RawEntry { name, kind: entry.file_type(), inode: entry.ino() });
+                if enough.is_break() {
+                    return Ok(enough);
+                }
             }
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     fn open(&self, name: &OsStr) -> Answer<OwnedFd> {
@@ -131,22 +141,34 @@ impl Folder for Directory {
 
     fn marks(&self, xattrs: XattrNamespace) -> Answer<Marks> {
         let mut marks = Marks::default();
-        let mut names = [0_u8; 1024];
-        match rustix::fs::flistxattr(&self.fd, &mut names[..]) {
-            Ok(0) => return Ok(marks),
+        let mut short = [0_u8; 512];
+        let mut long;
+        let names = match rustix::fs::flistxattr(&self.fd, &mut short[..]) {
+            Ok(length) => short.get(..length).unwrap_or_default(),
+            Err(Errno::RANGE) => {
+                long = vec![0_u8; 64 << 10];
+                let length = rustix::fs::flistxattr(&self.fd, &mut long[..])?;
+                long.get(..length).unwrap_or_default()
+            }
             // An O_PATH descriptor or a file system without xattrs: nothing is marked.
-            Err(Errno::BADF | Errno::NOTSUP) => return Ok(marks),
-            Ok(_) | Err(_) => {}
-        }
-        let mut value = [0_u8; 8];
-        if let Ok(length) = rustix::fs::fgetxattr(&self.fd, xattrs.opaque(), &mut value) {
-            match value.get(..length) {
-                Some(b"y") => marks.opaque = true,
-                Some(b"x") => marks.holds_xattr_whiteouts = true,
+            Err(_) => return Ok(marks),
+        };
+        for name in names.split(|byte| *byte == 0) {
+            if name == FUSE_OVERLAYFS_OPAQUE.to_bytes() {
+                marks.opaque |= self.value(FUSE_OVERLAYFS_OPAQUE) == b"y";
+            }
+            let Some(book) = name.strip_prefix(xattrs.prefix().as_bytes()) else { continue };
+            match book {
+                b"opaque" => match &*self.value(xattrs.opaque()) {
+                    b"y" => marks.opaque = true,
+                    b"x" => marks.holds_xattr_whiteouts = true,
+                    _ => {}
+                },
+                b"impure" => marks.impure = true,
+                b"redirect" => marks.redirect = Some(OsString::from_vec(self.value(xattrs.redirect()))),
                 _ => {}
             }
         }
-        marks.redirected = rustix::fs::fgetxattr(&self.fd, xattrs.redirect(), &mut [0_u8; 0]).is_ok();
         Ok(marks)
     }
 
@@ -156,6 +178,14 @@ impl Folder for Directory {
 }
 
 impl Directory {
+    /// The value of an xattr, empty where there is none.
+    fn value(&self, xattr: &CStr) -> Vec<u8> {
+        let mut value = vec![0_u8; libc::PATH_MAX as usize];
+        let length = rustix::fs::fgetxattr(&self.fd, xattr, &mut value[..]).unwrap_or(0);
+        value.truncate(length);
+        value
+    }
+
     fn point_at_confined(&self, name: &OsStr) -> Answer<OwnedFd> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         rustix::fs::openat2(&self.fd, name, flags, Mode::empty(), CONFINED)
@@ -176,11 +206,11 @@ impl Folder for Void {
     fn find(&self, _: &OsStr) -> Answer<Option<Stat>> {
         Ok(None)
     }
-    fn folder(&self, _: &OsStr) -> Answer<Arc<dyn Folder>> {
+    fn folder(&self, _: &OsStr, _: Option<Identity>) -> Answer<Arc<dyn Folder>> {
         Err(Errno::NOENT)
     }
-    fn list(&self, _: &mut dyn FnMut(RawEntry<'_>)) -> Answer<()> {
-        Ok(())
+    fn list(&self, _: &mut dyn FnMut(RawEntry<'_>) -> ControlFlow<()>) -> Answer<ControlFlow<()>> {
+        Ok(ControlFlow::Continue(()))
     }
     fn open(&self, _: &OsStr) -> Answer<OwnedFd> {
         Err(Errno::NOENT)

@@ -44,7 +44,11 @@ pub struct Change {
 impl Stack {
     /// The attributes of `node` as the union shows them.
     pub fn stat(&self, node: &Node) -> Answer<Stat> {
-        let stat = self.raw_stat(node)?;
+        let mut stat = self.raw_stat(node)?;
+        stat.inode = node.number;
+        if let Some(data) = node.seat().and_then(|seat| seat.data) {
+            stat.blocks = data.blocks;
+        }
         Ok(self.shown(&stat, node.top().unwrap_or(UPPER), node.is_merged()))
     }
 

@@ -87,7 +87,7 @@ impl Stack {
         })();
         let made = made.inspect_err(|_| work.discard(&name))?;
         let identity = made.identity();
-        self.nodes.moved_up(node, identity);
+        self.layers.numbers.remember(identity, node.number);
         let branch = Branch::new(UPPER, identity, Some(Arc::new(made)));
         node.add_upper(branch);
         if let Some(branch) = node.branch(UPPER) {
@@ -118,11 +118,10 @@ impl Stack {
         let data = match &place {
             Some(place) if self.may_stay_below(&stat, content) => Some(match &seat.data {
                 Some(data) => data.clone(),
-                None => Arc::new(Data {
-                    layer: seat.layer,
-                    path: self.file_path_in(&place.parent, &place.name, seat.layer)?,
-                    identity: seat.identity,
-                }),
+                None => {
+                    let path = self.file_path_in(&place.parent, &place.name, seat.layer)?;
+                    Arc::new(Data::new(seat.layer, path, &stat))
+                }
             }),
             _ => None,
         };
@@ -150,7 +149,10 @@ impl Stack {
             }
         };
         let orphan = if place.is_some() {
-            self.nodes.moved_up(node, copied.identity());
+            self.layers.numbers.remember(copied.identity(), node.number);
+            if shared.is_some() {
+                self.nodes.share(node, copied.identity());
+            }
             None
         } else {
             if let Some(name) = &made.name {

@@ -8,8 +8,8 @@ use super::Stack;
 use super::copy_up::Content;
 use super::handle::OpenFile;
 use super::lock::{held, read};
-use super::lookup::Found;
 use super::node::{Branch, Node, UPPER};
+use super::search::Found;
 use crate::layer::{Answer, Directory, Errno, Folder, Stat, stat_of};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid};
 use std::ffi::{OsStr, OsString};
@@ -89,7 +89,7 @@ impl Stack {
             })?;
             (made, stat)
         };
-        let mut found = Found { stat, layer: UPPER, branches: Vec::new() };
+        let mut found = Found::upper(stat, self.layers.numbers.of(stat.identity()));
         let mut file = None;
         match new {
             New::Folder => {
@@ -99,12 +99,14 @@ impl Stack {
             New::File => file = Some(made),
             New::Link(_) | New::Node(..) => {}
         }
+        self.changed(parent);
         let node = self.adopt(parent, name, found);
         let open = file.map(|file| {
             node.opens.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
             OpenFile::new(node.clone(), file, true, true)
         });
-        Ok((node, self.shown(&stat, UPPER, false), open))
+        let stat = Stat { inode: node.number, ..self.shown(&stat, UPPER, false) };
+        Ok((node, stat, open))
     }
 
     /// Makes the thing bare: owner and mode come after.

@@ -7,13 +7,15 @@
 //! Lock order: a child's `turn` before its parent's; `turn` before the tree's lock; `branches`, `seat` and `places` are
 //! held for no system call.
 
+use super::contents::Known;
+use super::listing::Kept;
 use super::lock::{held, read, write};
-use crate::layer::{Folder, Identity, Stat};
+use crate::layer::{Folder, Identity, Marks, Stat};
 use rustix::fs::FileType;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 /// The upper layer's number; the lower ones are 1 and up, topmost first.
@@ -51,6 +53,15 @@ pub(crate) struct Data {
     /// From that layer's root.
     pub(crate) path: PathBuf,
     pub(crate) identity: Identity,
+    /// Blocks of 512 bytes it takes, which the file shows as its own.
+    pub(crate) blocks: u64,
+}
+
+impl Data {
+    /// The content of the file of `layer` at `path`, whose attributes there are `stat`.
+    pub(crate) fn new(layer: usize, path: PathBuf, stat: &Stat) -> Self {
+        Self { layer, path, identity: stat.identity(), blocks: stat.blocks }
+    }
 }
 
 /// One layer's part of a directory.
@@ -62,15 +73,17 @@ pub(crate) struct Branch {
     /// layers do not change while mounted, so the path stays right.
     pub(crate) at: Option<Arc<Path>>,
     /// Empty regular files in it may be whiteouts.
-    pub(crate) xattr_whiteouts: bool,
+    pub(crate) xattr_whiteouts: AtomicBool,
+    /// Files in it may have books of their own (`overlay.impure`).
+    pub(crate) impure: AtomicBool,
+    /// Its names, so far as they are known.
+    pub(crate) contents: Mutex<Known>,
     /// Held open while there are descriptors to spare; reopened through the parent.
     pub(crate) folder: Mutex<Option<Arc<dyn Folder>>>,
-    /// Its marks were read: it is not a renamed directory.
+    /// Its marks were read, or do not matter.
     pub(crate) checked: AtomicBool,
     /// Asked for since the cache last looked.
     pub(crate) used: AtomicBool,
-    /// Known to be marked as holding copies (`overlay.impure`).
-    pub(crate) impure: AtomicBool,
 }
 
 impl Branch {
@@ -79,12 +92,41 @@ impl Branch {
             layer,
             identity,
             at: None,
-            xattr_whiteouts: false,
+            xattr_whiteouts: AtomicBool::new(false),
+            impure: AtomicBool::new(false),
+            contents: Mutex::default(),
             checked: AtomicBool::new(folder.is_some()),
             folder: Mutex::new(folder),
             used: AtomicBool::new(true),
-            impure: AtomicBool::new(false),
         }
+    }
+
+    /// The same part, found by its path from now on.
+    pub(crate) fn with_path(&self, path: &Path) -> Self {
+        let flag = |flag: &AtomicBool| AtomicBool::new(flag.load(Ordering::Acquire));
+        Self {
+            layer: self.layer,
+            identity: self.identity,
+            at: Some(Arc::from(path)),
+            xattr_whiteouts: flag(&self.xattr_whiteouts),
+            impure: flag(&self.impure),
+            contents: Mutex::new(held(&self.contents).clone()),
+            folder: Mutex::new(self.opened()),
+            checked: flag(&self.checked),
+            used: AtomicBool::new(true),
+        }
+    }
+
+    /// Takes what its books say.
+    pub(crate) fn note(&self, marks: &Marks) {
+        self.xattr_whiteouts.store(marks.holds_xattr_whiteouts, Ordering::Relaxed);
+        self.impure.store(marks.impure, Ordering::Relaxed);
+        self.checked.store(true, Ordering::Release);
+    }
+
+    /// The directory, where it is open.
+    pub(crate) fn opened(&self) -> Option<Arc<dyn Folder>> {
+        held(&self.folder).clone()
     }
 }
 
@@ -99,6 +141,8 @@ pub(crate) enum Body {
 #[derive(Debug)]
 pub struct Node {
     id: AtomicU64,
+    /// What it shows as `st_ino`.
+    pub number: u64,
     /// Its type.
     pub kind: FileType,
     pub(crate) body: Body,
@@ -111,12 +155,17 @@ pub struct Node {
     pub(crate) writers: AtomicUsize,
     /// Its last attributes, when it was removed.
     pub(crate) gone: Mutex<Option<Stat>>,
+    /// How often the names in this directory changed.
+    pub(crate) changes: AtomicU32,
+    /// A listing of it.
+    pub(crate) listing: Mutex<Option<Kept>>,
 }
 
 impl Node {
-    pub(crate) fn new(id: u64, kind: FileType, body: Body) -> Self {
+    pub(crate) fn new(id: u64, number: u64, kind: FileType, body: Body) -> Self {
         Self {
             id: AtomicU64::new(id),
+            number,
             kind,
             body,
             places: Mutex::default(),
@@ -124,6 +173,8 @@ impl Node {
             opens: AtomicUsize::new(0),
             writers: AtomicUsize::new(0),
             gone: Mutex::default(),
+            changes: AtomicU32::new(0),
+            listing: Mutex::default(),
         }
     }
 

@@ -9,18 +9,15 @@
 //! copy-up will part, show two inode numbers.
 
 use super::lock::held;
-use super::node::{Node, Place, UPPER};
+use super::node::{Node, Place};
 use crate::layer::{Answer, Errno, Identity, Stat};
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 /// The root's number.
 pub const ROOT: u64 = 1;
-/// Bits of an inode number that fit beside the file system's index.
-const INODE_BITS: u32 = 48;
-/// Set in numbers of our own making.
-const MADE: u64 = 1 << 63;
 
 #[derive(Debug)]
 struct Slot {
@@ -32,10 +29,9 @@ struct Slot {
 #[derive(Debug, Default)]
 struct Tree {
     slots: HashMap<u64, Slot>,
-    devices: Vec<u64>,
-    /// Numbers of upper objects that are not those they would get by themselves.
-    moved: HashMap<Identity, u64>,
     made: u64,
+    /// Upper files with several names.
+    linked: HashMap<Identity, u64>,
     /// Nodes without look-ups that something still hangs on.
     idle: HashSet<u64>,
 }
@@ -45,21 +41,9 @@ struct Tree {
 pub(crate) struct Nodes(Mutex<Tree>);
 
 impl Tree {
-    fn number_of(&mut self, identity: Identity) -> Option<u64> {
-        let index = match self.devices.iter().position(|d| *d == identity.device) {
-            Some(index) => index,
-            None => {
-                self.devices.push(identity.device);
-                self.devices.len() - 1
-            }
-        };
-        let fits = identity.inode >> INODE_BITS == 0 && identity.inode > ROOT && index < 1 << 14;
-        fits.then_some((index as u64) << INODE_BITS | identity.inode)
-    }
-
     fn make_number(&mut self) -> u64 {
         self.made += 1;
-        MADE | self.made
+        self.made
     }
 
     /// Drops `id` if nothing needs it, and then its parents.
@@ -80,6 +64,11 @@ impl Tree {
                 continue;
             }
             let Some(slot) = self.slots.remove(&id) else { continue };
+            if let Some(identity) = slot.node.identity()
+                && self.linked.get(&identity) == Some(&id)
+            {
+                self.linked.remove(&identity);
+            }
             self.idle.remove(&id);
             let places = std::mem::take(&mut *held(&slot.node.places));
             for place in places {
@@ -99,9 +88,7 @@ impl Tree {
 impl Nodes {
     pub(crate) fn set_root(&self, root: Arc<Node>) {
         let mut tree = held(&self.0);
-        if let Some(identity) = root.identity() {
-            tree.devices.push(identity.device);
-        }
+        tree.made = ROOT;
         tree.slots.insert(ROOT, Slot { node: root, lookups: 1, children: HashMap::new() });
     }
 
@@ -132,42 +119,27 @@ impl Nodes {
         {
             return slot.node.clone();
         }
-        let identity = stat.identity();
-        let wanted = match tree.moved.get(&identity).filter(|_| layer == UPPER) {
-            Some(id) => Some(*id),
-            None => tree.number_of(identity),
-        };
         let place = Place { parent: parent.clone(), name: name.to_owned() };
-        let id = match wanted.map(|id| (id, tree.slots.get(&id))) {
-            Some((id, None)) => id,
-            Some((_, Some(slot))) if share && is_same_file(&slot.node, layer, stat) => {
-                let node = slot.node.clone();
-                held(&node.places).push(place);
-                tree.children_of(parent).insert(name.to_owned(), node.id());
-                return node;
-            }
-            Some((_, Some(_))) | None => {
-                let id = tree.make_number();
-                if layer == UPPER {
-                    tree.moved.insert(identity, id);
-                }
-                id
-            }
-        };
+        let shared = share && stat.links > 1 && !stat.is_folder();
+        if shared
+            && let Some(id) = tree.linked.get(&stat.identity())
+            && let Some(slot) = tree.slots.get(id)
+            && is_same_file(&slot.node, layer, stat)
+        {
+            let node = slot.node.clone();
+            held(&node.places).push(place);
+            tree.children_of(parent).insert(name.to_owned(), node.id());
+            return node;
+        }
+        let id = tree.make_number();
+        if shared {
+            tree.linked.insert(stat.identity(), id);
+        }
         let node = Arc::new(make(id));
         held(&node.places).push(place);
         tree.slots.insert(id, Slot { node: node.clone(), lookups: 0, children: HashMap::new() });
         tree.children_of(parent).insert(name.to_owned(), id);
         node
-    }
-
-    /// The number an entry of a listing shows, where no node is known for it.
-    pub(crate) fn number_for(&self, layer: usize, identity: Identity) -> u64 {
-        let mut tree = held(&self.0);
-        match tree.moved.get(&identity).filter(|_| layer == UPPER) {
-            Some(id) => *id,
-            None => tree.number_of(identity).unwrap_or(identity.inode | MADE),
-        }
     }
 
     /// The kernel was told of the node once more.
@@ -196,26 +168,21 @@ impl Nodes {
         }
     }
 
-    /// The node is the upper object `identity` from now on, and keeps its number.
-    pub(crate) fn moved_up(&self, node: &Node, identity: Identity) {
-        let mut tree = held(&self.0);
-        if tree.number_of(identity) != Some(node.id()) {
-            tree.moved.insert(identity, node.id());
-        }
-    }
-
-    /// The upper object is no more: its inode number may come again for another.
-    pub(crate) fn removed(&self, identity: Identity) {
-        held(&self.0).moved.remove(&identity);
+    /// The file `node`, which has several names, is the upper object `identity` from now on.
+    pub(crate) fn share(&self, node: &Node, identity: Identity) {
+        held(&self.0).linked.insert(identity, node.id());
     }
 
     pub(crate) fn add_place(&self, node: &Arc<Node>, parent: &Arc<Node>, name: &OsStr) {
+        parent.changes.fetch_add(1, Ordering::AcqRel);
         let mut tree = held(&self.0);
         held(&node.places).push(Place { parent: parent.clone(), name: name.to_owned() });
         tree.children_of(parent).insert(name.to_owned(), node.id());
     }
 
     pub(crate) fn take_place(&self, node: &Node, parent: &Node, name: &OsStr) {
+        parent.changes.fetch_add(1, Ordering::AcqRel);
+        node.changes.fetch_add(1, Ordering::AcqRel);
         let mut tree = held(&self.0);
         let mut places = held(&node.places);
         let taken = places.iter().position(|p| p.parent.id() == parent.id() && p.name == name);
@@ -258,6 +225,9 @@ impl Nodes {
             {
                 *child = id;
             }
+        }
+        for linked in tree.linked.values_mut().filter(|linked| **linked == old) {
+            *linked = id;
         }
         if tree.slots.get(&old).is_some_and(|slot| slot.lookups == 0) {
             tree.slots.remove(&old);

@@ -3,6 +3,8 @@
 use super::Stack;
 use super::compat::{self, Compat, Features};
 use super::index::Index;
+use super::layers::Layers;
+use super::listing::Listings;
 use super::node::{Body, Branch, Node, UPPER};
 use super::nodes::{Nodes, ROOT};
 use super::origin::Uuids;
@@ -33,6 +35,8 @@ pub enum Lower {
 pub struct StackSpec {
     /// The layers below, topmost first.
     pub lowers: Vec<Lower>,
+    /// Layers that hold content alone, found by absolute redirects of `overlay.metacopy` files (`lowerdir=a::data`).
+    pub data_only: Vec<Lower>,
     /// The layer that takes the writes; without it the overlay is read-only.
     pub upper: Option<PathBuf>,
     /// An empty folder on the upper's mount, for what is not finished.
@@ -57,6 +61,7 @@ impl Default for StackSpec {
     fn default() -> Self {
         Self {
             lowers: Vec::new(),
+            data_only: Vec::new(),
             upper: None,
             work: None,
             xattrs: XattrNamespace::Trusted,
@@ -143,36 +148,31 @@ impl Stack {
                     }
                 })?);
                 uuids.add(&folder);
-                branches.push(Arc::new(Branch::new(UPPER, folder.identity(), Some(Arc::new(folder)))));
+                let marks = folder.marks(spec.xattrs).unwrap_or_default();
+                let branch = Branch::new(UPPER, folder.identity(), Some(Arc::new(folder)));
+                branch.note(&marks);
+                branches.push(Arc::new(branch));
             }
         }
         for (index, lower) in spec.lowers.iter().enumerate() {
-            let (fd, shown) = match lower {
-                Lower::Path(path) => {
-                    let fd = open_path(path).map_err(|e| {
-                        Error::new(Kind::Request, "open lower", path.display()).because(std::io::Error::from(e))
-                    })?;
-                    (fd, path.display().to_string())
-                }
-                Lower::Open(fd) => {
-                    let fd = fd.try_clone().map_err(|e| Error::new(Kind::Failed, "dup", "lower").because(e))?;
-                    (fd, format!("lower {}", index + 1))
-                }
-            };
-            let open = without_mounts(fd).and_then(|(fd, crossing)| Directory::new(reopen(&fd)?, crossing));
-            let folder = open.map_err(|e| failed("open lower", &shown, e))?;
-            uuids.add(&folder);
+            let folder = open_lower(lower, &format!("lower {}", index + 1))?;
+            uuids.add(&*folder);
             let marks = folder.marks(spec.xattrs).unwrap_or_default();
-            let mut branch = Branch::new(index + 1, folder.identity(), Some(Arc::new(folder)));
-            branch.xattr_whiteouts = marks.holds_xattr_whiteouts;
+            let branch = Branch::new(index + 1, folder.identity(), Some(folder));
+            branch.note(&marks);
             branches.push(Arc::new(branch));
         }
-        let root = Node::new(ROOT, FileType::Directory, Body::Folder(RwLock::new(branches)));
+        let data = spec.data_only.iter().map(|lower| open_lower(lower, "data-only layer")).collect::<Result<_>>()?;
+        let layers = Layers::new(&branches, data);
+        let number = branches.iter().find(|b| b.layer != UPPER).map_or(ROOT, |b| layers.numbers.of(b.identity));
+        let root = Node::new(ROOT, number, FileType::Directory, Body::Folder(RwLock::new(branches)));
         let nodes = Nodes::default();
         nodes.set_root(Arc::new(root));
         let mut stack = Self {
             nodes,
             folders: Folders::new(),
+            layers,
+            listings: Listings::default(),
             work,
             xattrs: spec.xattrs,
             squash_to_root: spec.squash_to_root,
@@ -190,6 +190,24 @@ impl Stack {
         }
         Ok(stack)
     }
+}
+
+/// A layer below, without what is mounted on it. `called`: how errors name it when it has no path.
+fn open_lower(lower: &Lower, called: &str) -> Result<Arc<dyn Folder>> {
+    let (fd, shown) = match lower {
+        Lower::Path(path) => {
+            let fd = open_path(path).map_err(|e| {
+                Error::new(Kind::Request, "open lower", path.display()).because(std::io::Error::from(e))
+            })?;
+            (fd, path.display().to_string())
+        }
+        Lower::Open(fd) => {
+            let fd = fd.try_clone().map_err(|e| Error::new(Kind::Failed, "dup", "lower").because(e))?;
+            (fd, called.to_owned())
+        }
+    };
+    let open = without_mounts(fd).and_then(|(fd, crossing)| Directory::new(reopen(&fd)?, crossing));
+    Ok(Arc::new(open.map_err(|e| failed("open lower", &shown, e))?))
 }
 
 /// Upper and work, open for reading, on one mount.

@@ -9,7 +9,7 @@ use super::lock::held;
 use super::node::{Body, Branch, Node, Seat, UPPER};
 use crate::layer::{Answer, Errno, Folder, Stat, stat_of};
 use std::collections::VecDeque;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
@@ -49,12 +49,6 @@ impl Folders {
     }
 }
 
-/// What lies below a renamed directory is not found without following its redirect: better nothing than wrong data.
-pub(crate) fn refuse_redirect(name: &OsStr) -> Errno {
-    log::error!("{}: renamed directory (overlay.redirect), which is not followed yet", name.display());
-    Errno::IO
-}
-
 /// What a node is reached by: a descriptor that may be O_PATH.
 #[derive(Debug)]
 pub(crate) enum Spot {
@@ -76,22 +70,40 @@ impl Spot {
 impl Stack {
     /// The directory `node` in `layer`, held open.
     pub(crate) fn folder(&self, node: &Node, layer: usize) -> Answer<Arc<dyn Folder>> {
+        let branch = node.branch(layer).ok_or(Errno::NOENT)?;
+        self.part_folder(node, &branch)
+    }
+
+    /// One of the parts of `node`, held open. After it the part's books are known.
+    pub(crate) fn part_folder(&self, node: &Node, part: &Arc<Branch>) -> Answer<Arc<dyn Folder>> {
+        part.used.store(true, Ordering::Relaxed);
+        if let Some(folder) = part.opened() {
+            return Ok(folder);
+        }
+        let layer = part.layer;
         for _ in 0..TRIES {
             let branch = node.branch(layer).ok_or(Errno::NOENT)?;
-            branch.used.store(true, Ordering::Relaxed);
-            if let Some(folder) = held(&branch.folder).as_ref() {
-                return Ok(folder.clone());
+            if let Some(folder) = branch.opened() {
+                return Ok(folder);
             }
-            let place = node.place().ok_or(Errno::NOENT)?;
+            // Lower layers do not change, so there the directory of that name is the one that was found: if the name is
+            // still right, see below.
+            let known = (layer != UPPER).then_some(branch.identity);
             let opened = match &branch.at {
-                Some(path) => self.layer_root(layer)?.folder(path.as_os_str()),
-                None => self.folder(&place.parent, layer)?.folder(&place.name),
+                Some(path) => self.layer_root(layer)?.folder(path.as_os_str(), known),
+                None => {
+                    let place = node.place().ok_or(Errno::NOENT)?;
+                    self.folder(&place.parent, layer)?.folder(&place.name, known)
+                }
             };
+            if !node.branch(layer).is_some_and(|now| Arc::ptr_eq(&now, &branch)) {
+                // Renamed meanwhile.
+                continue;
+            }
             match opened {
                 Ok(folder) if folder.identity() == branch.identity => {
-                    if !branch.checked.swap(true, Ordering::Relaxed) && folder.marks(self.xattrs)?.redirected {
-                        branch.checked.store(false, Ordering::Relaxed);
-                        return Err(refuse_redirect(&place.name));
+                    if !branch.checked.load(Ordering::Acquire) && (layer == UPPER || self.may_redirect(layer)) {
+                        branch.note(&folder.marks(self.xattrs)?);
                     }
                     *held(&branch.folder) = Some(folder.clone());
                     self.folders.keep(&branch);
@@ -111,11 +123,6 @@ impl Stack {
         }
         let Some(place) = node.place() else { return Ok(None) };
         Ok(Some((self.folder(&place.parent, seat.layer)?, place.name)))
-    }
-
-    /// The root of a layer.
-    pub(crate) fn layer_root(&self, layer: usize) -> Answer<Arc<dyn Folder>> {
-        self.folder(&*self.nodes.get(super::ROOT)?, layer)
     }
 
     /// The directory's part in the upper layer, if it has one.

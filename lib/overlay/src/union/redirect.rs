@@ -11,14 +11,13 @@
 
 use super::Stack;
 use super::lock::{held, read, write};
-use super::node::{Body, Branch, Node, UPPER};
+use super::node::{Body, Node, UPPER};
 use crate::layer::{Answer, Errno};
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Most bytes of a redirect (`ovl_redirect_max`).
 const LONGEST: usize = 256;
@@ -131,21 +130,5 @@ impl Stack {
     pub(crate) fn file_path_in(&self, parent: &Arc<Node>, name: &OsStr, layer: usize) -> Answer<PathBuf> {
         let _still = read(&self.moving);
         Ok(self.path_in(parent, layer)?.join(name))
-    }
-}
-
-impl Branch {
-    /// The same part, found by its path from now on.
-    fn with_path(&self, path: &Path) -> Self {
-        Self {
-            layer: self.layer,
-            identity: self.identity,
-            at: Some(Arc::from(path)),
-            xattr_whiteouts: self.xattr_whiteouts,
-            folder: Mutex::new(held(&self.folder).clone()),
-            checked: AtomicBool::new(self.checked.load(Ordering::Relaxed)),
-            used: AtomicBool::new(true),
-            impure: AtomicBool::new(false),
-        }
     }
 }

@@ -67,7 +67,7 @@ impl Stack {
         }
         *held(&node.gone) = Some(Stat { links: 0, ..stat });
         if let Some(identity) = node.identity() {
-            self.nodes.removed(identity);
+            self.layers.numbers.removed(identity);
         }
         self.nodes.take_place(&node, parent, name);
         Ok(())
@@ -125,7 +125,7 @@ impl Stack {
             && !lower
             && let Some(identity) = parting.identity
         {
-            self.nodes.removed(identity);
+            self.layers.numbers.removed(identity);
         }
         if !lower && let Some(identity) = parting.identity {
             self.after_unlink(identity);

@@ -111,7 +111,7 @@ impl Stack {
                 None => {
                     *held(&target.gone) = replaced.map(|s| Stat { links: 0, ..s });
                     if let Some(identity) = target.identity() {
-                        self.nodes.removed(identity);
+                        self.layers.numbers.removed(identity);
                     }
                     self.nodes.take_place(target, new_parent, new_name);
                 }

@@ -251,22 +251,6 @@ fn without_an_upper_nothing_is_written() {
 }
 
 #[test]
-fn what_is_not_followed_is_refused_rather_than_shown_wrong() {
-    let layers = Layers::new();
-    layers.put("low/d/x", "x").put("u/moved/own", "own");
-    let data = fs::File::create(layers.path("u/meta")).expect("a file");
-    data.set_len(1 << 20).expect("a size");
-    let marked =
-        layers.mark("u/moved", "user.overlay.redirect", "/d") && layers.mark("u/meta", "user.overlay.metacopy", "");
-    if !marked {
-        return;
-    }
-    let stack = layers.open();
-    assert_eq!(read(&stack, "moved/own").err(), Some(Errno::IO));
-    assert_eq!(read(&stack, "meta").err(), Some(Errno::IO));
-}
-
-#[test]
 fn a_second_server_does_not_get_the_same_upper() {
     let layers = Layers::new();
     let first = layers.open();
