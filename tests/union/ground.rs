@@ -14,6 +14,8 @@ pub(crate) enum Driver {
     Kernel,
     /// `ovl-mount --driver fuse`
     Fuse,
+    /// fuse-overlayfs: the reference for what only it and ours have.
+    FuseOverlayfs,
 }
 
 /// The kernel's overlay with all that it can: what the FUSE driver does without being asked.
@@ -65,6 +67,39 @@ pub(crate) fn on_each_in_full(layers: impl Fn(&Ground) + Sync, test: impl Fn(&Gr
     for driver in [Driver::Kernel, Driver::Fuse] {
         alone(|dir| {
             let ground = Ground::in_full(dir, driver);
+            layers(&ground);
+            ground.mount();
+            test(&ground);
+        });
+    }
+}
+
+/// What `look` tells of each driver must be equal; given is what the kernel's overlay is mounted with.
+pub(crate) fn alike<T: PartialEq + std::fmt::Debug + Send>(
+    layers: impl Fn(&Ground) + Sync,
+    look: impl Fn(&Ground) -> T + Sync,
+) {
+    let told = std::sync::Mutex::new(Vec::new());
+    on_each_in_full(layers, |g| told.lock().expect("no other").push(look(g)));
+    let mut told = told.into_inner().expect("no other");
+    let (ours, kernels) = (told.pop().expect("two"), told.pop().expect("two"));
+    if ours != kernels {
+        let (ours, kernels) = (format!("{ours:#?}"), format!("{kernels:#?}"));
+        let pairs = ours.lines().zip(kernels.lines()).filter(|(ours, kernels)| ours != kernels);
+        let told: Vec<_> = pairs.take(30).map(|(o, k)| format!("ours  {}\nkernel{}", o.trim(), k.trim())).collect();
+        panic!("not as with the kernel's overlay:\n{}", told.join("\n"));
+    }
+}
+
+/// For what the kernel's overlay has not: fuse-overlayfs, where it is installed, then ours. `options` follow the layers.
+pub(crate) fn on_each_in_user_space(options: &str, layers: impl Fn(&Ground) + Sync, test: impl Fn(&Ground) + Sync) {
+    for driver in [Driver::FuseOverlayfs, Driver::Fuse] {
+        if driver == Driver::FuseOverlayfs && !testkit::gate::have("fuse-overlayfs", "its own options") {
+            continue;
+        }
+        alone(|dir| {
+            let mut ground = Ground::new(dir, driver);
+            ground.options.push_str(options);
             layers(&ground);
             ground.mount();
             test(&ground);
@@ -138,6 +173,11 @@ impl Ground {
             Driver::Fuse => {
                 let mut command = Command::new(env!("CARGO_BIN_EXE_ovl-mount"));
                 command.args(["--driver", "fuse", "-o", &self.options]);
+                command
+            }
+            Driver::FuseOverlayfs => {
+                let mut command = Command::new("fuse-overlayfs");
+                command.args(["-o", &self.options]);
                 command
             }
         };

@@ -5,11 +5,17 @@
 #![allow(dead_code, unused_imports)]
 
 mod copied_up;
+mod data;
 mod files;
 mod folders;
+mod foreign;
 mod ground;
 mod layers;
+mod locks;
 mod marks;
 mod numbers;
 mod random;
+mod rights;
+mod steady;
+mod times;
 mod view;

@@ -168,12 +168,3 @@ fn five_hundred_lower_layers() {
         });
     }
 }
-
-fn by_fuse(layers: impl Fn(&Ground) + Sync, test: impl Fn(&Ground) + Sync) {
-    alone(|dir| {
-        let g = Ground::new(dir, Driver::Fuse);
-        layers(&g);
-        g.mount();
-        test(&g);
-    });
-}

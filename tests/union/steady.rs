@@ -1,0 +1,161 @@
+//! The server goes on: with slow layers, odd input, layers that change under it, and many at once.
+
+use crate::ground::{Driver, Ground, alike, alone, on_each_in_full};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, RenameFlags, XattrFlags};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use testkit::need;
+
+/// A program that is stopped, and goes on and ends with the test.
+struct Stopped(Child);
+
+impl Stopped {
+    fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = nix::unistd::Pid::from_raw(self.0.id().cast_signed());
+        nix::sys::signal::kill(pid, signal).expect("a signal to our own child");
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.signal(nix::sys::signal::Signal::SIGCONT);
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A layer that is itself served by a program, which is then stopped: whoever reads from it waits.
+///
+/// semantics: steadiness
+#[test]
+fn a_slow_layer_stops_nobody_who_does_not_read_from_it() {
+    need!(root, fuse, overlay);
+    for (driver, readers) in [(Driver::Kernel, 4), (Driver::Fuse, 1), (Driver::Fuse, 4), (Driver::Fuse, 16)] {
+        alone(|dir| {
+            let mut g = Ground::new(dir, driver);
+            g.put("slow/low/d/f", &"s".repeat(1 << 20));
+            for number in 0..16 {
+                g.put(&format!("slow/low/slow{number}"), &"s".repeat(1 << 20));
+            }
+            g.put_folder("slow/m");
+            g.put("low/quick", "quick");
+            g.put("low/q/x", "x");
+            let mut command = Command::new(env!("CARGO_BIN_EXE_ovl-mount"));
+            command.args(["--driver", "fuse", "-f", "-o", "lowerdir=low", "m"]).current_dir(g.dir.join("slow"));
+            let server = Stopped(command.stdin(Stdio::null()).spawn().expect("ovl-mount runs"));
+            let start = Instant::now();
+            while !g.dir.join("slow/m/slow0").exists() {
+                assert!(start.elapsed() < Duration::from_secs(5), "the inner one does not mount");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            g.options = "lowerdir=low:slow/m,upperdir=u,workdir=w".into();
+            g.mount();
+            // Known already: looking it up again needs nobody.
+            let open: Vec<_> =
+                (0..readers).map(|n| std::fs::File::open(g.m(&format!("slow{n}"))).expect("open")).collect();
+            assert_eq!(g.read("q/x"), "x");
+            server.signal(nix::sys::signal::Signal::SIGSTOP);
+            std::thread::scope(|scope| {
+                for mut file in open {
+                    scope.spawn(move || {
+                        std::io::Read::read_to_end(&mut file, &mut Vec::new()).expect("read, in the end")
+                    });
+                }
+                std::thread::sleep(Duration::from_millis(100));
+                let quick = scope.spawn(|| {
+                    assert_eq!((g.read("quick"), g.read("q/x")), ("quick".into(), "x".into()));
+                    std::fs::write(g.m("q/x"), "written").expect("copy-up");
+                    std::fs::write(g.m("quick"), "written").expect("copy-up");
+                    std::fs::rename(g.m("q/x"), g.m("q/y")).expect("rename");
+                    assert_eq!(g.names("q"), ["y"]);
+                });
+                let start = Instant::now();
+                while !quick.is_finished() && start.elapsed() < Duration::from_secs(10) {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                let in_time = quick.is_finished();
+                server.signal(nix::sys::signal::Signal::SIGCONT);
+                let done = quick.join();
+                assert!(in_time && done.is_ok(), "{driver:?}: {readers} slow readers stop the others");
+            });
+            g.umount();
+            nix::mount::umount(&g.dir.join("slow/m")).expect("umount");
+        });
+    }
+}
+
+/// Not supported by either: whatever comes back, the mount must stay usable.
+///
+/// semantics: steadiness
+#[test]
+fn layers_that_change_under_the_mount_break_nothing_else() {
+    need!(root, fuse, overlay);
+    let fill = |g: &Ground| {
+        for number in 0..20 {
+            g.put(&format!("low/d/f{number}"), "text");
+        }
+        g.put("low/e/kept", "kept");
+        g.put("low/other", "other");
+    };
+    on_each_in_full(fill, |g| {
+        let open = std::fs::File::open(g.m("d/f1")).expect("open");
+        assert_eq!(g.names("d").len(), 20);
+        let low = g.dir.join("low/d");
+        std::fs::remove_file(low.join("f1")).expect("unlink");
+        std::fs::remove_file(low.join("f2")).expect("unlink");
+        std::fs::create_dir(low.join("f2")).expect("mkdir");
+        std::fs::rename(low.join("f3"), low.join("moved")).expect("rename");
+        std::fs::write(g.dir.join("u/appeared"), "by itself").expect("a file");
+        for name in ["d/f1", "d/f2", "d/f3", "d/moved", "d/f2/x", "appeared"] {
+            let _ = std::fs::read(g.m(name));
+            let _ = std::fs::write(g.m(name), "over it");
+            let _ = std::fs::rename(g.m(name), g.m("other-name"));
+            let _ = std::fs::remove_file(g.m(name));
+        }
+        let _ = std::fs::remove_dir_all(&low);
+        let _ = std::fs::read_dir(g.m("d")).map(|entries| entries.count());
+        let _ = std::fs::create_dir(g.m("d/new"));
+        let _ = std::fs::rename(g.m("d"), g.m("d2"));
+        drop(open);
+        assert_eq!((g.read("e/kept"), g.read("other")), ("kept".into(), "other".into()), "{:?}", g.driver);
+        std::fs::write(g.m("e/new"), "new").expect("a file");
+        assert_eq!(g.names("e"), ["kept", "new"], "{:?}", g.driver);
+    });
+}
+
+/// semantics: steadiness
+#[test]
+fn descriptors_outlive_names_of_files_and_folders() {
+    need!(root, fuse, overlay);
+    let fill = |g: &Ground| {
+        g.put("low/d/f", "lower");
+        g.put("low/d/sub/x", "x");
+    };
+    on_each_in_full(fill, |g| {
+        let folder =
+            rustix::fs::open(g.m("d"), rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC, Mode::empty())
+                .expect("open");
+        let file = std::fs::OpenOptions::new().read(true).write(true).open(g.m("d/f")).expect("open");
+        std::fs::write(g.m("d/g"), "upper").expect("a file");
+        std::fs::rename(g.m("d/f"), g.m("moved")).expect("rename");
+        std::fs::remove_file(g.m("moved")).expect("unlink");
+        std::os::unix::fs::FileExt::write_all_at(&file, b"STILL", 0).expect("write");
+        let mut text = [0; 5];
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut text, 0).expect("read");
+        assert_eq!((&text, file.metadata().expect("fstat").nlink()), (b"STILL", 0), "{:?}", g.driver);
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o640)).expect("fchmod");
+        file.set_len(2).expect("ftruncate");
+        file.sync_all().expect("fsync");
+        let meta = file.metadata().expect("fstat");
+        assert_eq!((meta.len(), meta.mode() & 0o777), (2, 0o640), "{:?}", g.driver);
+        assert!(rustix::fs::statat(&folder, "g", AtFlags::empty()).is_ok(), "{:?}", g.driver);
+        std::fs::remove_dir_all(g.m("d")).expect("rm -r");
+        assert!(rustix::fs::statat(&folder, "g", AtFlags::empty()).is_err(), "{:?}", g.driver);
+        assert!(rustix::fs::mkdirat(&folder, "never", Mode::RWXU).is_err(), "{:?}", g.driver);
+        std::fs::write(g.m("d"), "now a file").expect("a file");
+        assert_eq!(g.read("d"), "now a file");
+    });
+}

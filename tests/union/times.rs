@@ -1,0 +1,128 @@
+//! Times: which of them an operation moves, on lower files as on upper ones.
+
+use crate::ground::{Ground, alike, on_each, on_each_in_full};
+use std::fs::{File, FileTimes, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::time::{Duration, UNIX_EPOCH};
+use testkit::need;
+
+const OLD: i64 = 500_000_000;
+
+fn layers(g: &Ground) {
+    g.put("low/f", "text");
+    g.put("low/d/a", "a");
+    g.put("low/d/b", "b");
+    g.put("low/e/inside", "e");
+    g.put("u/up", "upper");
+    for name in ["low/f", "low/d/a", "low/d/b", "low/d", "low/e", "u/up"] {
+        g.set_old(name);
+    }
+}
+
+/// Seconds of the modification time, and whether it is the one that was set.
+fn old(g: &Ground, name: &str) -> bool {
+    g.m(name).symlink_metadata().expect("stat").mtime() == OLD
+}
+
+/// semantics: times
+#[test]
+fn truncation_moves_the_modification_time() {
+    need!(root, fuse, overlay);
+    on_each_in_full(layers, |g| {
+        OpenOptions::new().write(true).open(g.m("f")).expect("open").set_len(2).expect("truncate");
+        assert!(!old(g, "f"), "{:?}", g.driver);
+        drop(File::create(g.m("d/a")).expect("a truncating open"));
+        assert!(!old(g, "d/a"), "{:?}", g.driver);
+    });
+}
+
+/// semantics: times
+#[test]
+fn a_folder_has_the_time_of_the_last_change_of_its_names() {
+    need!(root, fuse, overlay);
+    let set = |g: &Ground, name: &str| {
+        let times = FileTimes::new().set_modified(UNIX_EPOCH + Duration::from_secs(OLD as u64));
+        File::open(g.m(name)).expect("open").set_times(times).expect("times");
+    };
+    on_each_in_full(layers, |g| {
+        assert!(old(g, "d") && old(g, "e"));
+        drop(OpenOptions::new().write(true).open(g.m("d/b")).expect("open"));
+        assert!(old(g, "d/b"), "{:?}: opening for writing", g.driver);
+        OpenOptions::new().append(true).open(g.m("d/a")).expect("open").write_all(b"x").expect("write");
+        assert!(old(g, "d"), "{:?}: copying a file up", g.driver);
+        std::fs::remove_file(g.m("d/a")).expect("unlink");
+        assert!(!old(g, "d"), "{:?}: unlink", g.driver);
+        set(g, "d");
+        assert!(old(g, "d"));
+        std::fs::rename(g.m("d/b"), g.m("e/b")).expect("rename");
+        assert!(!old(g, "d") && !old(g, "e"), "{:?}: rename", g.driver);
+        set(g, "e");
+        std::fs::hard_link(g.m("e/b"), g.m("d/linked")).expect("link");
+        assert!(old(g, "e") && !old(g, "d"), "{:?}: link", g.driver);
+        set(g, "d");
+        std::fs::create_dir(g.m("d/new")).expect("mkdir");
+        assert!(!old(g, "d"), "{:?}: mkdir", g.driver);
+        set(g, "d");
+        g.remount();
+        assert!(old(g, "d") && old(g, "e"), "{:?}: remount", g.driver);
+    });
+}
+
+/// semantics: times
+#[test]
+fn times_are_set_to_the_nanosecond_each_alone_and_to_now() {
+    need!(root, fuse, overlay);
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
+    on_each_in_full(layers, |g| {
+        let set = |name: &str, access: (i64, i64), modification: (i64, i64)| {
+            let time = |(tv_sec, tv_nsec)| Timespec { tv_sec, tv_nsec };
+            let times = Timestamps { last_access: time(access), last_modification: time(modification) };
+            utimensat(CWD, g.m(name), &times, AtFlags::SYMLINK_NOFOLLOW).expect("times");
+        };
+        let omit = (0, UTIME_OMIT as i64);
+        std::os::unix::fs::symlink("f", g.m("link")).expect("a link");
+        for name in ["f", "d", "link", "up"] {
+            set(name, (1, 999_999_999), omit);
+            set(name, omit, (-3, 7));
+            let meta = g.m(name).symlink_metadata().expect("stat");
+            assert_eq!((meta.atime(), meta.atime_nsec()), (1, 999_999_999), "{:?}: {name}", g.driver);
+            assert_eq!((meta.mtime(), meta.mtime_nsec()), (-3, 7), "{:?}: {name}", g.driver);
+        }
+        set("f", omit, (0, UTIME_NOW as i64));
+        let meta = g.m("f").metadata().expect("stat");
+        let now = std::time::SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() as i64;
+        assert!((now - meta.mtime()).abs() < 5 && meta.atime() == 1, "{:?}", g.driver);
+        g.remount();
+        assert_eq!(g.m("d").metadata().expect("stat").mtime_nsec(), 7, "{:?}", g.driver);
+    });
+}
+
+/// semantics: times
+#[test]
+fn which_times_each_operation_moves_is_as_with_the_kernel() {
+    need!(root, fuse, overlay);
+    alike(layers, |g| {
+        let mut told = Vec::new();
+        let mut note = |what: &str, names: &[&str]| {
+            for name in names {
+                let meta = g.m(name).symlink_metadata().expect("stat");
+                told.push(format!("{what}: {name}: {}", meta.mtime() == OLD));
+            }
+        };
+        std::fs::rename(g.m("f"), g.m("g")).expect("rename");
+        note("rename", &["g", "d"]);
+        std::fs::rename(g.m("d"), g.m("e/d")).unwrap_or_else(|e| assert_eq!(e.raw_os_error(), Some(libc::EXDEV)));
+        std::fs::hard_link(g.m("up"), g.m("up2")).expect("link");
+        note("link", &["up", "up2"]);
+        std::os::unix::fs::chown(g.m("up"), Some(3), None).expect("chown");
+        note("chown", &["up"]);
+        rustix::fs::setxattr(g.m("up"), "user.k", b"v", rustix::fs::XattrFlags::empty()).expect("xattr");
+        note("xattr", &["up"]);
+        let file = OpenOptions::new().write(true).open(g.m("up")).expect("open");
+        let punch = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(&file, punch, 0, 2).expect("punch");
+        note("punch", &["up"]);
+        told
+    });
+}
