@@ -125,17 +125,6 @@ fn hard_links_of_the_upper_are_one_file() {
 }
 
 #[test]
-fn writing_one_name_of_a_lower_hard_link_breaks_it() {
-    need!(root, fuse, overlay);
-    on_each(layers, |g| {
-        assert_eq!(g.read("f2"), "lower text");
-        std::fs::write(g.m("f"), "changed").expect("write");
-        assert_eq!(g.read("f2"), "lower text");
-        assert_eq!(g.read("f"), "changed");
-    });
-}
-
-#[test]
 fn a_write_takes_set_id_bits() {
     need!(root, fuse, overlay, "setpriv");
     on_each(layers, |g| {

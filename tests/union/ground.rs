@@ -185,9 +185,19 @@ impl Ground {
         done.status.success().then_some(()).ok_or_else(|| String::from_utf8_lossy(&done.stderr).into_owned())
     }
 
-    /// Unmounts it; nothing may be open in it.
+    /// Unmounts it; nothing may be open in it. A program that a test beside this one is about to start holds a copy of each
+    /// of our descriptors for a moment.
     pub(crate) fn umount(&self) {
-        umount2(&self.dir.join("m"), MntFlags::empty()).unwrap_or_else(|e| panic!("{:?}: umount: {e}", self.driver));
+        let start = std::time::Instant::now();
+        loop {
+            match umount2(&self.dir.join("m"), MntFlags::empty()) {
+                Ok(()) => return,
+                Err(nix::errno::Errno::EBUSY) if start.elapsed().as_secs() < 2 => {
+                    std::thread::sleep(std::time::Duration::from_millis(2));
+                }
+                Err(e) => panic!("{:?}: umount: {e}", self.driver),
+            }
+        }
     }
 
     /// Unmounts and mounts again: what was written is what is found.

@@ -4,6 +4,7 @@
 // The ground has what tests of coming features need.
 #![allow(dead_code, unused_imports)]
 
+mod continued;
 mod copied_up;
 mod data;
 mod files;

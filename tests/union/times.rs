@@ -25,6 +25,11 @@ fn old(g: &Ground, name: &str) -> bool {
     g.m(name).symlink_metadata().expect("stat").mtime() == OLD
 }
 
+/// The clock that files are stamped by moves in steps of up to 10 ms.
+fn a_tick() {
+    std::thread::sleep(Duration::from_millis(20));
+}
+
 /// semantics: times
 #[test]
 fn truncation_moves_the_modification_time() {
@@ -80,7 +85,7 @@ fn times_are_set_to_the_nanosecond_each_alone_and_to_now() {
             let times = Timestamps { last_access: time(access), last_modification: time(modification) };
             utimensat(CWD, g.m(name), &times, AtFlags::SYMLINK_NOFOLLOW).expect("times");
         };
-        let omit = (0, UTIME_OMIT as i64);
+        let omit = (0, UTIME_OMIT);
         std::os::unix::fs::symlink("f", g.m("link")).expect("a link");
         for name in ["f", "d", "link", "up"] {
             set(name, (1, 999_999_999), omit);
@@ -89,7 +94,7 @@ fn times_are_set_to_the_nanosecond_each_alone_and_to_now() {
             assert_eq!((meta.atime(), meta.atime_nsec()), (1, 999_999_999), "{:?}: {name}", g.driver);
             assert_eq!((meta.mtime(), meta.mtime_nsec()), (-3, 7), "{:?}: {name}", g.driver);
         }
-        set("f", omit, (0, UTIME_NOW as i64));
+        set("f", omit, (0, UTIME_NOW));
         let meta = g.m("f").metadata().expect("stat");
         let now = std::time::SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() as i64;
         assert!((now - meta.mtime()).abs() < 5 && meta.atime() == 1, "{:?}", g.driver);
@@ -124,5 +129,28 @@ fn which_times_each_operation_moves_is_as_with_the_kernel() {
         rustix::fs::fallocate(&file, punch, 0, 2).expect("punch");
         note("punch", &["up"]);
         told
+    });
+}
+
+/// semantics: times
+#[test]
+fn data_moves_the_modification_time_and_attributes_do_not() {
+    need!(root, fuse, overlay);
+    on_each_in_full(layers, |g| {
+        for name in ["f", "up"] {
+            let before = g.m(name).metadata().expect("stat");
+            g.read(name);
+            assert!(old(g, name), "{:?}: {name}: reading", g.driver);
+            a_tick();
+            std::fs::set_permissions(g.m(name), std::fs::Permissions::from_mode(0o600)).expect("chmod");
+            let changed = g.m(name).metadata().expect("stat");
+            assert!(old(g, name), "{:?}: {name}: chmod", g.driver);
+            assert!((changed.ctime(), changed.ctime_nsec()) > (before.ctime(), before.ctime_nsec()), "{name}: chmod");
+            a_tick();
+            OpenOptions::new().append(true).open(g.m(name)).expect("open").write_all(b"x").expect("write");
+            assert!(!old(g, name), "{:?}: {name}: writing", g.driver);
+            let written = g.m(name).metadata().expect("stat");
+            assert!((written.ctime(), written.ctime_nsec()) > (changed.ctime(), changed.ctime_nsec()), "{name}");
+        }
     });
 }
