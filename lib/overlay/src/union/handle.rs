@@ -166,7 +166,7 @@ impl Stack {
                 Ok(more) => done += more,
                 Err(Errno::INTR) => {}
                 Err(_) if done > 0 => break,
-                Err(e) => return Err(e),
+                Err(e) => return Err(self.distrust(e)),
             }
         }
         if drop_set_id {
@@ -182,6 +182,16 @@ impl Stack {
         }
         let file = read(&open.file).clone();
         if data_only { rustix::fs::fdatasync(&*file) } else { rustix::fs::fsync(&*file) }
+    }
+
+    /// An error that means that something was lost, which a volatile overlay is to remember.
+    fn distrust(&self, error: Errno) -> Errno {
+        if error == Errno::IO
+            && let Some(work) = &self.work
+        {
+            work.distrust();
+        }
+        error
     }
 
     /// Brings a directory to the disk, unless the overlay is volatile.

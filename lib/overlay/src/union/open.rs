@@ -140,10 +140,11 @@ impl Stack {
                 if features.index {
                     index = Index::open(work_fd.as_fd());
                 }
-                work = Some(Work::open(work_fd).map_err(|e| {
+                work = Some(Work::open(work_fd, spec.volatile).map_err(|e| {
                     let error = failed("open work folder", work_path.display(), e);
                     match e {
                         Errno::BUSY => error.hint("another overlay is mounted with this upper"),
+                        Errno::UCLEAN => unclean(upper, work_path),
                         _ => error,
                     }
                 })?);
@@ -208,6 +209,16 @@ fn open_lower(lower: &Lower, called: &str) -> Result<Arc<dyn Folder>> {
     };
     let open = without_mounts(fd).and_then(|(fd, crossing)| Directory::new(reopen(&fd)?, crossing));
     Ok(Arc::new(open.map_err(|e| failed("open lower", &shown, e))?))
+}
+
+/// A volatile overlay was written here and not ended in order.
+fn unclean(upper: &Path, work: &Path) -> Error {
+    Error::new(Kind::Request, "upper layer", upper.display())
+        .because("was written by a volatile overlay that did not end in order, and may lack some of it")
+        .hint(format!(
+            "start with an empty upper, or trust it as it is: rm -r {}",
+            work.join("work/incompat/volatile").display()
+        ))
 }
 
 /// Upper and work, open for reading, on one mount.

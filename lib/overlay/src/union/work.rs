@@ -2,6 +2,10 @@
 //!
 //! As overlayfs does, everything lies in a folder `work` in the folder given; what a crash left there is removed when the
 //! overlay is opened. A lock on it keeps a second server away from the same upper.
+//!
+//! A volatile overlay leaves the mark `incompat/volatile/dirty` in it while it is open, as the kernel's does: with the mark
+//! there no overlay is opened, by the kernel or by us. The kernel never takes it away. We do at an orderly end: what was
+//! written is then as safe as any file that nobody synced.
 
 use super::lock::held;
 use crate::layer::{Answer, Errno};
@@ -11,7 +15,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a server that is just ending may still hold the upper.
@@ -24,6 +28,8 @@ const DEEPEST: usize = 4096;
 pub(crate) struct Work {
     folder: OwnedFd,
     next: AtomicU64,
+    /// The mark of a volatile overlay is to be taken away at the end.
+    marked: AtomicBool,
     /// One whiteout that all others are links of, as overlayfs does: it costs no inode each, and inherits no group from a
     /// set-group-id directory.
     whiteout: Mutex<Option<OsString>>,
@@ -32,8 +38,9 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// Takes `given`, the user's work folder. EBUSY when another server has it.
-    pub(crate) fn open(given: OwnedFd) -> Answer<Self> {
+    /// Takes `given`, the user's work folder. EBUSY when another server has it, EUCLEAN when a volatile overlay was not
+    /// ended in order.
+    pub(crate) fn open(given: OwnedFd, volatile: bool) -> Answer<Self> {
         let started = Instant::now();
         loop {
             match rustix::fs::flock(&given, FlockOperation::NonBlockingLockExclusive) {
@@ -59,8 +66,25 @@ impl Work {
             }
             other => other?,
         };
+        if is_marked(folder.as_fd())? {
+            return Err(Errno::UCLEAN);
+        }
         empty(folder.as_fd(), 0)?;
-        Ok(Self { folder, next: AtomicU64::new(0), whiteout: Mutex::default(), given })
+        if volatile {
+            mark(folder.as_fd())?;
+        }
+        Ok(Self {
+            folder,
+            next: AtomicU64::new(0),
+            marked: AtomicBool::new(volatile),
+            whiteout: Mutex::default(),
+            given,
+        })
+    }
+
+    /// Something could not be written: the mark of a volatile overlay stays.
+    pub(crate) fn distrust(&self) {
+        self.marked.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -117,6 +141,48 @@ impl Work {
             let _ = rustix::fs::unlinkat(&self.folder, name, AtFlags::REMOVEDIR);
         }
     }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if self.marked.load(Ordering::Relaxed) {
+            self.discard(OsStr::new(INCOMPATIBLE));
+        }
+    }
+}
+
+/// What no overlay that does not know all names in it may be opened with.
+const INCOMPATIBLE: &str = "incompat";
+
+/// Whether the work folder holds a mark of something that keeps it from being opened.
+fn is_marked(work: BorrowedFd<'_>) -> Answer<bool> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = match rustix::fs::openat(work, INCOMPATIBLE, flags, Mode::empty()) {
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(false),
+        // Whoever made it did not mean us to go on.
+        Err(Errno::ACCESS) => return Ok(true),
+        other => other?,
+    };
+    let mut buffer = [MaybeUninit::uninit(); 1024];
+    let mut entries = RawDir::new(folder, &mut buffer);
+    while let Some(entry) = entries.next() {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Marks the work folder as a volatile overlay's.
+fn mark(work: BorrowedFd<'_>) -> Answer<()> {
+    for name in ["incompat", "incompat/volatile"] {
+        match rustix::fs::mkdirat(work, name, Mode::from_raw_mode(0o700)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(work, "incompat/volatile/dirty", flags, Mode::from_raw_mode(0o600)).map(drop)
 }
 
 /// Makes a whiteout: a character device 0:0, which needs no privilege since Linux 5.8.

@@ -217,3 +217,20 @@ fn an_upper_for_this_server_alone_is_not_taken_for_the_kernel() {
     let error = Stack::open(&spec).expect_err("it is not for the kernel");
     assert!(error.hint.as_deref().is_some_and(|h| h.starts_with("ovl-mount convert ")), "{error}");
 }
+
+#[test]
+fn a_volatile_upper_that_was_not_ended_in_order_is_refused() {
+    let layers = Layers::new();
+    let spec = StackSpec { volatile: true, ..layers.spec() };
+    let mark = layers.path("w/work/incompat/volatile/dirty");
+    let stack = Stack::open(&spec).expect("a stack");
+    assert!(mark.exists());
+    drop(stack);
+    assert!(!mark.exists());
+    fs::create_dir_all(mark.parent().expect("a parent")).expect("folders");
+    fs::write(&mark, "").expect("a mark");
+    let error = Stack::open(&layers.spec()).expect_err("it is not to be trusted");
+    assert!(error.to_string().contains("volatile overlay"), "{error}");
+    assert!(error.hint.as_deref().is_some_and(|h| h.ends_with("w/work/incompat/volatile")), "{error}");
+    assert!(mark.exists());
+}
