@@ -35,9 +35,6 @@ pub(crate) fn open(folders: &Folders, options: &Options) -> Result<Stack> {
         },
         squash_to_root: squash,
         volatile: options.volatile,
-        // Until both are read again after they were forgotten.
-        redirect: false,
-        metacopy: false,
         ..StackSpec::default()
     };
     Union::open(&spec).map(Stack).map_err(|mut error| {

@@ -246,6 +246,17 @@ impl Stack {
         self.write_surplus(copy.as_fd(), 'U', surplus - 1)
     }
 
+    /// Whether the indexed file of `stat` has its content below.
+    pub(crate) fn lacks_content(&self, stat: &Stat) -> Answer<bool> {
+        let (Some(linked), Some(folder)) = (self.index.of(stat.identity()), self.index.folder()) else {
+            return Ok(false);
+        };
+        if stat.kind() != FileType::RegularFile {
+            return Ok(false);
+        }
+        Ok(self.xattr_at(&*folder, &linked.name, self.xattrs.metacopy())?.is_some())
+    }
+
     /// Before `node` loses the name `name` in `parent`: a file whose names are kept together is copied and linked there,
     /// so that the number of its names stays right. The node's turn is held.
     pub(crate) fn before_unlink(&self, node: &Arc<Node>, parent: &Arc<Node>, name: &OsStr) -> Answer<()> {

@@ -78,25 +78,33 @@ impl Origin {
     }
 }
 
-/// The identifier of each layer's file system, by the layer's number; `None` where it has none.
+/// The identifier of each layer's file system, by the layer's number; `None` where it has none. All zero is one too, as
+/// long as there is one file system that has it.
 #[derive(Debug, Default)]
-pub(crate) struct Uuids(Vec<Option<[u8; 16]>>);
+pub(crate) struct Uuids(Vec<(u64, Option<[u8; 16]>)>);
 
 impl Uuids {
     /// Asks each layer's root.
     pub(crate) fn add(&mut self, root: &dyn Folder) {
-        let asked = root.descriptor().map(sys::file_handle::file_system_uuid);
-        self.0.push(asked.and_then(Result::ok).filter(|uuid| *uuid != [0; 16]));
+        let device = root.identity().device;
+        let mut uuid = root.descriptor().and_then(|root| sys::file_handle::file_system_uuid(root).ok());
+        for (other, same) in &mut self.0 {
+            if *other != device && same.is_some() && *same == uuid {
+                // One is a copy of the other: what is meant cannot be told.
+                (*same, uuid) = (None, None);
+            }
+        }
+        self.0.push((device, uuid));
     }
 
     pub(crate) fn of(&self, layer: usize) -> Option<&[u8; 16]> {
         // Without an upper the lower layers are 1 and up all the same.
-        self.0.get(layer)?.as_ref()
+        self.0.get(layer)?.1.as_ref()
     }
 
     /// The upper layer's place where there is none.
     pub(crate) fn add_nothing(&mut self) {
-        self.0.push(None);
+        self.0.push((0, None));
     }
 }
 

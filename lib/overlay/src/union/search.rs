@@ -159,7 +159,17 @@ impl Stack {
                 return Err(Errno::IO);
             }
         }
-        let (stat, layer) = if from == UPPER { self.with_links(parent, name, stat, layer)? } else { (stat, layer) };
+        let (stat, layer) = if from == UPPER {
+            let (copy, top) = self.with_links(parent, name, stat, layer)?;
+            if top != layer && search.data.is_none() && self.lacks_content(&copy)? {
+                // A copy that other names of the lower file led to: its content is that file's.
+                let path = self.path_in(parent, layer)?.join(name);
+                search.data = Some(Data::new(layer, path, &stat));
+            }
+            (copy, top)
+        } else {
+            (stat, layer)
+        };
         let mut found = Found { stat, layer, branches: search.branches, data: search.data.map(Arc::new), number };
         if let Some(data) = &found.data {
             found.stat.blocks = data.blocks;

@@ -234,3 +234,30 @@ fn a_volatile_upper_that_was_not_ended_in_order_is_refused() {
     assert!(error.hint.as_deref().is_some_and(|h| h.ends_with("w/work/incompat/volatile")), "{error}");
     assert!(mark.exists());
 }
+
+#[test]
+fn what_was_written_is_read_again() {
+    let layers = Layers::new();
+    layers.put("low/d/x", "x").put("high/d/y", "y").put("low/f", "content").put("low/a", "linked").put("low/p/q", "");
+    fs::hard_link(layers.path("low/a"), layers.path("low/b")).expect("a link");
+    let Some(stack) = open_all(&layers) else { return };
+    rename(&stack, "d", "e").expect("a rename");
+    rename(&stack, "e", "p/e").expect("another");
+    chmod(&stack, "f", 0o640).expect("chmod");
+    rename(&stack, "f", "p/g").expect("a rename");
+    chmod(&stack, "b", 0o604).expect("chmod of a link");
+    let root = stack.node(ROOT).expect("the root");
+    stack.link(&at(&stack, "p/g").expect("g"), &root, OsStr::new("h")).expect("a link");
+    drop((root, stack));
+    let stack = layers.open();
+    assert_eq!(names(&stack, ""), ["a", "b", "h", "p"]);
+    assert_eq!(names(&stack, "p/e"), ["x", "y"]);
+    assert_eq!((read(&stack, "p/e/x").as_deref(), read(&stack, "p/e/y").as_deref()), (Ok("x"), Ok("y")));
+    assert_eq!((read(&stack, "p/g").as_deref(), read(&stack, "h").as_deref()), (Ok("content"), Ok("content")));
+    for name in ["a", "b"] {
+        assert_eq!(read(&stack, name).as_deref(), Ok("linked"));
+        assert_eq!(stack.stat(&at(&stack, name).expect("a link")).expect("stat").mode & 0o777, 0o604);
+    }
+    write(&stack, "h", "CON").expect("a write");
+    assert_eq!(read(&stack, "p/g").as_deref(), Ok("CONtent"));
+}
