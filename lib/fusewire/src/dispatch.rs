@@ -309,6 +309,8 @@ fn control<F: Filesystem>(fs: &F, r: &Request<'_>, b: &mut Reader<'_>, into: &mu
     let argument = b.bytes(in_size).ok_or(ODD)?;
     let (head, room) = into.split_at_mut_checked(16).ok_or(Errno::IO)?;
     let room = room.get_mut(..out_size).ok_or(Errno::INVAL)?;
+    // The buffer holds earlier answers.
+    room.fill(0);
     let made = fs.control(r, handle, command, argument, room)?;
     let mut out = Writer::new(head);
     out.u32(made.result as u32);

@@ -98,7 +98,7 @@ fn live(kept: Vec<OwnedFd>, folders: &Folders, options: &Options, streams: Strea
     let Ok([device, pipe]) = <[OwnedFd; 2]>::try_from(kept) else { return 1 };
     let served = prepare(folders, options, streams, by_fusermount).and_then(|stack| {
         let _ = rustix::io::write(&pipe, READY);
-        serve(device, stack, options)
+        serve(device, stack)
     });
     match served {
         Ok(()) => 0,

@@ -2,20 +2,22 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::folders::Folders;
+use crate::fuse::Serving;
 use crate::options::Options;
 use crate::rights::{self, Xattrs};
 use crate::union::{Lower, Stack as Union, StackSpec};
 use crate::xattrs::XattrNamespace;
 use std::os::fd::OwnedFd;
 
-/// Fewest threads that serve: one may wait for a disk while others answer.
-const FEWEST_THREADS: usize = 4;
-/// More than this only get in each other's way.
-const MOST_THREADS: usize = 16;
+/// `OVERLAYFS_SUPER_MAGIC` (uapi/linux/magic.h).
+const OVERLAY: i64 = 0x794c_7630;
 
-/// The layers, open.
+/// The layers, open, and how they are to be served.
 #[derive(Debug)]
-pub(crate) struct Stack(Union);
+pub(crate) struct Stack {
+    union: Union,
+    serving: Serving,
+}
 
 /// Opens every layer; to be called by the process that serves them.
 pub(crate) fn open(folders: &Folders, options: &Options) -> Result<Stack> {
@@ -37,13 +39,30 @@ pub(crate) fn open(folders: &Folders, options: &Options) -> Result<Stack> {
         volatile: options.volatile,
         ..StackSpec::default()
     };
-    Union::open(&spec).map(Stack).map_err(|mut error| {
+    let union = Union::open(&spec).map_err(|mut error| {
         // No other driver may take an upper that a server has.
         if error.raw_os_error() == Some(libc::EBUSY) {
             error.kind = Kind::Request;
         }
         error
-    })
+    })?;
+    Ok(Stack { union, serving: how(folders, options) })
+}
+
+/// Decided while there still is a /proc, and paths.
+fn how(folders: &Folders, options: &Options) -> Serving {
+    let upper = folders.upper.iter().map(|(upper, _)| &upper.path);
+    let mut layers = folders.lowers.iter().map(|lower| &lower.path).chain(upper);
+    let stacked = layers.any(|path| rustix::fs::statfs(path).is_ok_and(|s| s.f_type == OVERLAY));
+    let mut serving = Serving {
+        passthrough: rights::may_mount() && rights::in_first_user_namespace(),
+        stack_depth: if stacked { 2 } else { 1 },
+        ..Serving::default()
+    };
+    if options.single_thread {
+        serving.threads = 1;
+    }
+    serving
 }
 
 /// Owners shown otherwise than the layers have them: only root's for everything.
@@ -60,12 +79,6 @@ fn refuse_what_it_cannot(options: &Options) -> Result<()> {
 }
 
 /// Answers the kernel until the mount is gone.
-pub(crate) fn serve(device: OwnedFd, stack: Stack, options: &Options) -> Result<()> {
-    let threads = if options.single_thread {
-        1
-    } else {
-        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        processors.clamp(FEWEST_THREADS, MOST_THREADS)
-    };
-    crate::fuse::serve(device, stack.0, threads)
+pub(crate) fn serve(device: OwnedFd, stack: Stack) -> Result<()> {
+    crate::fuse::serve(device, stack.union, stack.serving)
 }

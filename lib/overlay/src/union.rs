@@ -53,7 +53,7 @@ use layers::Layers;
 use listing::Listings;
 use nodes::Nodes;
 use reach::Folders;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, RwLock};
 use work::Work;
 
@@ -113,6 +113,16 @@ impl Stack {
     /// Whether nothing can be written.
     pub fn is_read_only(&self) -> bool {
         self.work.is_none()
+    }
+
+    /// A descriptor of this process's `/proc/self/fd`.
+    pub fn own_descriptors(&self) -> std::io::Result<OwnedFd> {
+        self.proc.try_clone()
+    }
+
+    /// Calls `with` with a descriptor of what `node` is made of; it may be O_PATH.
+    pub fn by_descriptor<T>(&self, node: &Node, with: impl FnOnce(BorrowedFd<'_>) -> Answer<T>) -> Answer<T> {
+        with(self.spot(node)?.fd()?)
     }
 
     pub(crate) fn work(&self) -> Answer<&Work> {

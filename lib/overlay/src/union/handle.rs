@@ -34,6 +34,17 @@ impl OpenFile {
         }
         Self { node, file: RwLock::new(Arc::new(file)), upper: AtomicBool::new(upper), writes }
     }
+
+    /// The descriptor it has now, and whether it is the upper file's.
+    pub fn descriptor(&self) -> (Arc<OwnedFd>, bool) {
+        let file = read(&self.file);
+        (file.clone(), self.upper.load(Ordering::Acquire))
+    }
+
+    /// Type and permission bits.
+    pub fn mode(&self) -> Answer<u32> {
+        Ok(stat_of(self.descriptor().0.as_fd())?.mode)
+    }
 }
 
 impl Drop for OpenFile {
