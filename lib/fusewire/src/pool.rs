@@ -108,10 +108,11 @@ impl<F: Filesystem> Pool<F> {
             let handle = warden.spawn(move || pool.watch())?;
             self.staff().handles.push(handle);
         }
-        self.staff().threads = 1;
-        self.statistics.threads.store(1, Relaxed);
-        self.statistics.most_threads.store(1, Relaxed);
-        self.work();
+        // All work is done by threads of the pool: what the calling thread did to itself before does not matter.
+        self.call();
+        if self.staff().threads == 0 {
+            return Err(io::Error::other("no thread to serve"));
+        }
         loop {
             let Some(handle) = self.staff().handles.pop() else { break };
             let _ = handle.join();

@@ -23,10 +23,10 @@ pub(crate) fn kind(kind: FileType) -> u32 {
     })
 }
 
-pub(crate) fn attributes(inode: u64, stat: &Stat) -> Attributes {
+pub(crate) fn attributes(stat: &Stat) -> Attributes {
     let time = |t: Time| Timestamp { seconds: t.seconds, nanoseconds: t.nanoseconds };
     Attributes {
-        inode,
+        inode: stat.inode,
         size_bytes: stat.size_bytes,
         blocks: stat.blocks,
         accessed: time(stat.accessed),

@@ -4,7 +4,8 @@ use super::answer::{self, FOR_EVER};
 use super::backing::{Attached, Backings};
 use super::{Serving, Table, ioctl};
 use crate::layer::{Answer, Errno, Stat};
-use crate::union::{Change, Maker, New, Node, OpenFile, OpenFolder, Stack};
+use crate::merge::Entry as Listed;
+use crate::union::{Change, Maker, New, Node, OpenFile, Stack};
 use fusewire::abi::{feature, open as kept};
 use fusewire::{
     Changes, Connection, Controlled, Entry, Filesystem, Known, Listing, ListingPlus, Making, Name, Offer, Opened,
@@ -37,14 +38,13 @@ pub(super) struct Served {
     stack: Stack,
     serving: Serving,
     files: Table<Handle>,
-    folders: Table<OpenFolder>,
     /// There where files are passed through.
     backings: OnceLock<Backings>,
 }
 
 impl Served {
     pub(super) fn new(stack: Stack, serving: Serving) -> Self {
-        Self { stack, serving, files: Table::new(), folders: Table::new(), backings: OnceLock::new() }
+        Self { stack, serving, files: Table::new(), backings: OnceLock::new() }
     }
 
     fn node(&self, request: &Request<'_>) -> Answer<Arc<Node>> {
@@ -64,12 +64,12 @@ impl Served {
             generation: 0,
             entry_valid: FOR_EVER,
             attributes_valid: self.valid(id),
-            attributes: answer::attributes(id, stat),
+            attributes: answer::attributes(stat),
         }
     }
 
     fn known(&self, id: u64, stat: &Stat) -> Known {
-        Known { valid: self.valid(id), attributes: answer::attributes(id, stat) }
+        Known { valid: self.valid(id), attributes: answer::attributes(stat) }
     }
 
     fn valid(&self, id: u64) -> Duration {
@@ -115,6 +115,10 @@ impl Served {
         let handle = self.files.add(Handle { file, attached: Some(id) });
         Ok(Opened { handle, flags, backing })
     }
+}
+
+fn name(entry: &Listed) -> Name<'_> {
+    Name { name: &entry.name, inode: entry.inode, kind: answer::kind(entry.kind), next: entry.offset }
 }
 
 /// As much of `bytes` as fits; gives all their length.
@@ -262,47 +266,34 @@ impl Filesystem for Served {
         self.stack.sync(&self.file(handle)?.file, data_only)
     }
 
-    fn open_folder(&self, request: &Request<'_>, _: u32) -> Answer<Opened> {
-        let folder = self.stack.open_folder(&self.node(request)?)?;
-        let flags = kept::CACHE_DIR | kept::KEEP_CACHE;
-        Ok(Opened { handle: self.folders.add(folder), flags, backing: None })
-    }
+    // open_folder: not implemented. Told so once, the kernel opens directories itself, and keeps their listings.
 
-    fn list(&self, _: &Request<'_>, handle: u64, offset: u64, into: &mut Listing<'_>) -> Answer<()> {
-        let open = self.folders.get(handle).ok_or(Errno::BADF)?;
-        let entries = self.stack.entries(&open, offset)?;
-        for (next, entry) in (1..).zip(entries.iter()).skip(usize::try_from(offset).unwrap_or(usize::MAX)) {
-            let name = Name { name: &entry.name, inode: entry.inode, kind: answer::kind(entry.kind), next };
-            if !into.add(&name) {
+    fn list(&self, request: &Request<'_>, _: u64, offset: u64, into: &mut Listing<'_>) -> Answer<()> {
+        let listed = self.stack.list_from(&self.node(request)?, offset)?;
+        for entry in listed.entries() {
+            if !into.add(&name(entry)) {
                 break;
             }
         }
         Ok(())
     }
 
-    fn list_plus(&self, _: &Request<'_>, handle: u64, offset: u64, into: &mut ListingPlus<'_>) -> Answer<()> {
-        let open = self.folders.get(handle).ok_or(Errno::BADF)?;
-        let entries = self.stack.entries(&open, offset)?;
-        for (next, entry) in (1..).zip(entries.iter()).skip(usize::try_from(offset).unwrap_or(usize::MAX)) {
+    fn list_plus(&self, request: &Request<'_>, _: u64, offset: u64, into: &mut ListingPlus<'_>) -> Answer<()> {
+        let parent = self.node(request)?;
+        let listed = self.stack.list_from(&parent, offset)?;
+        for entry in listed.entries() {
             if !into.has_room_for(&entry.name) {
                 break;
             }
-            let mut name = Name { name: &entry.name, inode: entry.inode, kind: answer::kind(entry.kind), next };
             if entry.name == "." || entry.name == ".." {
-                into.add(&name, &Entry::default());
+                into.add(&name(entry), &Entry::default());
                 continue;
             }
             // An entry that cannot be looked up is left out; asked for by name it tells its error.
-            let Ok(Some((node, stat))) = self.stack.look_up_entry(&open.node, entry) else { continue };
-            let told = self.enter(&node, &stat);
-            name.inode = told.attributes.inode;
-            into.add(&name, &told);
+            let Ok(Some((node, stat))) = self.stack.look_up_entry(&parent, entry) else { continue };
+            into.add(&name(entry), &self.enter(&node, &stat));
         }
         Ok(())
-    }
-
-    fn release_folder(&self, _: u64, handle: u64) {
-        drop(self.folders.remove(handle));
     }
 
     fn sync_folder(&self, request: &Request<'_>, _: u64, _: bool) -> Answer<()> {
