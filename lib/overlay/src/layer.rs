@@ -134,6 +134,8 @@ pub struct RawEntry<'a> {
 pub struct Marks {
     /// Nothing of the layers below shows through.
     pub opaque: bool,
+    /// The same, said where an ordinary user may (`user.overlay.opaque`), whatever namespace the books are in.
+    pub opaque_by_user: bool,
     /// Empty regular files in it may be whiteouts (`overlay.opaque` = `x`).
     pub holds_xattr_whiteouts: bool,
     /// Entries in it may have books of their own: an origin, content elsewhere (`overlay.impure`).

@@ -157,6 +157,9 @@ impl Folder for Directory {
             if name == FUSE_OVERLAYFS_OPAQUE.to_bytes() {
                 marks.opaque |= self.value(FUSE_OVERLAYFS_OPAQUE) == b"y";
             }
+            if name == XattrNamespace::User.opaque().to_bytes() {
+                marks.opaque_by_user = self.value(XattrNamespace::User.opaque()) == b"y";
+            }
             let Some(book) = name.strip_prefix(xattrs.prefix().as_bytes()) else { continue };
             match book {
                 b"opaque" => match &*self.value(xattrs.opaque()) {

@@ -9,7 +9,7 @@ use super::copy_up::Content;
 use super::handle::OpenFile;
 use super::lock::{held, read};
 use super::node::{Branch, Node, UPPER};
-use super::search::Found;
+use super::search::{Found, refuse_reserved};
 use crate::layer::{Answer, Directory, Errno, Folder, Stat, stat_of};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid};
 use std::ffi::{OsStr, OsString};
@@ -55,6 +55,7 @@ impl Stack {
             // As overlayfs: that is a whiteout.
             return Err(Errno::PERM);
         }
+        refuse_reserved(name)?;
         if parent.is_gone() {
             return Err(Errno::NOENT);
         }
@@ -204,6 +205,7 @@ impl Stack {
         if node.is_folder() {
             return Err(Errno::PERM);
         }
+        refuse_reserved(name)?;
         let work = self.work()?;
         let _turn = held(&node.turn);
         self.raise_held(node, Content::Attributes)?;

@@ -10,6 +10,7 @@
 
 use super::Stack;
 use super::lock::{held, read, write};
+use super::origin::Origin;
 use crate::layer::{Answer, Errno, Folder, Identity};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsStr};
@@ -30,8 +31,6 @@ struct Device {
     number: u64,
     /// Its type (statfs(2)): tells how its file handles hold an inode number.
     magic: u64,
-    /// Its identifier, by which file handles say whose they are.
-    uuid: Option<[u8; 16]>,
 }
 
 /// The rule, and what it must remember.
@@ -47,10 +46,9 @@ impl Numbers {
     pub(crate) fn add(&self, root: &dyn Folder) {
         let number = root.identity().device;
         let magic = root.descriptor().and_then(|fd| rustix::fs::fstatfs(fd).ok()).map_or(0, |s| s.f_type as u64);
-        let uuid = root.descriptor().and_then(|fd| sys::file_handle::file_system_uuid(fd).ok());
         let mut devices = write(&self.devices);
         if devices.iter().all(|d| d.number != number) {
-            devices.push(Device { number, magic, uuid });
+            devices.push(Device { number, magic });
         }
     }
 
@@ -59,7 +57,7 @@ impl Numbers {
         let known = read(&self.devices).iter().position(|d| d.number == identity.device);
         let index = known.unwrap_or_else(|| {
             let mut devices = write(&self.devices);
-            devices.push(Device { number: identity.device, magic: 0, uuid: None });
+            devices.push(Device { number: identity.device, magic: 0 });
             devices.len() - 1
         });
         if index == 0 && identity.inode & MADE == 0 {
@@ -88,13 +86,10 @@ impl Numbers {
         held(&self.moved).remove(&identity);
     }
 
-    /// What the origin in `value` (`struct ovl_fb`) shows; `None` where that cannot be told.
-    fn of_origin(&self, value: &[u8]) -> Option<u64> {
-        let [0, 0xfb, length, _, kind, ..] = *value else { return None };
-        let (uuid, handle) = value.get(5..usize::from(length))?.split_at_checked(16)?;
-        let device = *read(&self.devices).iter().find(|d| d.uuid.as_ref().is_some_and(|u| u == uuid))?;
-        let inode = inode_of(device.magic, kind, handle)?;
-        Some(self.of(Identity { device: device.number, inode }))
+    /// What a file of `device` shows that has this handle; `None` where that cannot be told.
+    fn of_handle(&self, device: u64, kind: u8, handle: &[u8]) -> Option<u64> {
+        let magic = read(&self.devices).iter().find(|d| d.number == device)?.magic;
+        Some(self.of(Identity { device, inode: inode_of(magic, kind, handle)? }))
     }
 }
 
@@ -124,7 +119,14 @@ impl Stack {
             return Ok(kept);
         }
         let value = self.xattr_at(folder, name, self.xattrs.origin())?;
-        Ok(value.and_then(|value| self.layers.numbers.of_origin(&value)).unwrap_or(kept))
+        let origin = value.and_then(|value| Origin::decode(&value));
+        Ok(origin.and_then(|origin| self.number_of_origin(&origin)).unwrap_or(kept))
+    }
+
+    /// The number of what a copy was made from; `None` where that cannot be told.
+    fn number_of_origin(&self, origin: &Origin) -> Option<u64> {
+        let (uuid, kind, handle) = origin.parts()?;
+        self.layers.numbers.of_handle(self.uuids.device(uuid)?, kind, handle)
     }
 
     /// An xattr of `name` in `folder`; `None` where there is none.

@@ -72,39 +72,61 @@ impl Origin {
             .map_err(|e| Errno::from_raw_os_error(e.raw_os_error().unwrap_or(libc::EIO)))
     }
 
+    /// The identifier of its file system, the kind of handle, and the handle.
+    pub(crate) fn parts(&self) -> Option<(&[u8], u8, &[u8])> {
+        let (header, handle) = self.0.split_at_checked(HEADER_BYTES)?;
+        Some((header.get(5..)?, *header.get(4)?, handle))
+    }
+
     /// Whether it is of the file system with this identifier.
     pub(crate) fn is_of(&self, uuid: &[u8; 16]) -> bool {
         self.0.get(5..HEADER_BYTES) == Some(uuid.as_slice())
     }
 }
 
-/// The identifier of each layer's file system, by the layer's number; `None` where it has none. All zero is one too, as
-/// long as there is one file system that has it.
+/// The identifier of each layer's file system, by the layer's number; `None` where file handles of the layer cannot be told
+/// from another's, because two file systems have the same. One alone may have none at all (all zero), as overlayfs allows
+/// where it must follow origins (`ovl_lower_uuid_ok`).
 #[derive(Debug, Default)]
-pub(crate) struct Uuids(Vec<(u64, Option<[u8; 16]>)>);
+pub(crate) struct Uuids(Vec<Option<FileSystem>>);
+
+#[derive(Debug, Clone, Copy)]
+struct FileSystem {
+    device: u64,
+    uuid: [u8; 16],
+}
 
 impl Uuids {
     /// Asks each layer's root.
     pub(crate) fn add(&mut self, root: &dyn Folder) {
-        let device = root.identity().device;
-        let mut uuid = root.descriptor().and_then(|root| sys::file_handle::file_system_uuid(root).ok());
-        for (other, same) in &mut self.0 {
-            if *other != device && same.is_some() && *same == uuid {
-                // One is a copy of the other: what is meant cannot be told.
-                (*same, uuid) = (None, None);
+        let asked = root.descriptor().map(sys::file_handle::file_system_uuid);
+        let own = asked.map(|uuid| FileSystem { device: root.identity().device, uuid: uuid.unwrap_or_default() });
+        let mut unclear = false;
+        for lower in self.0.iter_mut().skip(1) {
+            if let (Some(own), Some(other)) = (&own, &lower)
+                && other.uuid == own.uuid
+                && other.device != own.device
+            {
+                *lower = None;
+                unclear = true;
             }
         }
-        self.0.push((device, uuid));
+        self.0.push(own.filter(|_| !unclear));
     }
 
     pub(crate) fn of(&self, layer: usize) -> Option<&[u8; 16]> {
         // Without an upper the lower layers are 1 and up all the same.
-        self.0.get(layer)?.1.as_ref()
+        Some(&self.0.get(layer)?.as_ref()?.uuid)
+    }
+
+    /// The device of the lower layers' file system with this identifier.
+    pub(crate) fn device(&self, uuid: &[u8]) -> Option<u64> {
+        self.0.iter().skip(1).flatten().find(|layer| layer.uuid == uuid).map(|layer| layer.device)
     }
 
     /// The upper layer's place where there is none.
     pub(crate) fn add_nothing(&mut self) {
-        self.0.push((0, None));
+        self.0.push(None);
     }
 }
 

@@ -12,6 +12,7 @@ use super::Stack;
 use super::copy_up::Content;
 use super::lock::{held, read, write};
 use super::node::{Node, UPPER};
+use super::search::refuse_reserved;
 use crate::layer::{Answer, Errno, Folder, Stat};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use std::ffi::OsStr;
@@ -39,6 +40,7 @@ impl Stack {
         exchange: bool,
     ) -> Answer<()> {
         self.work()?;
+        refuse_reserved(new_name)?;
         if keep && exchange {
             return Err(Errno::INVAL);
         }

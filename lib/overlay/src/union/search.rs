@@ -5,7 +5,7 @@
 //! fuse-overlayfs and podman with a mount program write them, which hides what the layers below *its own* have as NAME. Names
 //! that begin with `.wh.` are therefore never shown nor made. Opaque directories: `overlay.opaque=y`,
 //! `user.fuseoverlayfs.opaque=y`, or a file `.wh..wh..opq` in it. `trusted.*` counts where we keep our books there, `user.*`
-//! elsewhere.
+//! elsewhere; but a lower layer's `user.overlay.opaque` always, as fuse-overlayfs has it: such layers come from users.
 //!
 //! What this costs: where one layer alone has a directory, nothing. In a merged one each layer but the last is listed once
 //! ([`super::contents`]), which tells its `.wh.` files and which names it has at all, so that later look-ups probe only
@@ -39,6 +39,11 @@ const XATTR_BLOCKS: u64 = 16;
 /// Whether a name is a whiteout's, and so never shown.
 pub(crate) fn is_reserved(name: &OsStr) -> bool {
     name.as_bytes().starts_with(WHITEOUT_PREFIX)
+}
+
+/// EINVAL for a whiteout's name, as fuse-overlayfs has it: made, it would not be seen.
+pub(crate) fn refuse_reserved(name: &OsStr) -> Answer<()> {
+    if is_reserved(name) { Err(Errno::INVAL) } else { Ok(()) }
 }
 
 /// The name that a file called `name` hides, where it is a whiteout.
@@ -310,7 +315,8 @@ impl Stack {
             let open = found.folder.folder(&found.name, (layer != UPPER).then(|| stat.identity()))?;
             let marks = open.marks(self.xattrs)?;
             part.note(&marks);
-            opaque = marks.opaque || open.find(OsStr::new(OPAQUE_NAME))?.is_some();
+            opaque =
+                marks.opaque || marks.opaque_by_user && layer != UPPER || open.find(OsStr::new(OPAQUE_NAME))?.is_some();
             redirect = marks.redirect;
             part.folder = Mutex::new(Some(open));
         }

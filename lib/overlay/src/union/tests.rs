@@ -1,5 +1,6 @@
 //! The union without a mount and without root: in folders of our own, with `user.*` xattrs.
 
+mod reading;
 mod writing;
 
 use super::*;
