@@ -245,6 +245,17 @@ impl Filesystem for Served {
         Ok((self.enter(&node, &stat), opened))
     }
 
+    fn create_nameless(&self, request: &Request<'_>, making: &Making) -> Answer<(Entry, Opened)> {
+        let maker = Maker { uid: request.uid, gid: request.gid, umask: making.umask };
+        let (node, stat, file) = self.stack.make_unnamed(&self.node(request)?, making.mode, maker)?;
+        let opened = self.hand_over(node.id(), file, making.flags, stat.mode)?;
+        Ok((self.enter(&node, &stat), opened))
+    }
+
+    fn sync_all(&self, _: &Request<'_>) -> Answer<()> {
+        self.stack.sync_all()
+    }
+
     fn read(&self, _: &Request<'_>, handle: u64, offset: u64, into: &mut [u8]) -> Answer<usize> {
         self.stack.read(&self.file(handle)?.file, into, offset)
     }

@@ -283,6 +283,10 @@ impl Stack {
     }
 }
 
+/// What others' overlays write of a file beside its attributes: it is true of the lower one, or taken into account.
+const OTHER_BOOKS: [&[u8]; 3] =
+    [b"user.fuseoverlayfs.opaque", b"user.fuseoverlayfs.override_stat", b"user.containers.override_stat"];
+
 /// A copy on its way.
 #[derive(Debug)]
 pub(crate) struct Made {
@@ -314,7 +318,7 @@ impl Stack {
         };
         for name in names.split(|b| *b == 0).filter(|n| !n.is_empty()) {
             let name = OsStr::from_bytes(name);
-            if self.xattrs.is_own(name) {
+            if self.xattrs.is_own(name) || OTHER_BOOKS.contains(&name.as_bytes()) {
                 continue;
             }
             let value = match self.get_stored(source, name) {

@@ -8,13 +8,13 @@ use super::Stack;
 use super::copy_up::Content;
 use super::handle::OpenFile;
 use super::lock::{held, read};
-use super::node::{Branch, Node, UPPER};
+use super::node::{Body, Branch, Node, Seat, UPPER};
 use super::search::{Found, refuse_reserved};
 use crate::layer::{Answer, Directory, Errno, Folder, Stat, stat_of};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 /// Who makes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,20 +66,7 @@ impl Stack {
             Some(stat) if stat.is_whiteout() => true,
             Some(_) => return Err(Errno::EXIST),
         };
-        let around = stat_of(fd)?;
-        let has_acl = self.has_default_acl(fd);
-        let mut mode = mode & 0o7777;
-        if !has_acl {
-            mode &= !maker.umask;
-        }
-        let mut owner = (maker.uid, maker.gid);
-        if around.mode & libc::S_ISGID != 0 {
-            owner.1 = around.gid;
-            if new == New::Folder {
-                mode |= libc::S_ISGID;
-            }
-        }
-        let wish = Wish { new, mode, owner, has_acl };
+        let wish = self.wish(fd, new, mode, maker)?;
         let (made, stat) = if whiteout {
             self.make_over_whiteout(fd, name, &wish)?
         } else {
@@ -108,6 +95,50 @@ impl Stack {
         });
         let stat = Stat { inode: node.number, ..self.shown(&stat, UPPER, false) };
         Ok((node, stat, open))
+    }
+
+    /// Makes and opens a regular file that has no name in `parent` yet; [`link`](Self::link) gives it one. EOPNOTSUPP where
+    /// the upper's file system has no such files.
+    pub fn make_unnamed(&self, parent: &Arc<Node>, mode: u32, maker: Maker) -> Answer<(Arc<Node>, Stat, OpenFile)> {
+        if parent.is_gone() {
+            return Err(Errno::NOENT);
+        }
+        let above = self.raise_folder(parent)?;
+        let fd = above.descriptor().ok_or(Errno::IO)?;
+        let wish = self.wish(fd, New::File, mode, maker)?;
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let made = rustix::fs::openat(fd, c".", flags, Mode::from_raw_mode(wish.mode)).map_err(|e| match e {
+            Errno::ISDIR | Errno::INVAL => Errno::OPNOTSUPP,
+            e => e,
+        })?;
+        let stat = self.dress(&made, &wish)?;
+        let kept = Arc::new(made.try_clone().map_err(|_| Errno::MFILE)?);
+        let number = self.layers.numbers.of(stat.identity());
+        let seat = Seat { orphan: Some(kept), ..Seat::new(UPPER, stat.identity()) };
+        let node =
+            self.nodes.add_unnamed(|id| Node::new(id, number, FileType::RegularFile, Body::File(RwLock::new(seat))));
+        node.opens.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+        let open = OpenFile::new(node.clone(), made, true, true);
+        let stat = Stat { inode: node.number, ..self.shown(&stat, UPPER, false) };
+        Ok((node, stat, open))
+    }
+
+    /// What something new in the directory `above` gets.
+    fn wish<'a>(&self, above: BorrowedFd<'_>, new: New<'a>, mode: u32, maker: Maker) -> Answer<Wish<'a>> {
+        let around = stat_of(above)?;
+        let has_acl = self.has_default_acl(above);
+        let mut mode = mode & 0o7777;
+        if !has_acl {
+            mode &= !maker.umask;
+        }
+        let mut owner = (maker.uid, maker.gid);
+        if around.mode & libc::S_ISGID != 0 {
+            owner.1 = around.gid;
+            if new == New::Folder {
+                mode |= libc::S_ISGID;
+            }
+        }
+        Ok(Wish { new, mode, owner, has_acl })
     }
 
     /// Makes the thing bare: owner and mode come after.
@@ -241,6 +272,8 @@ impl Stack {
             link(fd, name)?;
         }
         self.nodes.add_place(node, parent, name);
+        // A file that had no name is found by it from now on.
+        node.clear_orphan();
         self.stat(node)
     }
 }

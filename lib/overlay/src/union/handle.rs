@@ -216,6 +216,15 @@ impl Stack {
         }
     }
 
+    /// Brings everything written to the disk, unless the overlay is volatile.
+    pub fn sync_all(&self) -> Answer<()> {
+        if self.volatile || self.is_read_only() {
+            return Ok(());
+        }
+        let upper = self.layer_root(UPPER)?;
+        rustix::fs::syncfs(upper.descriptor().ok_or(Errno::IO)?).map_err(|e| self.distrust(e))
+    }
+
     /// fallocate(2) with its mode bits.
     pub fn allocate(&self, open: &OpenFile, mode: u32, offset: u64, length: u64, drop_set_id: bool) -> Answer<()> {
         let mode = FallocateFlags::from_bits(mode).ok_or(Errno::OPNOTSUPP)?;

@@ -279,6 +279,14 @@ impl Node {
         }
     }
 
+    pub(crate) fn clear_orphan(&self) {
+        if let Body::File(own) = &self.body
+            && read(own).orphan.is_some()
+        {
+            write(own).orphan = None;
+        }
+    }
+
     /// From now on the directory has this part in the upper layer.
     pub(crate) fn add_upper(&self, branch: Branch) {
         if let Body::Folder(branches) = &self.body {

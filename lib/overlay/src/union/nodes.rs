@@ -142,6 +142,15 @@ impl Nodes {
         node
     }
 
+    /// A node without a name, for a free number.
+    pub(crate) fn add_unnamed(&self, make: impl FnOnce(u64) -> Node) -> Arc<Node> {
+        let mut tree = held(&self.0);
+        let id = tree.make_number();
+        let node = Arc::new(make(id));
+        tree.slots.insert(id, Slot { node: node.clone(), lookups: 0, children: HashMap::new() });
+        node
+    }
+
     /// The kernel was told of the node once more.
     pub(crate) fn count(&self, node: &Arc<Node>) {
         let mut tree = held(&self.0);

@@ -98,8 +98,13 @@ fn without_mounts(fd: OwnedFd) -> std::result::Result<(OwnedFd, bool), Errno> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     let Ok(clone) = rustix::mount::open_tree(&fd, c"", flags) else { return Ok((fd, true)) };
     // Private, or what is mounted on the original later would appear below the clone too: our own mount among it.
-    let private = MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() };
-    match mount_setattr(clone.as_fd(), c"", false, &private) {
+    // Reading leaves no trace in a lower layer (`ovl_get_layers`).
+    let private = MountAttr { set: libc::MOUNT_ATTR_NOATIME, propagation: libc::MS_PRIVATE, ..MountAttr::default() };
+    let set = mount_setattr(clone.as_fd(), c"", false, &private).or_else(|_| {
+        // Another setting may be locked, in a user namespace.
+        mount_setattr(clone.as_fd(), c"", false, &MountAttr { set: 0, ..private })
+    });
+    match set {
         Ok(()) => Ok((clone, false)),
         Err(_) => Ok((fd, true)),
     }

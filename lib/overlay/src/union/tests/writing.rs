@@ -261,3 +261,25 @@ fn what_was_written_is_read_again() {
     write(&stack, "h", "CON").expect("a write");
     assert_eq!(read(&stack, "p/g").as_deref(), Ok("CONtent"));
 }
+
+#[test]
+fn a_file_without_a_name_gets_one() {
+    let layers = Layers::new();
+    layers.put("low/d/x", "x");
+    let stack = layers.open();
+    let parent = at(&stack, "d").expect("d");
+    let (node, stat, file) = match stack.make_unnamed(&parent, 0o640, ME()) {
+        Ok(made) => made,
+        Err(Errno::OPNOTSUPP) => return,
+        Err(e) => panic!("{e}"),
+    };
+    assert_eq!((stat.links, stat.mode & 0o777), (0, 0o640));
+    stack.write(&file, b"text", 0, false).expect("a write");
+    assert_eq!(names(&stack, "d"), ["x"]);
+    assert_eq!(stack.link(&node, &parent, OsStr::new("named")).expect("a name").links, 1);
+    assert_eq!(read(&stack, "d/named").as_deref(), Ok("text"));
+    assert_eq!(at(&stack, "d/named").expect("it").id(), node.id());
+    drop(file);
+    assert_eq!(read(&stack, "d/named").as_deref(), Ok("text"));
+    assert_eq!(stack.link(&node, &parent, OsStr::new(".wh.x")).err(), Some(Errno::INVAL));
+}
