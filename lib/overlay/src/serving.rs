@@ -1,11 +1,11 @@
 //! What a server serves: the seam between its life ([`crate::server`]) and the union it answers from.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::folders::Folders;
 use crate::fuse::Serving;
 use crate::options::Options;
 use crate::rights::{self, Xattrs};
-use crate::union::{Lower, Stack as Union, StackSpec};
+use crate::union::{Lower, Owners, Stack as Union, StackSpec};
 use crate::xattrs::XattrNamespace;
 use std::os::fd::OwnedFd;
 
@@ -21,10 +21,8 @@ pub(crate) struct Stack {
 
 /// Opens every layer; to be called by the process that serves them.
 pub(crate) fn open(folders: &Folders, options: &Options) -> Result<Stack> {
-    refuse_what_it_cannot(options)?;
     // The machine's own files have owners that have no number in a user namespace, and would all be nobody's.
     let machine = folders.lowers.iter().any(|lower| lower.path.as_os_str() == "/");
-    let squash = options.squash_uid == Some(0) || machine && !rights::in_first_user_namespace();
     let xattrs = if options.userxattr { Xattrs::User } else { Xattrs::for_this_process() };
     let spec = StackSpec {
         lowers: folders.lowers.iter().map(|l| Lower::Path(l.path.clone())).collect(),
@@ -35,7 +33,14 @@ pub(crate) fn open(folders: &Folders, options: &Options) -> Result<Stack> {
             Xattrs::Trusted => XattrNamespace::Trusted,
             Xattrs::User => XattrNamespace::User,
         },
-        squash_to_root: squash,
+        owners: Owners {
+            machine: machine && !rights::in_first_user_namespace(),
+            squash_uid: options.squash_uid,
+            squash_gid: options.squash_gid,
+            uid_map: options.uid_map.clone(),
+            gid_map: options.gid_map.clone(),
+            keeping: None,
+        },
         volatile: options.volatile,
         ..StackSpec::default()
     };
@@ -63,19 +68,6 @@ fn how(folders: &Folders, options: &Options) -> Serving {
         serving.threads = 1;
     }
     serving
-}
-
-/// Owners shown otherwise than the layers have them: only root's for everything.
-fn refuse_what_it_cannot(options: &Options) -> Result<()> {
-    let refuse = |option: &str| {
-        let error = Error::new(Kind::Driver, "fuse driver", option).because("cannot show owners so yet");
-        Err(error.hint("squash_to_root shows everything as root's"))
-    };
-    match (options.squash_uid, options.squash_gid) {
-        (None, None) | (Some(0), Some(0)) => {}
-        _ => return refuse("squash_to_uid"),
-    }
-    if options.uid_map.is_empty() && options.gid_map.is_empty() { Ok(()) } else { refuse("uidmapping") }
 }
 
 /// Answers the kernel until the mount is gone.

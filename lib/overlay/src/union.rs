@@ -28,6 +28,7 @@ mod nodes;
 mod numbers;
 mod open;
 mod origin;
+mod owners;
 mod reach;
 mod redirect;
 mod remove;
@@ -46,6 +47,7 @@ pub use listing::{Listed, OpenFolder};
 pub use node::Node;
 pub use nodes::ROOT;
 pub use open::{Lower, StackSpec};
+pub use owners::{Keeping, Owners};
 
 use crate::XattrNamespace;
 use crate::layer::{Answer, Errno};
@@ -68,7 +70,7 @@ pub struct Stack {
     pub(crate) listings: Listings,
     pub(crate) work: Option<Work>,
     pub(crate) xattrs: XattrNamespace,
-    pub(crate) squash_to_root: bool,
+    pub(crate) owners: Owners,
     pub(crate) volatile: bool,
     /// What may be written to the upper layer.
     pub(crate) features: compat::Features,

@@ -6,12 +6,9 @@ use super::handle::OpenFile;
 use super::lock::read;
 use super::node::{Node, UPPER};
 use crate::layer::{Answer, Errno, Stat, Time};
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-
-/// Shown by the kernel for an owner that has no number in our user namespace.
-const OVERFLOW_ID: u32 = 65534;
 
 /// A time to set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,14 +55,7 @@ impl Stack {
         if merged && stat.is_folder() {
             shown.links = 1;
         }
-        if self.squash_to_root {
-            if layer != UPPER || stat.uid == OVERFLOW_ID {
-                shown.uid = 0;
-            }
-            if layer != UPPER || stat.gid == OVERFLOW_ID {
-                shown.gid = 0;
-            }
-        }
+        self.owners.show(&mut shown, layer);
         shown
     }
 
@@ -91,9 +81,9 @@ impl Stack {
         let spot = self.spot(node)?;
         let fd = spot.fd()?;
         if change.uid.is_some() || change.gid.is_some() {
-            let uid = change.uid.map(Uid::from_raw);
-            let gid = change.gid.map(Gid::from_raw);
-            rustix::fs::chownat(fd, c"", uid, gid, AtFlags::EMPTY_PATH)?;
+            let uid = change.uid.map(|uid| self.owners.stored_uid(uid)).transpose()?;
+            let gid = change.gid.map(|gid| self.owners.stored_gid(gid)).transpose()?;
+            self.give(fd, uid, gid, None)?;
         }
         if let Some(mode) = change.mode {
             self.set_mode(fd, mode)?;
@@ -124,13 +114,16 @@ impl Stack {
 
     /// chmod by a descriptor that may be O_PATH.
     pub(crate) fn set_mode(&self, fd: BorrowedFd<'_>, mode: u32) -> Answer<()> {
+        if self.keeps_modes() {
+            return self.give(fd, None, None, Some(mode));
+        }
         let mode = Mode::from_raw_mode(mode & 0o7777);
         rustix::fs::chmodat(&self.proc, Self::proc_name(fd), mode, AtFlags::empty())
     }
 
     /// Takes set-user-id, and set-group-id where the group may execute, as a write by an ordinary user does.
     pub(crate) fn drop_set_id(&self, fd: BorrowedFd<'_>) -> Answer<()> {
-        let stat = crate::layer::stat_of(fd)?;
+        let stat = self.dressed_fd(crate::layer::stat_of(fd)?, UPPER, fd);
         let kept = kept_by_write(stat.mode);
         if stat.kind() == FileType::RegularFile && kept != stat.mode {
             self.set_mode(fd, kept)?;

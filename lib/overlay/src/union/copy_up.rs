@@ -15,7 +15,7 @@ use super::node::{Branch, Data, Node, Seat, UPPER};
 use super::origin::Origin;
 use super::reach::Spot;
 use crate::layer::{Answer, Directory, Errno, Folder, Stat, stat_of};
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, XattrFlags};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -71,7 +71,7 @@ impl Stack {
         self.set_impure(&place.parent)?;
         let layer = node.top().ok_or(Errno::STALE)?;
         let source = self.folder(node, layer)?;
-        let stat = self.shown(&source.stat()?, layer, false);
+        let stat = self.to_copy(&*source, layer)?;
         let name = work.name();
         rustix::fs::mkdirat(work.fd(), &name, Mode::from_raw_mode(0o700))?;
         let made = (|| {
@@ -106,7 +106,8 @@ impl Stack {
             None => None,
         };
         let spot = self.spot(node)?;
-        let stat = self.shown(&stat_of(spot.fd()?)?, seat.layer, false);
+        let stat = self.dressed_fd(stat_of(spot.fd()?)?, seat.layer, spot.fd()?);
+        let stat = self.owners.copy(stat, seat.layer);
         let named = place.is_some();
         let origin = if named { self.origin_of(seat.layer, spot.fd()?) } else { None };
         let shared = if stat.links > 1 { self.index_for(origin.as_ref(), stat.kind()) } else { None };
@@ -260,8 +261,7 @@ impl Stack {
     fn copy_attributes(&self, source: Option<BorrowedFd<'_>>, target: BorrowedFd<'_>, stat: &Stat) -> Answer<()> {
         let own = stat_of(target)?;
         if (own.uid, own.gid) != (stat.uid, stat.gid) {
-            let (uid, gid) = (Some(Uid::from_raw(stat.uid)), Some(Gid::from_raw(stat.gid)));
-            rustix::fs::chownat(target, c"", uid, gid, AtFlags::EMPTY_PATH)?;
+            self.give(target, Some(stat.uid), Some(stat.gid), Some(stat.mode))?;
         }
         if let Some(source) = source {
             self.copy_xattrs(source, target)?;

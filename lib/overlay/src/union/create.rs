@@ -11,7 +11,7 @@ use super::lock::{held, read};
 use super::node::{Body, Branch, Node, Seat, UPPER};
 use super::search::{Found, refuse_reserved};
 use crate::layer::{Answer, Directory, Errno, Folder, Stat, stat_of};
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, RwLock};
@@ -131,7 +131,7 @@ impl Stack {
         if !has_acl {
             mode &= !maker.umask;
         }
-        let mut owner = (maker.uid, maker.gid);
+        let mut owner = (self.owners.stored_uid(maker.uid)?, self.owners.stored_gid(maker.gid)?);
         if around.mode & libc::S_ISGID != 0 {
             owner.1 = around.gid;
             if new == New::Folder {
@@ -172,10 +172,9 @@ impl Stack {
         let mut stat = stat_of(made.as_fd())?;
         let mut changed = false;
         if (stat.uid, stat.gid) != wish.owner {
-            let (uid, gid) = (Some(Uid::from_raw(wish.owner.0)), Some(Gid::from_raw(wish.owner.1)));
-            match rustix::fs::chownat(made, c"", uid, gid, AtFlags::EMPTY_PATH) {
-                // An owner without a number in our user namespace: everything is shown as root's anyway.
-                Err(Errno::INVAL | Errno::PERM) if self.squash_to_root => {}
+            match self.give(made.as_fd(), Some(wish.owner.0), Some(wish.owner.1), Some(wish.mode)) {
+                // An owner without a number in our user namespace: another is shown anyway.
+                Err(Errno::INVAL | Errno::PERM) if self.owners.ignores_unknown() => {}
                 other => other?,
             }
             changed = true;
@@ -191,7 +190,7 @@ impl Stack {
         if changed {
             stat = stat_of(made.as_fd())?;
         }
-        Ok(stat)
+        Ok(self.dressed_fd(stat, UPPER, made.as_fd()))
     }
 
     fn make_over_whiteout(&self, above: BorrowedFd<'_>, name: &OsStr, wish: &Wish<'_>) -> Answer<(OwnedFd, Stat)> {

@@ -3,8 +3,10 @@
 use super::contents::Contents;
 use super::node::{Branch, UPPER};
 use super::numbers::Numbers;
+use super::owners::kept_by;
 use super::{ROOT, Stack};
 use crate::layer::{Answer, Errno, Folder};
+use std::ffi::CStr;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -18,6 +20,8 @@ pub(crate) struct Layers {
     /// The roots of the data-only layers, whose numbers follow [`last`](Self::last).
     pub(crate) data: Vec<Arc<dyn Folder>>,
     pub(crate) numbers: Numbers,
+    /// By layer: the xattr in which it keeps owners and modes.
+    pub(crate) keeps: Vec<Option<&'static CStr>>,
     /// The upper layer was empty when it was opened: nobody's `.wh.` files are in it.
     pub(crate) upper_is_ours: AtomicBool,
     /// The kernel has getxattrat(2).
@@ -34,6 +38,12 @@ impl Layers {
         for root in &roots {
             numbers.add(&**root);
         }
+        let mut keeps = vec![None; parts.last().map_or(0, |p| p.layer + 1)];
+        for (part, root) in parts.iter().zip(&roots) {
+            if let Some(slot) = keeps.get_mut(part.layer) {
+                *slot = kept_by(&**root);
+            }
+        }
         let upper = roots.first().filter(|_| parts.first().is_some_and(|p| p.layer == UPPER));
         let has_xattrat = roots.iter().filter_map(|r| r.descriptor()).next().is_some_and(|fd| {
             let asked = sys::xattrat::get(fd.as_fd(), c"", c"user.overlay.none", &mut []);
@@ -43,6 +53,7 @@ impl Layers {
             last: parts.last().map_or(UPPER, |p| p.layer),
             data,
             numbers,
+            keeps,
             upper_is_ours: AtomicBool::new(upper.is_some_and(|root| is_empty(&**root))),
             has_xattrat: AtomicBool::new(has_xattrat),
             nothing: Arc::default(),

@@ -255,6 +255,7 @@ impl Stack {
         {
             return self.lookup(parent, &entry.name);
         }
+        let stat = self.dressed_at(stat, entry.layer, &*folder, &entry.name)?;
         let (stat, layer) = self.with_links(parent, &entry.name, stat, entry.layer)?;
         let shown = self.shown(&stat, layer, false);
         let found = Found { stat, layer, branches: Vec::new(), data: None, number: entry.inode };

@@ -8,6 +8,7 @@ use super::listing::Listings;
 use super::node::{Body, Branch, Node, UPPER};
 use super::nodes::{Nodes, ROOT};
 use super::origin::Uuids;
+use super::owners::Owners;
 use super::reach::Folders;
 use super::work::Work;
 use crate::error::{Error, Kind, Result};
@@ -43,8 +44,8 @@ pub struct StackSpec {
     pub work: Option<PathBuf>,
     /// Where overlay's own xattrs are kept.
     pub xattrs: XattrNamespace,
-    /// Show the owners of the layers below as 0:0, where they have no number in our user namespace.
-    pub squash_to_root: bool,
+    /// How owners show.
+    pub owners: Owners,
     /// Do not wait for the disk, at fsync nor at copy-up.
     pub volatile: bool,
     /// Rename directories that lower layers have a part in (`redirect_dir=on`), where the upper may hold redirects.
@@ -65,7 +66,7 @@ impl Default for StackSpec {
             upper: None,
             work: None,
             xattrs: XattrNamespace::Trusted,
-            squash_to_root: false,
+            owners: Owners::default(),
             volatile: false,
             redirect: true,
             metacopy: true,
@@ -98,13 +99,13 @@ fn without_mounts(fd: OwnedFd) -> std::result::Result<(OwnedFd, bool), Errno> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     let Ok(clone) = rustix::mount::open_tree(&fd, c"", flags) else { return Ok((fd, true)) };
     // Private, or what is mounted on the original later would appear below the clone too: our own mount among it.
-    // Reading leaves no trace in a lower layer (`ovl_get_layers`).
-    let private = MountAttr { set: libc::MOUNT_ATTR_NOATIME, propagation: libc::MS_PRIVATE, ..MountAttr::default() };
-    let set = mount_setattr(clone.as_fd(), c"", false, &private).or_else(|_| {
-        // Another setting may be locked, in a user namespace.
-        mount_setattr(clone.as_fd(), c"", false, &MountAttr { set: 0, ..private })
-    });
-    match set {
+    let private = MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() };
+    // Reading through the union leaves no trace below, as overlayfs has it. Not for one who may not change that.
+    let (set, clear) = (libc::MOUNT_ATTR_NOATIME, libc::MOUNT_ATTR__ATIME);
+    let traceless = MountAttr { set, clear, ..private };
+    match mount_setattr(clone.as_fd(), c"", false, &traceless)
+        .or_else(|_| mount_setattr(clone.as_fd(), c"", false, &private))
+    {
         Ok(()) => Ok((clone, false)),
         Err(_) => Ok((fd, true)),
     }
@@ -181,7 +182,7 @@ impl Stack {
             listings: Listings::default(),
             work,
             xattrs: spec.xattrs,
-            squash_to_root: spec.squash_to_root,
+            owners: spec.owners.clone(),
             volatile: spec.volatile,
             features,
             moving: RwLock::default(),
@@ -189,6 +190,10 @@ impl Stack {
             uuids,
             proc,
         };
+        stack.begin_keeping().map_err(|e| {
+            failed("keep owners in xattrs of", "the upper layer", e)
+                .hint("xattr_permissions=1 needs root's rights; 2 a file system with user.* xattrs")
+        })?;
         if stack.features.index && !stack.index_is_ours().unwrap_or(false) {
             // Made over other layers, or copied: its names mean nothing here.
             stack.features.index = false;

@@ -138,7 +138,11 @@ impl Stack {
                 return Ok(stat);
             }
             let top = node.top().ok_or(Errno::STALE)?;
-            let mut stat = self.folder(node, top)?.stat()?;
+            let folder = self.folder(node, top)?;
+            let mut stat = folder.stat()?;
+            if let Some(fd) = folder.descriptor() {
+                stat = self.dressed_fd(stat, top, fd);
+            }
             if node.is_merged() {
                 // As overlayfs: the number of subdirectories of a merged directory is not known.
                 stat.links = 1;
@@ -148,13 +152,13 @@ impl Stack {
         for _ in 0..TRIES {
             let seat = node.seat().ok_or(Errno::STALE)?;
             if let Some(orphan) = seat.orphan {
-                return stat_of(orphan.as_fd());
+                return Ok(self.dressed_fd(stat_of(orphan.as_fd())?, seat.layer, orphan.as_fd()));
             }
             let Some((above, name)) = self.way(node, &seat)? else { break };
             match above.find(&name)? {
                 Some(mut stat) if stat.identity() == seat.identity => {
                     stat.links = self.union_links(&stat);
-                    return Ok(stat);
+                    return self.dressed_at(stat, seat.layer, &*above, &name);
                 }
                 _ => std::thread::yield_now(),
             }

@@ -322,6 +322,7 @@ impl Stack {
         }
         search.merge.see(layer, Sight::Folder { opaque });
         if search.top.is_none() {
+            let stat = self.dressed_at(stat, layer, &*found.folder, &found.name)?;
             search.top = Some((stat, layer, self.layers.numbers.of(stat.identity())));
         }
         search.branches.push(part);
@@ -344,7 +345,8 @@ impl Stack {
                 UPPER => self.layers.numbers.of_upper(stat.identity()),
                 _ => self.layers.numbers.of(stat.identity()),
             };
-            search.top = Some((*stat, *layer, number));
+            let stat = self.dressed_at(*stat, *layer, &*found.folder, &found.name)?;
+            search.top = Some((stat, *layer, number));
         } else if !elsewhere {
             let path = match &found.path {
                 Some(path) => path.clone(),

@@ -7,6 +7,7 @@
 use super::Stack;
 use super::copy_up::Content;
 use super::node::Node;
+use super::owners::keeps_owner;
 use crate::layer::{Answer, Errno};
 use rustix::fs::XattrFlags;
 use rustix::path::Arg;
@@ -82,6 +83,9 @@ impl Stack {
         let stored = self.list_stored(fd)?;
         let mut shown = Vec::with_capacity(stored.len());
         for name in stored.split(|b| *b == 0).filter(|n| !n.is_empty()) {
+            if keeps_owner(name) && self.layers.keeps.iter().any(Option::is_some) {
+                continue;
+            }
             if let Some(name) = self.xattrs.show(name)
                 && (privileged || !name.starts_with(b"trusted."))
             {

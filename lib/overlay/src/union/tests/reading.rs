@@ -130,7 +130,7 @@ fn content_is_found_below_its_attributes() {
     let stack = layers.open();
     for (name, text) in [("plain", "plain text"), ("near", "plain text"), ("d/near", "far text")] {
         assert_eq!(read(&stack, name).as_deref(), Ok(text), "{name}");
-        let stat = stack.stat(&*at(&stack, name).expect(name)).expect("stat");
+        let stat = stack.stat(&at(&stack, name).expect(name)).expect("stat");
         assert_eq!(stat.size_bytes, text.len() as u64);
         assert_eq!(stat.blocks, fs::metadata(layers.path("low/plain")).expect("stat").blocks(), "{name}");
     }
@@ -152,7 +152,7 @@ fn data_only_layers_are_found_by_path_alone() {
     let spec = StackSpec { data_only: vec![Lower::Path(layers.path("data"))], ..layers.spec() };
     let stack = Stack::open(&spec).expect("a stack");
     assert_eq!(read(&stack, "name2").as_deref(), Ok("content"));
-    assert_eq!(stack.stat(&*at(&stack, "name2").expect("it")).expect("stat").blocks, 1);
+    assert_eq!(stack.stat(&at(&stack, "name2").expect("it")).expect("stat").blocks, 1);
     assert!(!exists(&stack, "seen") && !exists(&stack, "ab"));
     assert_eq!(read(&stack, "lost").err(), Some(Errno::IO));
     assert_eq!(at(&stack, "relative").err(), Some(Errno::IO));
@@ -246,4 +246,53 @@ fn five_hundred_layers_are_asked_once() {
     assert_eq!(names(&stack, "d").len(), 500);
     // Without contents known this were half a million probes.
     assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+}
+
+#[test]
+fn owners_kept_in_xattrs_and_squashed_ones_show() {
+    let layers = Layers::new();
+    layers.put("high/f", "f").put("high/d/x", "x").put("low/plain", "p");
+    let kept = "user.containers.override_stat";
+    if !layers.mark("high/f", kept, "12:34:0751") || !layers.mark("high/d", kept, "5:6:1777") {
+        return;
+    }
+    layers.mark("high", kept, "0:0:755");
+    let of = |stack: &Stack, path: &str| {
+        let stat = stack.stat(&at(stack, path).expect(path)).expect("stat");
+        (stat.uid, stat.gid, stat.mode & 0o7777)
+    };
+    let stack = layers.open();
+    assert_eq!((of(&stack, "f"), of(&stack, "d")), ((12, 34, 0o751), (5, 6, 0o1777)));
+    let looked_up = stack.lookup(&stack.node(ROOT).expect("root"), OsStr::new("f")).expect("a look-up").expect("f").1;
+    assert_eq!((looked_up.uid, looked_up.gid), (12, 34));
+    drop(stack);
+    let owners = Owners { squash_uid: Some(7), squash_gid: Some(8), ..Owners::default() };
+    let stack = Stack::open(&StackSpec { owners, upper: None, ..layers.spec() }).expect("a stack");
+    assert_eq!((of(&stack, "f"), of(&stack, "plain").0), ((7, 8, 0o751), 7));
+}
+
+#[test]
+fn owners_can_be_written_to_xattrs() {
+    let layers = Layers::new();
+    layers.put("low/f", "f").put("low/d/x", "x");
+    if !can_mark(&layers) {
+        return;
+    }
+    let spec =
+        || StackSpec { owners: Owners { keeping: Some(Keeping::Unprivileged), ..Owners::default() }, ..layers.spec() };
+    let of = |stack: &Stack, path: &str| {
+        let stat = stack.stat(&at(stack, path).expect(path)).expect("stat");
+        (stat.uid, stat.gid, stat.mode & 0o7777)
+    };
+    let stack = Stack::open(&spec()).expect("a stack");
+    let change = Change { uid: Some(33), gid: Some(44), mode: Some(0o4750), ..Change::default() };
+    stack.set_attributes(&at(&stack, "f").expect("f"), &change, None).expect("chown");
+    let d = at(&stack, "d").expect("d");
+    let made = stack.make(&d, OsStr::new("new"), New::File, 0o640, Maker { uid: 5, gid: 6, umask: 0 }).expect("a file");
+    assert_eq!((made.1.uid, made.1.gid, made.1.mode & 0o777), (5, 6, 0o640));
+    drop((made, d, stack));
+    let stack = Stack::open(&spec()).expect("a stack");
+    assert_eq!((of(&stack, "f"), of(&stack, "d/new")), ((33, 44, 0o4750), (5, 6, 0o640)));
+    let node = at(&stack, "f").expect("f");
+    assert!(!String::from_utf8_lossy(&stack.list_xattrs(&node, true).expect("a list")).contains("override"));
 }
