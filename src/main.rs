@@ -10,7 +10,7 @@ type Main = fn(Vec<OsString>) -> ExitCode;
 
 fn tool(name: &str) -> Option<Main> {
     Some(match name {
-        "ovl-mount" => ovl_mount::main,
+        "ovl-mount" | "mount.ovl-mount" | "mount.fuse.ovl-mount" => ovl_mount::main,
         "unpack" => unpack::main,
         "nsrun" => nsrun::main,
         "netwire" => netwire::main,

@@ -128,13 +128,14 @@ fn wrong_command_lines() {
             (2, "driver aufs: unknown\nhint: there are `fuse` and `kernel`\n".into())
         );
         assert_eq!(
-            run(&["-o", "lowerdir=a::b", "m"]),
-            (2, "option lowerdir=a::b: data-only layers (`::`) are not supported\n".into())
+            run(&["-o", "lowerdir=a::b:c", "m"]),
+            (2, "option lowerdir=a::b:c: a layer behind a data-only one\nhint: data-only layers come last, each behind a double colon: A:B::DATA1::DATA2\n".into())
         );
         assert_eq!(
-            run(&["-o", "remount,ro", "m"]),
-            (2, "option remount: an overlay cannot be remounted\nhint: unmount it and mount it anew\n".into())
+            run(&["-o", "remount,ro", "m", "--layers", "x"]),
+            (2, "remount takes options and a mount point only\nhint: ovl-mount -o remount,ro TARGET\n".into())
         );
+        assert_eq!(run(&["--compat", "aufs", "m"]).0, 2);
         assert_eq!(run(&["--layers", "/dev/null", "--upper", "/tmp/u", "m"]).0, 1);
     });
 }

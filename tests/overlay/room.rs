@@ -115,9 +115,15 @@ impl Room {
         mount_table().lines().filter_map(|line| line.split_once(&point).map(|(_, rest)| rest.to_owned())).collect()
     }
 
-    /// Unmounts what is at `name`; it must not be in use.
+    /// Unmounts what is at `name`; it must not be in use. What other tests are just starting has copies of our descriptors until
+    /// it executes, so a moment of being busy is none.
     pub(crate) fn umount(&self, name: &str) {
-        nix::mount::umount(&self.path(name)).unwrap_or_else(|e| panic!("umount {name}: {e}"));
+        let mut result = Ok(());
+        eventually("unmounted", AT_ONCE * 2, || {
+            result = nix::mount::umount(&self.path(name));
+            result != Err(nix::Error::EBUSY)
+        });
+        result.unwrap_or_else(|e| panic!("umount {name}: {e}"));
     }
 }
 

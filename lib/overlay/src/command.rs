@@ -39,7 +39,7 @@ pub fn run(words: &[OsString], target: &Path, input: Input, signals: &Signals) -
             Ok(None) => {}
             Err(e) => return Err(Error::new(Kind::Failed, "wait for", program.display()).because(e)),
         }
-        if let Came::End { signal, by_terminal: false } = signals.next() {
+        if let Came::End { signal, by_terminal: false } | Came::Tell(signal) = signals.next() {
             let _ = kill(Pid::from_raw(child.id().cast_signed()), signal);
         }
     }

@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::folders::Folders;
-use crate::kernel::attributes;
+use crate::kernel::{attributes, settings};
 use crate::options::Options;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
@@ -49,6 +49,9 @@ pub(crate) fn mount(folders: &Folders, options: &Options) -> Result<Detached> {
     fsconfig_set_flag(context.as_fd(), "default_permissions").map_err(failed)?;
     if options.allow_other.unwrap_or(true) {
         fsconfig_set_flag(context.as_fd(), "allow_other").map_err(failed)?;
+    }
+    for (key, value) in settings::of_any(options) {
+        settings::say(&context, &key, value.as_deref()).map_err(failed)?;
     }
     fsconfig_create(context.as_fd()).map_err(failed)?;
     let attributes = attributes(&options.flags, folders.upper.is_none());

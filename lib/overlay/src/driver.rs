@@ -5,7 +5,7 @@ use crate::folders::Folders;
 use crate::kernel;
 use crate::mounted::Mounted;
 use crate::options::Options;
-use crate::server::{self, Streams};
+use crate::server::{self, Service};
 use std::fmt;
 use std::str::FromStr;
 
@@ -82,12 +82,12 @@ pub fn parse_preferences(list: &str) -> Result<Vec<Driver>> {
 }
 
 /// Mounts with the first of `order` that works.
-pub fn mount(order: &[Driver], folders: &Folders, options: &Options, streams: Streams) -> Result<Choice, NoDriver> {
+pub fn mount(order: &[Driver], folders: &Folders, options: &Options, service: &Service) -> Result<Choice, NoDriver> {
     let mut passed_over = Vec::new();
     for &driver in order {
         let result = match driver {
             Driver::Kernel => kernel::mount(folders, options).map(|()| None),
-            Driver::Fuse => server::start(folders, options, streams).map(Some),
+            Driver::Fuse => server::start(folders, options, service).map(Some),
         };
         match result {
             Ok(server) => {

@@ -31,6 +31,8 @@ pub struct Folder {
 pub struct Folders {
     /// Lower layers, uppermost first; at least one.
     pub lowers: Vec<Folder>,
+    /// Data-only layers below them, uppermost first.
+    pub data_lowers: Vec<Folder>,
     /// The writable layer and its work folder.
     pub upper: Option<(Folder, Folder)>,
     /// Where it is to be mounted.
@@ -49,7 +51,8 @@ impl Folder {
             match errno {
                 Errno::NOENT => error.hint(format!("mkdir -p {}", path.display())),
                 Errno::NOTCONN | Errno::CONNABORTED => {
-                    error.hint(format!("its server is gone: umount -l {}", path.display()))
+                    let replace = if what == "mount point" { ", or --replace" } else { "" };
+                    error.hint(format!("its server is gone: umount -l {}{replace}", path.display()))
                 }
                 _ => error,
             }
@@ -90,6 +93,8 @@ impl Folders {
                 .hint("name at least one: -o lowerdir=A:B, or --layers FILE"));
         }
         let lowers = options.lowers.iter().map(|p| Folder::look("lower layer", p)).collect::<Result<Vec<_>>>()?;
+        let data_lowers =
+            options.data_lowers.iter().map(|p| Folder::look("data-only layer", p)).collect::<Result<Vec<_>>>()?;
         let upper = match (&options.upper, &options.work) {
             (Some(upper), work) => Some(look_upper(upper, work.as_deref())?),
             (None, Some(work)) => {
@@ -101,7 +106,7 @@ impl Folders {
         };
         let target = Folder::look("mount point", target)?;
         let target_fd = target.open()?;
-        let folders = Self { lowers, upper, target, target_fd };
+        let folders = Self { lowers, data_lowers, upper, target, target_fd };
         folders.refuse_repeats()?;
         Ok(folders)
     }
@@ -131,7 +136,7 @@ impl Folders {
     fn refuse_repeats(&self) -> Result<()> {
         let mut seen = HashMap::new();
         let upper = self.upper.iter().flat_map(|(upper, work)| [upper, work]);
-        for folder in self.lowers.iter().chain(upper) {
+        for folder in self.lowers.iter().chain(&self.data_lowers).chain(upper) {
             if let Some(first) = seen.insert(folder.id, &folder.path) {
                 let error = Error::new(Kind::Request, "layer", folder.path.display());
                 return Err(if *first == folder.path {

@@ -45,7 +45,7 @@ impl Default for Serving {
 
 /// Serves `stack` on `device`, a connection to /dev/fuse that is already mounted (its INIT not yet answered). Returns when
 /// it is unmounted.
-pub fn serve(device: OwnedFd, stack: Stack, serving: Serving) -> Result<()> {
+pub fn serve(device: OwnedFd, stack: Arc<Stack>, serving: Serving) -> Result<()> {
     // Modes arrive as the caller asked for them; what is cut is cut by the union.
     rustix::process::umask(rustix::fs::Mode::empty());
     let failed = |e: std::io::Error| Error::new(Kind::Failed, "serve", "/dev/fuse").because(e);

@@ -82,6 +82,8 @@ fn mount_options(folders: &Folders, options: &Options) -> OsString {
         (options.flags.noexec, ",noexec"),
         (options.flags.noatime, ",noatime"),
         (options.flags.nodiratime, ",nodiratime"),
+        (options.flags.sync, ",sync"),
+        (options.flags.dirsync, ",dirsync"),
         (options.allow_other == Some(true), ",allow_other"),
     ] {
         if set {

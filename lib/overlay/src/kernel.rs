@@ -4,10 +4,10 @@
 //! length limit but the kernel's 500 layers. Kernels before 6.7 do not know `lowerdir+`; there [`legacy`] writes the
 //! one string that mount(2) takes.
 //!
-//! `redirect_dir=off,metacopy=off` are said aloud with `trusted.*` xattrs, whatever the module's defaults are, so that
-//! the FUSE driver can go on with any upper. With `userxattr` the kernel implies both and refuses to hear them.
+//! What is said beside the folders is in [`settings`].
 
 mod legacy;
+pub(crate) mod settings;
 
 use crate::error::{Error, Kind, Result};
 use crate::folders::{Folder, Folders};
@@ -44,11 +44,23 @@ fn refuse_what_it_cannot(folders: &Folders, options: &Options) -> Result<()> {
         return refuse("", "mounting needs CAP_SYS_ADMIN")
             .map_err(|e: Error| e.hint("run as root, or let ovl-mount run the command: ovl-mount … -- CMD"));
     }
-    if options.squash_uid.is_some() || options.squash_gid.is_some() {
-        return refuse("squash_to_root", "only the fuse driver can show another owner");
-    }
-    if !options.uid_map.is_empty() || !options.gid_map.is_empty() {
-        return refuse("uidmapping", "only the fuse driver can map ids");
+    let other_owner = "only the fuse driver can show another owner";
+    for (set, option, why) in [
+        (options.squash_root, "squash_to_root", other_owner),
+        (options.squash_uid.is_some(), "squash_to_uid", other_owner),
+        (options.squash_gid.is_some(), "squash_to_gid", other_owner),
+        (!options.uid_map.is_empty(), "uidmapping", "only the fuse driver can map ids"),
+        (!options.gid_map.is_empty(), "gidmapping", "only the fuse driver can map ids"),
+        (
+            options.xattr_permissions != 0,
+            "xattr_permissions",
+            "only the fuse driver keeps owners in extended attributes",
+        ),
+        (options.no_xattrs, "noxattrs", "only the fuse driver can do without extended attributes"),
+    ] {
+        if set {
+            return refuse(option, why);
+        }
     }
     if folders.lowers.len() > MAX_LAYERS {
         return refuse(&format!("{} layers", folders.lowers.len()), "the kernel takes at most 500");
@@ -94,23 +106,15 @@ fn assemble(folders: &Folders, options: &Options, xattrs: Xattrs) -> std::result
             result => result.map_err(|e| noted("lower layer", lower, e))?,
         }
     }
+    for data in &folders.data_lowers {
+        set_folder(&context, "datadir+", data).map_err(|e| noted("data-only layer", data, e))?;
+    }
     if let Some((upper, work)) = &folders.upper {
         set_folder(&context, "upperdir", upper).map_err(|e| noted("upper layer", upper, e))?;
         set_folder(&context, "workdir", work).map_err(|e| noted("work folder", work, e))?;
     }
-    let flags: &[&str] = match (xattrs, options.volatile) {
-        (Xattrs::User, true) => &["userxattr", "volatile"],
-        (Xattrs::User, false) => &["userxattr"],
-        (Xattrs::Trusted, true) => &["volatile"],
-        (Xattrs::Trusted, false) => &[],
-    };
-    for flag in flags {
-        fsconfig_set_flag(context.as_fd(), *flag).map_err(|e| noted("overlay on", &folders.target, e))?;
-    }
-    if xattrs == Xattrs::Trusted {
-        for key in ["redirect_dir", "metacopy"] {
-            fsconfig_set_string(context.as_fd(), key, "off").map_err(|e| noted("overlay on", &folders.target, e))?;
-        }
+    for (key, value) in settings::of(options, xattrs) {
+        settings::say(&context, &key, value.as_deref()).map_err(|e| noted("overlay on", &folders.target, e))?;
     }
     fsconfig_create(context.as_fd()).map_err(|e| noted("overlay on", &folders.target, e))?;
     let attributes = attributes(&options.flags, folders.upper.is_none());
@@ -132,7 +136,9 @@ pub(crate) fn attributes(flags: &Flags, no_upper: bool) -> MountAttrFlags {
     attributes.set(MountAttrFlags::MOUNT_ATTR_NOSUID, flags.nosuid);
     attributes.set(MountAttrFlags::MOUNT_ATTR_NODEV, flags.nodev);
     attributes.set(MountAttrFlags::MOUNT_ATTR_NOEXEC, flags.noexec);
+    attributes.set(MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW, flags.nosymfollow);
     attributes.set(MountAttrFlags::MOUNT_ATTR_NOATIME, flags.noatime);
+    attributes.set(MountAttrFlags::MOUNT_ATTR_STRICTATIME, flags.strictatime);
     attributes.set(MountAttrFlags::MOUNT_ATTR_NODIRATIME, flags.nodiratime);
     attributes
 }
@@ -210,7 +216,8 @@ mod tests {
     fn the_kernels_few_words_get_a_cause_and_a_remedy() {
         let folder = Folder { path: "/m".into(), id: (0, 0, 1), mount_id: 1 };
         let target_fd = folder.open().or_else(|_| Folder { path: "/".into(), ..folder.clone() }.open()).unwrap();
-        let folders = Folders { lowers: vec![folder.clone()], upper: None, target: folder, target_fd };
+        let folders =
+            Folders { lowers: vec![folder.clone()], data_lowers: Vec::new(), upper: None, target: folder, target_fd };
         let said = |code: i32, log: Option<&str>| {
             let error = Error::new(Kind::Driver, "overlay on", "/m").because(io::Error::from_raw_os_error(code));
             let error = explain(error, log.map(str::to_owned), &folders);

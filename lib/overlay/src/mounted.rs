@@ -7,14 +7,34 @@ use crate::server::Server;
 use crate::signals::{Came, Signals};
 use nix::mount::{MntFlags, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, open, statx};
+use rustix::io::Errno;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long a server may take to write out and end once its mount is gone.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Takes away what is mounted at `target` where its server is dead; whether it was.
+pub fn clear_dead(target: &Path) -> Result<bool> {
+    match statx(CWD, target, AtFlags::empty(), StatxFlags::TYPE) {
+        Err(Errno::NOTCONN | Errno::CONNABORTED) => {}
+        _ => return Ok(false),
+    }
+    match umount2(target, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+        Ok(()) => Ok(true),
+        Err(nix::Error::EPERM) => {
+            fusermount::unmount(target);
+            Ok(true)
+        }
+        Err(e) => {
+            Err(Error::new(Kind::Request, "take away the dead mount on", target.display()).because(io::Error::from(e)))
+        }
+    }
+}
 
 /// An overlay at its mount point.
 #[derive(Debug)]
@@ -59,6 +79,13 @@ impl Mounted {
         }
     }
 
+    /// Hands a signal on to the server.
+    fn tell(&self, signal: Signal) {
+        if let Some(server) = &self.server {
+            let _ = kill(server.pid, signal);
+        }
+    }
+
     /// Stays until someone unmounts it, its server ends, or a signal that ends programs comes; then unmounts it.
     pub fn stay(&self, signals: &Signals) -> Result<()> {
         let failed = |e: io::Error| Error::new(Kind::Failed, "watch", "/proc/self/mountinfo").because(e);
@@ -82,9 +109,15 @@ impl Mounted {
                 Ok(_) => {}
             }
             let ready = |at: usize| watched.get(at).and_then(PollFd::any).unwrap_or(false);
-            if ready(0) && matches!(signals.next(), Came::End { .. }) {
-                self.unmount();
-                return Ok(());
+            if ready(0) {
+                match signals.next() {
+                    Came::End { .. } => {
+                        self.unmount();
+                        return Ok(());
+                    }
+                    Came::Tell(signal) => self.tell(signal),
+                    Came::Child => {}
+                }
             }
             if ready(2) {
                 break;

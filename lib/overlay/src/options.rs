@@ -2,12 +2,22 @@
 //!
 //! A list is split at commas; `\` takes the meaning from the character behind it and a value may stand in double quotes
 //! (as libmount has it). `lowerdir` is split at colons, uppermost layer first. Empty options (`a,,b`, which podman
-//! writes) mean nothing. What only other implementations know is a warning, never an error, as fuse-overlayfs has it; what would
-//! give the user a different file system than asked for is an error.
+//! writes) mean nothing. What nobody knows is a warning, never an error, as fuse-overlayfs has it; what would
+//! give the user a different file system than asked for is an error. [`known`] is the list of all of them.
 
-use crate::error::{Error, Kind, Result};
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+mod grammar;
+pub mod known;
+mod shown;
+#[cfg(test)]
+mod tests;
+
+use crate::error::Result;
+use crate::union::Compat;
+pub use grammar::{IdRun, Lowers, parse_lowerdir};
+use grammar::{bad, needed, number, parse_id_map, switch, text, typed, unescape};
+use known::Treatment;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// Everything `-o` can say, for both drivers.
@@ -15,14 +25,30 @@ use std::path::PathBuf;
 pub struct Options {
     /// Lower layers, uppermost first.
     pub lowers: Vec<PathBuf>,
+    /// Data-only layers below them, uppermost first: only metacopy files point into them.
+    pub data_lowers: Vec<PathBuf>,
     /// The writable layer.
     pub upper: Option<PathBuf>,
     /// The folder for half-done things beside the upper.
     pub work: Option<PathBuf>,
     /// Nothing is synced: an unclean end leaves an upper that is not to be trusted.
     pub volatile: bool,
+    /// `fsync=0`: fsync(2) in the overlay does nothing.
+    pub no_fsync: bool,
     /// Book-keeping in `user.*` xattrs even where `trusted.*` could be used.
     pub userxattr: bool,
+    /// Renames of lower directories; `None` leaves it to the driver.
+    pub redirect_dir: Option<RedirectDir>,
+    /// Copies of attributes alone; `None` leaves it to the driver.
+    pub metacopy: Option<bool>,
+    /// Hard links of lower layers stay one file; `None` leaves it to the driver.
+    pub index: Option<bool>,
+    /// For whom an upper in `user.*` is kept (`--compat`, which is no option of `-o`).
+    pub compat: Option<Compat>,
+    /// What else the kernel's overlay is to be told, as key and value.
+    pub for_kernel: Vec<(String, Option<String>)>,
+    /// SELinux's labels, as key and value.
+    pub labels: Vec<(String, String)>,
     /// Attributes of the mount itself.
     pub flags: Flags,
     /// Whether users other than the mounter may look in (FUSE; the default where the mounter is root).
@@ -31,6 +57,8 @@ pub struct Options {
     pub fsname: Option<String>,
     /// What follows `fuse.` in the type that /proc/mounts shows.
     pub subtype: Option<String>,
+    /// Every file is shown as root's, but for what the next two say.
+    pub squash_root: bool,
     /// Every owner is shown as this user.
     pub squash_uid: Option<u32>,
     /// Every group is shown as this one.
@@ -39,23 +67,49 @@ pub struct Options {
     pub uid_map: Vec<IdRun>,
     /// Group ids shown.
     pub gid_map: Vec<IdRun>,
+    /// Owners and modes are kept in xattrs of the upper's files: 0 no, 1 privileged, 2 in `user.*`.
+    pub xattr_permissions: u32,
     /// For how long the kernel may keep what the server said, in seconds.
     pub timeout_s: Option<f64>,
+    /// Whether the kernel gathers writes; `None` leaves it to the server.
+    pub writeback: Option<bool>,
+    /// No extended attributes to be seen.
+    pub no_xattrs: bool,
+    /// No POSIX ACLs.
+    pub no_acl: bool,
     /// `threaded=0` or `-s`: one thread serves.
     pub single_thread: bool,
-    /// What was not understood and ignored.
+    /// Not a new mount: the one that is there gets these options.
+    pub remount: bool,
+    /// Everything is logged.
+    pub debug: bool,
+    /// What was not understood, or is not done, and why; for a warning.
     pub ignored: Vec<String>,
 }
 
-/// A run of ids: `length` ids from `inside` on are `outside` and following in the layers.
+/// What becomes of a lower directory that is renamed (`redirect_dir`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IdRun {
-    /// First id as the mount shows it.
-    pub inside: u32,
-    /// First id as the layers hold it.
-    pub outside: u32,
-    /// How many.
-    pub length: u32,
+pub enum RedirectDir {
+    /// It can be renamed, and earlier renames are followed.
+    On,
+    /// Earlier renames are followed.
+    Follow,
+    /// Earlier renames are not followed.
+    NoFollow,
+    /// As the kernel's default: not made, and followed as its module's parameter says.
+    Off,
+}
+
+impl RedirectDir {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Follow => "follow",
+            Self::NoFollow => "nofollow",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// Attributes of a mount, each as mount(8) calls it.
@@ -69,305 +123,147 @@ pub struct Flags {
     pub nodev: bool,
     /// `noexec`
     pub noexec: bool,
+    /// `nosymfollow`
+    pub nosymfollow: bool,
     /// `noatime`
     pub noatime: bool,
+    /// `strictatime`
+    pub strictatime: bool,
     /// `nodiratime`
     pub nodiratime: bool,
+    /// `sync`, of the file system
+    pub sync: bool,
+    /// `dirsync`, of the file system
+    pub dirsync: bool,
 }
-
-/// Known to fuse-overlayfs or libfuse, and without a meaning here: how the server works is its own affair.
-const TUNING: &[&str] = &[
-    "fsync",
-    "fast_ino",
-    "fast_ino_check",
-    "writeback",
-    "xattr_permissions",
-    "static_nlink",
-    "noacl",
-    "ino32_t",
-    "default_permissions",
-    "splice_read",
-    "splice_write",
-    "splice_move",
-    "kernel_cache",
-    "max_write",
-    "clone_fd",
-    "max_idle_threads",
-    "max_threads",
-    "noxattrs",
-    "no_splice_read",
-    "no_splice_write",
-    "no_splice_move",
-    "auto_unmount",
-    "xino",
-    "index",
-    "nfs_export",
-    "uuid",
-    "verity",
-    "debug",
-    "max_read",
-    "big_writes",
-    "nonempty",
-];
-
-/// Said by mount(8) and fstab(5) for their own ends.
-const FOR_MOUNT: &[&str] = &[
-    "rw",
-    "defaults",
-    "suid",
-    "dev",
-    "exec",
-    "atime",
-    "diratime",
-    "relatime",
-    "norelatime",
-    "strictatime",
-    "async",
-    "sync",
-    "auto",
-    "noauto",
-    "user",
-    "nouser",
-    "users",
-    "owner",
-    "group",
-    "nofail",
-    "_netdev",
-    "lazytime",
-    "nolazytime",
-    "iversion",
-    "noiversion",
-    "mand",
-    "nomand",
-    "silent",
-    "loud",
-    "private",
-    "rprivate",
-    "slave",
-    "rslave",
-    "shared",
-    "rshared",
-    "context",
-    "fscontext",
-    "defcontext",
-    "rootcontext",
-];
 
 impl Options {
     /// Takes in one `-o` argument; later ones overrule earlier ones.
     pub fn add(&mut self, list: &OsStr) -> Result<()> {
-        for option in split(list.as_bytes(), b',') {
-            if option.is_empty() {
-                continue;
-            }
-            let (key, value) = match option.iter().position(|b| *b == b'=') {
-                Some(at) => (&option[..at], Some(unquote(&option[at + 1..]))),
-                None => (option, None),
-            };
-            self.set(&String::from_utf8_lossy(key), value)?;
+        for (key, value) in grammar::options(list.as_bytes()) {
+            self.set(&key, value)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in the options of `list` one by one into copies of these, and hands each with its name and the copy to `each`.
+    pub fn one_by_one(&self, list: &OsStr, mut each: impl FnMut(&str, Self) -> Result<()>) -> Result<()> {
+        for (key, value) in grammar::options(list.as_bytes()) {
+            let mut changed = self.clone();
+            changed.set(&key, value)?;
+            each(&typed(&key, value), changed)?;
         }
         Ok(())
     }
 
     fn set(&mut self, key: &str, value: Option<&[u8]>) -> Result<()> {
+        match known::find(key).map(|known| known.treatment) {
+            Some(Treatment::Taken(_)) => {}
+            Some(Treatment::Idle(_)) => return Ok(()),
+            Some(Treatment::Refused(why)) => return Err(bad(key, value, why)),
+            Some(Treatment::Warned(why)) => {
+                self.ignored.push(format!("{}: {why}", typed(key, value)));
+                return Ok(());
+            }
+            None if key.starts_with("x-") || key.starts_with("X-") => return Ok(()),
+            None => {
+                self.ignored.push(format!("{}: unknown, ignored", typed(key, value)));
+                return Ok(());
+            }
+        }
         let path = || needed(key, value).map(|v| PathBuf::from(unescape(v)));
+        let one_of = |words: &[&str]| match text(key, value)? {
+            word if words.contains(&&*word) => Ok(Some(word)),
+            _ => Err(bad(key, value, "no such value").hint(format!("{key}={}", words.join("|")))),
+        };
         match key {
-            "lowerdir" => self.lowers = parse_lowerdir(needed(key, value)?)?,
+            "lowerdir" => Lowers { layers: self.lowers, data: self.data_lowers } = parse_lowerdir(needed(key, value)?)?,
             "lowerdir+" => self.lowers.push(path()?),
+            "datadir+" => self.data_lowers.push(path()?),
             "upperdir" => self.upper = Some(path()?),
             "workdir" => self.work = Some(path()?),
             "volatile" => self.volatile = true,
+            "fsync" => self.no_fsync = !switch(key, value)?,
             "userxattr" => self.userxattr = true,
-            "ro" => self.flags.read_only = true,
-            "rw" => self.flags.read_only = false,
-            "nosuid" => self.flags.nosuid = true,
-            "suid" => self.flags.nosuid = false,
-            "nodev" => self.flags.nodev = true,
-            "dev" => self.flags.nodev = false,
-            "noexec" => self.flags.noexec = true,
-            "exec" => self.flags.noexec = false,
-            "noatime" => self.flags.noatime = true,
-            "nodiratime" => self.flags.nodiratime = true,
-            "atime" | "relatime" => self.flags.noatime = false,
+            "redirect_dir" => {
+                let all = [RedirectDir::On, RedirectDir::Follow, RedirectDir::NoFollow, RedirectDir::Off];
+                let word = one_of(&all.map(RedirectDir::name))?;
+                self.redirect_dir = all.into_iter().find(|r| word.as_deref() == Some(r.name()));
+            }
+            "metacopy" => self.metacopy = Some(switch(key, value)?),
+            "index" => self.index = Some(switch(key, value)?),
+            "nfs_export" => self.tell_kernel(key, one_of(&["on", "off"])?),
+            "xino" => self.tell_kernel(key, one_of(&["on", "auto", "off"])?),
+            "uuid" => self.tell_kernel(key, one_of(&["on", "auto", "null", "off"])?),
+            "verity" => self.tell_kernel(key, one_of(&["off", "on", "require"])?),
+            "override_creds" | "nooverride_creds" => self.tell_kernel(key, None),
+            "context" | "fscontext" | "defcontext" | "rootcontext" => {
+                self.labels.retain(|(k, _)| k != key);
+                self.labels.push((key.to_owned(), text(key, value)?));
+            }
             "allow_other" => self.allow_other = Some(true),
-            "allow_root" => self.allow_other = Some(true),
             "fsname" => self.fsname = Some(text(key, value)?),
             "subtype" => self.subtype = Some(text(key, value)?),
-            "squash_to_root" => (self.squash_uid, self.squash_gid) = (Some(0), Some(0)),
+            "squash_to_root" => self.squash_root = true,
             "squash_to_uid" => self.squash_uid = Some(number(key, value)?),
             "squash_to_gid" => self.squash_gid = Some(number(key, value)?),
             "uidmapping" => self.uid_map = parse_id_map(key, value)?,
             "gidmapping" => self.gid_map = parse_id_map(key, value)?,
+            "xattr_permissions" => {
+                let kind = number(key, value)?;
+                self.xattr_permissions =
+                    if kind <= 2 { kind } else { return Err(bad(key, value, "there are 0, 1 and 2")) };
+            }
             "timeout" => {
                 let seconds = text(key, value)?.parse::<f64>().ok().filter(|s| s.is_finite() && *s >= 0.0);
                 self.timeout_s = Some(seconds.ok_or_else(|| bad(key, value, "not a number of seconds"))?);
             }
-            "threaded" => self.single_thread = value == Some(b"0"),
-            "redirect_dir" if matches!(value, Some(b"off" | b"follow" | b"nofollow")) => {}
-            "metacopy" if value == Some(b"off") => {}
-            "redirect_dir" | "metacopy" => self.ignore(key, value),
-            "plugins" => return Err(bad(key, value, "plugins of fuse-overlayfs cannot be loaded")),
-            "datadir+" => return Err(bad(key, value, "data-only layers are not supported")),
-            "remount" => {
-                return Err(bad(key, value, "an overlay cannot be remounted").hint("unmount it and mount it anew"));
-            }
-            _ if TUNING.contains(&key) || FOR_MOUNT.contains(&key) || key.starts_with("x-") => {}
-            _ => self.ignore(key, value),
+            "threaded" => self.single_thread = !switch(key, value)?,
+            "writeback" => self.writeback = Some(switch(key, value)?),
+            "noxattrs" => self.no_xattrs = switch(key, value)?,
+            "noacl" => self.no_acl = true,
+            "remount" => self.remount = true,
+            "debug" => self.debug = true,
+            _ => self.flags.set(key),
         }
         Ok(())
     }
 
-    fn ignore(&mut self, key: &str, value: Option<&[u8]>) {
-        self.ignored.push(match value {
-            Some(value) => format!("{key}={}", String::from_utf8_lossy(value)),
-            None => key.to_owned(),
-        });
+    fn tell_kernel(&mut self, key: &str, value: Option<String>) {
+        let name = |key: &str| key.trim_start_matches("no").to_owned();
+        self.for_kernel.retain(|(k, _)| name(k) != name(key));
+        self.for_kernel.push((key.to_owned(), value));
+    }
+
+    /// What the kernel's overlay is to be told of `key`.
+    pub fn kernel_value(&self, key: &str) -> Option<&str> {
+        self.for_kernel.iter().find(|(k, _)| k == key).and_then(|(_, value)| value.as_deref())
     }
 }
 
-/// Reads `A:B:C`, uppermost first; `\:` is a colon in a name, `\\` a backslash.
-pub fn parse_lowerdir(value: &[u8]) -> Result<Vec<PathBuf>> {
-    let wrong = |why: &'static str| bad("lowerdir", Some(value), why);
-    if value.starts_with(b"//") && value[2..].windows(2).any(|w| w == b"//") {
-        return Err(wrong("plugins of fuse-overlayfs cannot be loaded"));
-    }
-    let mut lowers = Vec::new();
-    for part in split(value, b':') {
-        if part.is_empty() {
-            return Err(if value.is_empty() {
-                wrong("no folder named")
-            } else if value.windows(2).any(|w| w == b"::") {
-                wrong("data-only layers (`::`) are not supported")
-            } else {
-                wrong("an empty name between colons").hint(r"a colon inside a name is written `\:`")
-            });
+impl Flags {
+    fn set(&mut self, key: &str) {
+        match key {
+            "ro" => self.read_only = true,
+            "rw" => self.read_only = false,
+            "nosuid" => self.nosuid = true,
+            "suid" => self.nosuid = false,
+            "nodev" => self.nodev = true,
+            "dev" => self.nodev = false,
+            "noexec" => self.noexec = true,
+            "exec" => self.noexec = false,
+            "nosymfollow" => self.nosymfollow = true,
+            "symfollow" => self.nosymfollow = false,
+            "noatime" => (self.noatime, self.strictatime) = (true, false),
+            "strictatime" => (self.noatime, self.strictatime) = (false, true),
+            "atime" | "relatime" => (self.noatime, self.strictatime) = (false, false),
+            "nodiratime" => self.nodiratime = true,
+            "diratime" => self.nodiratime = false,
+            "sync" => self.sync = true,
+            "async" => self.sync = false,
+            "dirsync" => self.dirsync = true,
+            // The table says that it is taken, and a test that all that are taken do something.
+            _ => debug_assert!(false, "option {key} is in the table and not in the parser"),
         }
-        lowers.push(PathBuf::from(unescape(part)));
-    }
-    Ok(lowers)
-}
-
-/// Reads runs `inside:outside:length`, one after the other with a colon between, as fuse-overlayfs does.
-fn parse_id_map(key: &str, value: Option<&[u8]>) -> Result<Vec<IdRun>> {
-    let said = text(key, value)?;
-    let wrong = || bad(key, value, "not INSIDE:OUTSIDE:LENGTH").hint("as in uidmapping=0:1000:1:1:100000:65536");
-    let numbers: Vec<u32> = said.split(':').map(|n| n.parse::<u32>()).collect::<Result<_, _>>().map_err(|_| wrong())?;
-    let (runs, rest) = numbers.as_chunks::<3>();
-    if !rest.is_empty() {
-        return Err(wrong());
-    }
-    Ok(runs.iter().map(|&[inside, outside, length]| IdRun { inside, outside, length }).collect())
-}
-
-/// Splits at `separator` where no backslash stands before it and no double quotes, opened behind a `=`, stand around it.
-fn split(list: &[u8], separator: u8) -> Vec<&[u8]> {
-    let (mut parts, mut start, mut at, mut quoted) = (Vec::new(), 0, 0, false);
-    while at < list.len() {
-        match list[at] {
-            b'\\' => at += 1,
-            b'"' if quoted => quoted = false,
-            b'"' if separator == b',' && at > start && list[at - 1] == b'=' => quoted = list[at + 1..].contains(&b'"'),
-            byte if byte == separator && !quoted => {
-                parts.push(&list[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    parts.push(&list[start..]);
-    parts
-}
-
-fn unquote(value: &[u8]) -> &[u8] {
-    value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value)
-}
-
-fn unescape(value: &[u8]) -> OsString {
-    let mut plain = Vec::with_capacity(value.len());
-    let mut bytes = value.iter();
-    while let Some(&byte) = bytes.next() {
-        plain.push(if byte == b'\\' { bytes.next().copied().unwrap_or(byte) } else { byte });
-    }
-    OsString::from_vec(plain)
-}
-
-fn needed<'a>(key: &str, value: Option<&'a [u8]>) -> Result<&'a [u8]> {
-    value.filter(|v| !v.is_empty()).ok_or_else(|| bad(key, None, "needs a value"))
-}
-
-fn text(key: &str, value: Option<&[u8]>) -> Result<String> {
-    Ok(unescape(needed(key, value)?).to_string_lossy().into_owned())
-}
-
-fn number(key: &str, value: Option<&[u8]>) -> Result<u32> {
-    text(key, value)?.parse().map_err(|_| bad(key, value, "not a number"))
-}
-
-fn bad(key: &str, value: Option<&[u8]>, why: &'static str) -> Error {
-    let option = match value {
-        Some(value) => format!("{key}={}", String::from_utf8_lossy(value)),
-        None => key.to_owned(),
-    };
-    Error::new(Kind::Request, "option", option).because(why)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(list: &str) -> Options {
-        let mut options = Options::default();
-        options.add(OsStr::new(list)).unwrap();
-        options
-    }
-
-    fn refused(list: &str) -> String {
-        Options::default().add(OsStr::new(list)).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn reads_what_podman_writes() {
-        let said = parse("lowerdir=/a:/b,upperdir=/u,workdir=/w,,volatile,context=\"system_u:object_r:x:s0:c1,c2\"");
-        assert_eq!(said.lowers, [PathBuf::from("/a"), "/b".into()]);
-        assert_eq!((said.upper, said.work), (Some("/u".into()), Some("/w".into())));
-        assert!(said.volatile);
-        assert_eq!(said.ignored, Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_backslash_takes_the_meaning_away() {
-        let said = parse(r"lowerdir=/a\:b:/c\\d:/e\,f,upperdir=/u\,v");
-        assert_eq!(said.lowers, [PathBuf::from("/a:b"), r"/c\d".into(), "/e,f".into()]);
-        assert_eq!(said.upper, Some("/u,v".into()));
-    }
-
-    #[test]
-    fn later_options_overrule_and_unknown_ones_are_kept_for_a_warning() {
-        let said = parse("ro,nodev,rw,dev,frobnicate=7,x-systemd.automount");
-        assert_eq!(said.flags, Flags::default());
-        assert_eq!(said.ignored, ["frobnicate=7"]);
-        assert_eq!(parse("lowerdir+=/x,lowerdir+=/y").lowers, [PathBuf::from("/x"), "/y".into()]);
-    }
-
-    #[test]
-    fn squashing_and_maps() {
-        let said = parse("squash_to_root,uidmapping=0:1000:1:1:100000:65536");
-        assert_eq!((said.squash_uid, said.squash_gid), (Some(0), Some(0)));
-        assert_eq!(said.uid_map.len(), 2);
-        assert_eq!(said.uid_map[1], IdRun { inside: 1, outside: 100_000, length: 65_536 });
-    }
-
-    #[test]
-    fn refusals_name_the_option() {
-        assert_eq!(refused("upperdir"), "option upperdir: needs a value");
-        assert_eq!(refused("lowerdir=/a::/d"), "option lowerdir=/a::/d: data-only layers (`::`) are not supported");
-        assert_eq!(refused("lowerdir=:/a"), "option lowerdir=:/a: an empty name between colons");
-        assert_eq!(refused("squash_to_uid=me"), "option squash_to_uid=me: not a number");
-        assert_eq!(refused("uidmapping=0:1"), "option uidmapping=0:1: not INSIDE:OUTSIDE:LENGTH");
-        assert_eq!(
-            refused("lowerdir=//p//x//y"),
-            "option lowerdir=//p//x//y: plugins of fuse-overlayfs cannot be loaded"
-        );
     }
 }

@@ -23,9 +23,12 @@
 //! and root's services usually have theirs set already. When it is killed the mount answers ENOTCONN until unmounted.
 
 use crate::device::{self, Detached};
+use crate::ending::{self, Place};
 use crate::error::{Error, Kind, Result};
 use crate::folders::Folders;
 use crate::fusermount;
+use crate::journal;
+use crate::keeper::Keeper;
 use crate::kernel::attach;
 use crate::options::Options;
 use crate::rights;
@@ -34,10 +37,11 @@ use crate::serving::{self, Stack, serve};
 use nix::sys::signal::SigSet;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use rustix::fs::{fstatfs, statfs};
+use rustix::fs::{CWD, Mode, OFlags, fstatfs, open, statfs};
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// What the child says when it is about to serve; anything else is why it will not, a mark before it.
@@ -62,16 +66,28 @@ pub struct Server {
 }
 
 /// Whether the server keeps the standard streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Streams {
     /// They go to /dev/null.
+    #[default]
     Close,
     /// Kept, for a server in the foreground.
     Keep,
 }
 
+/// How a server is kept, whatever it serves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Service {
+    /// Whether it keeps the standard streams.
+    pub streams: Streams,
+    /// The file that its words are added to; made if missing.
+    pub log: Option<PathBuf>,
+    /// A socket to ask it by; made, and taken away at its end.
+    pub control: Option<PathBuf>,
+}
+
 /// Mounts `folders` and starts a server for them.
-pub fn start(folders: &Folders, options: &Options, streams: Streams) -> Result<Server> {
+pub fn start(folders: &Folders, options: &Options, service: &Service) -> Result<Server> {
     let failed = |op: &'static str| move |e: io::Error| Error::new(Kind::Driver, op, "").because(e);
     let (device, mount) = if rights::may_mount() {
         let Detached { device, mount } = device::mount(folders, options)?;
@@ -80,6 +96,11 @@ pub fn start(folders: &Folders, options: &Options, streams: Streams) -> Result<S
         (fusermount::mount(folders, options)?, None)
     };
     let by_fusermount = mount.is_none();
+    let device_number = match &mount {
+        Some(mount) => ending::device_number(mount, Path::new("")),
+        None => ending::device_number(CWD, &folders.target.path),
+    };
+    let setup = Setup { folders, options, service, device_number, by_fusermount };
     let undo = |error: Error| {
         if by_fusermount {
             fusermount::unmount(&folders.target.path);
@@ -87,16 +108,26 @@ pub fn start(folders: &Folders, options: &Options, streams: Streams) -> Result<S
         error
     };
     let (complaints, speak) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| undo(failed("pipe")(e.into())))?;
-    let pid = sys::daemon::fork_into(vec![device, speak], |kept| live(kept, folders, options, streams, by_fusermount))
+    let pid = sys::daemon::fork_into(vec![device, speak], |kept| live(kept, &setup))
         .map_err(|e| undo(failed("fork the fuse server")(e)))?;
     let server = Server { pid, complaints, by_fusermount };
     server.wait_until_ready(folders, mount).map_err(undo)
 }
 
+/// What the child is made for.
+struct Setup<'a> {
+    folders: &'a Folders,
+    options: &'a Options,
+    service: &'a Service,
+    device_number: (u32, u32),
+    by_fusermount: bool,
+}
+
 /// The child's life; gives its exit code.
-fn live(kept: Vec<OwnedFd>, folders: &Folders, options: &Options, streams: Streams, by_fusermount: bool) -> u8 {
+fn live(kept: Vec<OwnedFd>, setup: &Setup<'_>) -> u8 {
     let Ok([device, pipe]) = <[OwnedFd; 2]>::try_from(kept) else { return 1 };
-    let served = prepare(folders, options, streams, by_fusermount).and_then(|stack| {
+    let served = prepare(setup, &device).and_then(|(stack, keeper)| {
+        let _socket_file = keeper.start(stack.count(), stack.change());
         let _ = rustix::io::write(&pipe, READY);
         serve(device, stack)
     });
@@ -104,6 +135,9 @@ fn live(kept: Vec<OwnedFd>, folders: &Folders, options: &Options, streams: Strea
         Ok(()) => 0,
         Err(error) => {
             let mark = if error.kind == Kind::Request { FOR_ALL } else { FOR_US };
+            // The starter says it, from the pipe.
+            journal::silence();
+            log::error!("{error}");
             let text = format!("{mark}{error}\n{}", error.hint.as_deref().unwrap_or_default());
             let _ = rustix::io::write(&pipe, text.as_bytes());
             1
@@ -112,12 +146,21 @@ fn live(kept: Vec<OwnedFd>, folders: &Folders, options: &Options, streams: Strea
 }
 
 /// All that can fail before serving, in the order in which it still can be done: what needs paths, then leaving them.
-fn prepare(folders: &Folders, options: &Options, streams: Streams, by_fusermount: bool) -> Result<Stack> {
+fn prepare(setup: &Setup<'_>, device: &OwnedFd) -> Result<(Stack, Keeper)> {
     let failed = |op: &'static str| move |e: io::Error| Error::new(Kind::Driver, op, "").because(e);
+    let Setup { folders, options, service, device_number, by_fusermount } = *setup;
     let _ = SigSet::empty().thread_set_mask();
     raise_descriptor_limit();
     // The kernel has applied the caller's mask before a mode gets here.
     nix::sys::stat::umask(nix::sys::stat::Mode::empty());
+    if let Some(path) = &service.log {
+        journal::write_to(open_log(path)?);
+    }
+    let target = folders.target.path.clone();
+    let connection = device.try_clone().map_err(failed("copy the descriptor of /dev/fuse"))?;
+    let place = Place { device: device_number, target, by_fusermount, connection, proc: ending::open_proc() };
+    let keeper = Keeper::new(place, folders, options, service.control.as_deref())?;
+    // From here on the working folder may be another.
     let stack = serving::open(folders, options)?;
     let null = seclusion::open_null().map_err(failed("open /dev/null"))?;
     nix::unistd::setsid().map_err(|e| failed("setsid")(e.into()))?;
@@ -126,10 +169,17 @@ fn prepare(folders: &Folders, options: &Options, streams: Streams, by_fusermount
     } else {
         seclusion::leave_all_mounts().map_err(failed("leave all mounts"))?;
     }
-    if streams == Streams::Close {
+    if service.streams == Streams::Close {
         seclusion::silence(null).map_err(failed("close the standard streams"))?;
+        journal::silence();
     }
-    Ok(stack)
+    Ok((stack, keeper))
+}
+
+fn open_log(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOCTTY;
+    open(path, flags, Mode::from_raw_mode(0o600))
+        .map_err(|e| Error::new(Kind::Request, "log", path.display()).because(io::Error::from(e)))
 }
 
 /// One descriptor a file that is open in there, and one a folder that is remembered: as many as we may have.

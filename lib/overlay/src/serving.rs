@@ -1,13 +1,15 @@
 //! What a server serves: the seam between its life ([`crate::server`]) and the union it answers from.
 
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::folders::Folders;
 use crate::fuse::Serving;
-use crate::options::Options;
+use crate::keeper::{Change, Count};
+use crate::options::{Options, RedirectDir};
 use crate::rights::{self, Xattrs};
-use crate::union::{Lower, Owners, Stack as Union, StackSpec};
+use crate::union::{Keeping, Lower, Owners, Stack as Union, StackSpec};
 use crate::xattrs::XattrNamespace;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// `OVERLAYFS_SUPER_MAGIC` (uapi/linux/magic.h).
 const OVERLAY: i64 = 0x794c_7630;
@@ -15,18 +17,19 @@ const OVERLAY: i64 = 0x794c_7630;
 /// The layers, open, and how they are to be served.
 #[derive(Debug)]
 pub(crate) struct Stack {
-    union: Union,
+    union: Arc<Union>,
     serving: Serving,
 }
 
 /// Opens every layer; to be called by the process that serves them.
 pub(crate) fn open(folders: &Folders, options: &Options) -> Result<Stack> {
+    refuse_what_it_cannot(options)?;
     // The machine's own files have owners that have no number in a user namespace, and would all be nobody's.
     let machine = folders.lowers.iter().any(|lower| lower.path.as_os_str() == "/");
     let xattrs = if options.userxattr { Xattrs::User } else { Xattrs::for_this_process() };
     let spec = StackSpec {
         lowers: folders.lowers.iter().map(|l| Lower::Path(l.path.clone())).collect(),
-        data_only: Vec::new(),
+        data_only: folders.data_lowers.iter().map(|l| Lower::Path(l.path.clone())).collect(),
         upper: folders.upper.as_ref().map(|(upper, _)| upper.path.clone()),
         work: folders.upper.as_ref().map(|(_, work)| work.path.clone()),
         xattrs: match xattrs {
@@ -35,14 +38,21 @@ pub(crate) fn open(folders: &Folders, options: &Options) -> Result<Stack> {
         },
         owners: Owners {
             machine: machine && !rights::in_first_user_namespace(),
-            squash_uid: options.squash_uid,
-            squash_gid: options.squash_gid,
+            squash_uid: options.squash_uid.or(options.squash_root.then_some(0)),
+            squash_gid: options.squash_gid.or(options.squash_root.then_some(0)),
             uid_map: options.uid_map.clone(),
             gid_map: options.gid_map.clone(),
-            keeping: None,
+            keeping: match options.xattr_permissions {
+                0 => None,
+                1 => Some(Keeping::Privileged),
+                _ => Some(Keeping::Unprivileged),
+            },
         },
         volatile: options.volatile,
-        ..StackSpec::default()
+        redirect: options.redirect_dir.is_none_or(|r| r == RedirectDir::On),
+        metacopy: options.metacopy.unwrap_or(true),
+        index: options.index.unwrap_or(true),
+        compat: options.compat,
     };
     let union = Union::open(&spec).map_err(|mut error| {
         // No other driver may take an upper that a server has.
@@ -51,7 +61,7 @@ pub(crate) fn open(folders: &Folders, options: &Options) -> Result<Stack> {
         }
         error
     })?;
-    Ok(Stack { union, serving: how(folders, options) })
+    Ok(Stack { union: Arc::new(union), serving: how(folders, options) })
 }
 
 /// Decided while there still is a /proc, and paths.
@@ -68,6 +78,44 @@ fn how(folders: &Folders, options: &Options) -> Serving {
         serving.threads = 1;
     }
     serving
+}
+
+/// What only the kernel's overlay can.
+fn refuse_what_it_cannot(options: &Options) -> Result<()> {
+    let refuse = |option: &str, why: &'static str| Error::new(Kind::Driver, "fuse driver", option).because(why);
+    for (key, value) in &options.for_kernel {
+        let why = match (key.as_str(), value.as_deref()) {
+            ("nfs_export", Some("on")) => "only the kernel driver can be exported by NFS",
+            ("verity", Some("on" | "require")) => "only the kernel driver checks by fs-verity",
+            ("uuid", Some("on")) => "only the kernel driver keeps an id of its own",
+            ("nooverride_creds", _) => "only the kernel driver uses layers with the caller's rights",
+            _ => continue,
+        };
+        return Err(refuse(key, why).hint("--driver kernel"));
+    }
+    Ok(())
+}
+
+impl Stack {
+    /// What is counted, for whoever asks while it serves.
+    pub(crate) fn count(&self) -> Count {
+        let (union, statistics) = (Arc::clone(&self.union), Arc::clone(&self.serving.statistics));
+        Box::new(move || {
+            let now = statistics.snapshot();
+            let mut numbers = serde_json::Map::new();
+            numbers.insert("nodes".into(), union.node_count().into());
+            numbers.extend(now.totals().into_iter().map(|(name, number)| (name.into(), number.into())));
+            let operations = now.operations().map(|(name, count)| (name.to_owned(), count.into()));
+            numbers.insert("requests".into(), operations.collect::<serde_json::Map<_, _>>().into());
+            numbers
+        })
+    }
+
+    /// What can be changed while it serves.
+    #[expect(clippy::unused_self, reason = "a transport will be asked")]
+    pub(crate) fn change(&self) -> Change {
+        Box::new(|_| false)
+    }
 }
 
 /// Answers the kernel until the mount is gone.

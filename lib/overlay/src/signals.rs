@@ -9,7 +9,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// What a terminal, a user or a supervisor sends to end a program.
 const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 
-/// The signals that end a program, and SIGCHLD, blocked and queued; unblocked when dropped.
+/// What is only handed on.
+const TELLING: [Signal; 2] = [Signal::SIGUSR1, Signal::SIGUSR2];
+
+/// The signals that end a program, those that tell it something, and SIGCHLD, blocked and queued; unblocked when dropped.
 #[derive(Debug)]
 pub struct Signals {
     queue: SignalFd,
@@ -29,6 +32,8 @@ pub enum Came {
         /// By the terminal's keys, and so to every process of the foreground group.
         by_terminal: bool,
     },
+    /// Something for whoever we wait for: a server prints statistics at SIGUSR1.
+    Tell(Signal),
 }
 
 impl Signals {
@@ -37,6 +42,7 @@ impl Signals {
         let failed = |e: nix::Error| Error::new(Kind::Failed, "block signals", "").because(io::Error::from(e));
         let mut set = SigSet::from_iter(ENDING);
         set.add(Signal::SIGCHLD);
+        set.extend(TELLING);
         let before = set.thread_swap_mask(SigmaskHow::SIG_BLOCK).map_err(failed)?;
         let queue = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC).map_err(failed)?;
         Ok(Self { queue, before })
@@ -48,6 +54,7 @@ impl Signals {
             let Ok(Some(info)) = self.queue.read_signal() else { continue };
             return match Signal::try_from(info.ssi_signo as i32) {
                 Ok(Signal::SIGCHLD) | Err(_) => Came::Child,
+                Ok(signal) if TELLING.contains(&signal) => Came::Tell(signal),
                 Ok(signal) => Came::End { signal, by_terminal: info.ssi_code == libc::SI_KERNEL },
             };
         }

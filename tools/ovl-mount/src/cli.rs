@@ -8,13 +8,15 @@ use std::path::PathBuf;
 ///
 /// Mounts an overlay of the layers at TARGET and returns when it is ready. With `-- CMD` the overlay is mounted in a mount
 /// namespace of its own, CMD runs in it, and nothing stays mounted.
-#[derive(Debug, Parser)]
+#[derive(Debug, Default, Parser)]
 #[command(
     name = "ovl-mount",
     version,
     override_usage = "ovl-mount [-o lowerdir=A:B,upperdir=U,workdir=W,…] [SOURCE] TARGET\n       \
                       ovl-mount --layers FILE|- --upper U [--work W] [TARGET]\n       \
-                      ovl-mount … -- CMD…",
+                      ovl-mount … -- CMD…\n       \
+                      ovl-mount -o remount,… TARGET\n       \
+                      ovl-mount status [--json] TARGET|SOCKET",
     disable_version_flag = true
 )]
 pub struct Args {
@@ -42,6 +44,23 @@ pub struct Args {
     #[arg(long, value_name = "LIST")]
     pub driver: Option<String>,
 
+    /// For whom an upper with `user.*` attributes is kept: one the kernel can go on with, or one with renamed folders and
+    /// shared data that only the fuse driver reads [default: as the upper says, else kernel]
+    #[arg(long, value_name = "kernel|fuse")]
+    pub compat: Option<String>,
+
+    /// Take away a mount on TARGET whose server is dead
+    #[arg(long)]
+    pub replace: bool,
+
+    /// Add what the server has to say to FILE [default: stderr with -f, else kept for `ovl-mount status`]
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+
+    /// Answer `ovl-mount status` on a socket at PATH, too
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
+
     /// Stay in front until it is unmounted; SIGINT and SIGTERM unmount it
     #[arg(short = 'f')]
     pub foreground: bool,
@@ -54,7 +73,7 @@ pub struct Args {
     #[arg(long)]
     pub json: bool,
 
-    /// As -f and -v
+    /// As -f and -v, and the server says all it can
     #[arg(short = 'd', long)]
     pub debug: bool,
 
@@ -81,4 +100,17 @@ pub struct Args {
     /// A command to run in the overlay, with the mount point as working folder and in $OVL_MOUNT
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<OsString>,
+}
+
+/// Say how an overlay is served and what its server has counted.
+#[derive(Debug, Parser)]
+#[command(name = "ovl-mount status")]
+pub struct StatusArgs {
+    /// One JSON line
+    #[arg(long)]
+    pub json: bool,
+
+    /// Where the overlay is mounted, or the socket of --control
+    #[arg(value_name = "TARGET|SOCKET")]
+    pub target: PathBuf,
 }

@@ -2,8 +2,10 @@
 
 use crate::cli::Args;
 use cli::Failure;
+use overlay::Compat;
 use overlay::driver::{Driver, parse_preferences};
 use overlay::options::Options;
+use overlay::server::{Service, Streams};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
@@ -26,6 +28,10 @@ pub struct Plan {
     pub verbose: bool,
     /// Tell it as JSON on stdout.
     pub json: bool,
+    /// Take a mount on the target away whose server is dead.
+    pub replace: bool,
+    /// How a server is kept.
+    pub service: Service,
 }
 
 /// Where names of layers, lowest first, are read from.
@@ -46,6 +52,8 @@ pub enum Then {
     Stay,
     /// Run this in there, in a mount namespace of its own; never empty.
     Run(Vec<OsString>),
+    /// Nothing is mounted: what is mounted already gets these options.
+    Remount(Vec<OsString>),
 }
 
 /// Makes a plan of `args`; `preferred` is what `$OVL_DRIVER` says.
@@ -55,6 +63,11 @@ pub fn plan(args: Args, preferred: Option<&OsStr>) -> Result<Plan, Failure> {
         options.add(list).map_err(usage)?;
     }
     options.single_thread |= args.single_thread;
+    options.debug |= args.debug;
+    options.compat = args.compat.as_deref().map(compat).transpose()?;
+    if options.remount {
+        return remount(args, options);
+    }
     let list = args.layers.map(|file| LayerList {
         file: (file.as_os_str() != "-").then_some(file),
         end: if args.nul { 0 } else { b'\n' },
@@ -85,6 +98,8 @@ pub fn plan(args: Args, preferred: Option<&OsStr>) -> Result<Plan, Failure> {
     if args.foreground && run {
         return Err(Failure::usage("-f with a command").hint("ovl-mount waits for the command anyway"));
     }
+    let in_debug = options.debug;
+    let in_front = args.foreground || in_debug;
     let preferred = preferred.map(OsStr::to_string_lossy).filter(|p| !p.is_empty());
     let order = args.driver.as_deref().or(preferred.as_deref()).unwrap_or("fuse,kernel");
     Ok(Plan {
@@ -93,14 +108,50 @@ pub fn plan(args: Args, preferred: Option<&OsStr>) -> Result<Plan, Failure> {
         list,
         target,
         default_target,
-        then: match (run, args.foreground || args.debug) {
+        service: Service {
+            streams: if run || !in_front { Streams::Close } else { Streams::Keep },
+            log: args.log,
+            control: args.control,
+        },
+        then: match (run, in_front) {
             (true, _) => Then::Run(args.command),
             (false, true) => Then::Stay,
             (false, false) => Then::Return,
         },
-        verbose: args.verbose || args.debug,
+        verbose: args.verbose || in_debug,
         json: args.json,
+        replace: args.replace,
     })
+}
+
+/// `-o remount`: the last argument is an overlay that is mounted, and none of the rest is about it.
+fn remount(args: Args, options: Options) -> Result<Plan, Failure> {
+    let mut paths = args.paths;
+    let (Some(target), None, true) = (paths.pop(), args.layers, args.command.is_empty()) else {
+        return Err(
+            Failure::usage("remount takes options and a mount point only").hint("ovl-mount -o remount,ro TARGET")
+        );
+    };
+    Ok(Plan {
+        options,
+        list: None,
+        target,
+        default_target: false,
+        drivers: Vec::new(),
+        then: Then::Remount(args.options),
+        verbose: args.verbose,
+        json: false,
+        replace: false,
+        service: Service::default(),
+    })
+}
+
+fn compat(word: &str) -> Result<Compat, Failure> {
+    match word {
+        "kernel" => Ok(Compat::Kernel),
+        "fuse" => Ok(Compat::Fuse),
+        _ => Err(Failure::usage(format!("--compat {word}: no such value")).hint("--compat kernel|fuse")),
+    }
 }
 
 /// Reads names of layers, lowest first, each ended by `end`; empty ones are skipped. Gives them uppermost first.

@@ -4,12 +4,12 @@ use crate::NAME;
 use crate::plan::{LayerList, Plan, Then, parse_layers};
 use cli::failure::Outcome;
 use cli::{Failure, exit, output};
+use log::LevelFilter;
 use overlay::command::{self, Input};
 use overlay::driver::{self, Choice, NoDriver};
 use overlay::folders::Folders;
-use overlay::server::Streams;
 use overlay::signals::Signals;
-use overlay::{Kind, namespaces};
+use overlay::{Kind, journal, mounted, namespaces, remount};
 use std::ffi::OsString;
 use std::io::{ErrorKind, Read};
 use std::os::unix::process::ExitStatusExt;
@@ -17,7 +17,15 @@ use std::path::{Path, PathBuf};
 
 pub(crate) fn run(mut plan: Plan) -> Outcome {
     for option in &plan.options.ignored {
-        output::complain(NAME, &format!("option {option}: unknown, ignored"));
+        output::complain(NAME, &format!("option {option}"));
+    }
+    if let Then::Remount(lists) = &plan.then {
+        remount::remount(&plan.target, lists)?;
+        return Ok(exit::DONE);
+    }
+    journal::install(NAME, if plan.options.debug { LevelFilter::Debug } else { LevelFilter::Warn });
+    if plan.replace && mounted::clear_dead(&plan.target)? && plan.verbose {
+        output::complain(NAME, &format!("took away a mount whose server was dead: {}", plan.target.display()));
     }
     if let Some(list) = &plan.list {
         plan.options.lowers = read_layers(list)?;
@@ -28,12 +36,12 @@ pub(crate) fn run(mut plan: Plan) -> Outcome {
     let made = plan.default_target && ensure_folder("mount point", &plan.target)?;
     match &plan.then {
         Then::Return => {
-            tell(&plan, &mount(&plan, Streams::Close)?)?;
+            tell(&plan, &mount(&plan)?)?;
             Ok(exit::DONE)
         }
         Then::Stay => {
             let signals = Signals::block()?;
-            let choice = mount(&plan, Streams::Keep)?;
+            let choice = mount(&plan)?;
             tell(&plan, &choice)?;
             choice.mounted.stay(&signals)?;
             Ok(exit::DONE)
@@ -45,6 +53,7 @@ pub(crate) fn run(mut plan: Plan) -> Outcome {
             }
             outcome
         }
+        Then::Remount(_) => Ok(exit::DONE),
     }
 }
 
@@ -53,7 +62,7 @@ pub(crate) fn run(mut plan: Plan) -> Outcome {
 fn run_command(plan: &Plan, words: &[OsString]) -> Outcome {
     namespaces::enter()?;
     let signals = Signals::block()?;
-    let mounted = mount(plan, Streams::Close)?.mounted;
+    let mounted = mount(plan)?.mounted;
     let input = match &plan.list {
         Some(LayerList { file: None, .. }) => Input::TerminalOrNothing,
         _ => Input::Ours,
@@ -74,9 +83,9 @@ fn run_command(plan: &Plan, words: &[OsString]) -> Outcome {
 }
 
 /// Mounts as planned, in the namespaces this process is in.
-fn mount(plan: &Plan, streams: Streams) -> Result<Choice, Failure> {
+fn mount(plan: &Plan) -> Result<Choice, Failure> {
     let folders = Folders::look(&plan.options, &plan.target)?;
-    let choice = driver::mount(&plan.drivers, &folders, &plan.options, streams).map_err(say_why)?;
+    let choice = driver::mount(&plan.drivers, &folders, &plan.options, &plan.service).map_err(say_why)?;
     if plan.verbose {
         for (driver, why) in &choice.passed_over {
             output::complain(NAME, &format!("not by {driver}: {why}"));

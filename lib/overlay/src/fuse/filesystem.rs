@@ -35,7 +35,7 @@ struct Handle {
 /// A stack as it is served.
 #[derive(Debug)]
 pub(super) struct Served {
-    stack: Stack,
+    stack: Arc<Stack>,
     serving: Serving,
     files: Table<Handle>,
     /// There where files are passed through.
@@ -43,7 +43,7 @@ pub(super) struct Served {
 }
 
 impl Served {
-    pub(super) fn new(stack: Stack, serving: Serving) -> Self {
+    pub(super) fn new(stack: Arc<Stack>, serving: Serving) -> Self {
         Self { stack, serving, files: Table::new(), backings: OnceLock::new() }
     }
 

@@ -3,6 +3,7 @@
 //! The string must fit a page. Where the paths do not, every folder is opened and named by its descriptor's number,
 //! with /proc/self/fd as the working folder: five bytes a layer.
 
+use super::settings::{self, Setting};
 use super::{Error, Kind, Result};
 use crate::folders::Folders;
 use crate::options::{Flags, Options};
@@ -20,8 +21,13 @@ const LONGEST: usize = 4095;
 
 pub(super) fn mount(folders: &Folders, options: &Options, xattrs: Xattrs) -> Result<()> {
     let paths: Vec<&Path> = folders.lowers.iter().map(|l| l.path.as_path()).collect();
+    if let Some(data) = folders.data_lowers.first() {
+        return Err(Error::new(Kind::Driver, "data-only layer", data.path.display())
+            .because("this kernel is older than 6.7 and takes none this way"));
+    }
     let upper = folders.upper.as_ref().map(|(u, w)| (u.path.as_path(), w.path.as_path()));
-    let data = compose(&paths, upper, options.volatile, xattrs);
+    let settings = settings::of(options, xattrs);
+    let data = compose(&paths, upper, &settings);
     if data.len() <= LONGEST {
         return call(folders, options, data);
     }
@@ -32,7 +38,7 @@ pub(super) fn mount(folders: &Folders, options: &Options, xattrs: Xattrs) -> Res
     let places = folders.lowers.iter().map(|l| l.open()).collect::<Result<Vec<_>>>()?;
     let names: Vec<String> = places.iter().map(|fd| fd.as_raw_fd().to_string()).collect();
     let names: Vec<&Path> = names.iter().map(Path::new).collect();
-    let data = compose(&names, upper, options.volatile, xattrs);
+    let data = compose(&names, upper, &settings);
     rustix::process::fchdir(&numbers).map_err(opened)?;
     let result = call(folders, options, data);
     let _ = rustix::process::fchdir(&before);
@@ -55,11 +61,14 @@ fn mount_flags(flags: &Flags, no_upper: bool) -> MountFlags {
     bits.set(MountFlags::NODEV, flags.nodev);
     bits.set(MountFlags::NOEXEC, flags.noexec);
     bits.set(MountFlags::NOATIME, flags.noatime);
+    bits.set(MountFlags::STRICTATIME, flags.strictatime);
+    bits.set(MountFlags::SYNCHRONOUS, flags.sync);
+    bits.set(MountFlags::DIRSYNC, flags.dirsync);
     bits.set(MountFlags::NODIRATIME, flags.nodiratime);
     bits
 }
 
-fn compose(lowers: &[&Path], upper: Option<(&Path, &Path)>, volatile: bool, xattrs: Xattrs) -> Vec<u8> {
+fn compose(lowers: &[&Path], upper: Option<(&Path, &Path)>, settings: &[Setting]) -> Vec<u8> {
     let mut data = b"lowerdir=".to_vec();
     for (index, lower) in lowers.iter().enumerate() {
         if index > 0 {
@@ -73,13 +82,13 @@ fn compose(lowers: &[&Path], upper: Option<(&Path, &Path)>, volatile: bool, xatt
         data.extend_from_slice(b",workdir=");
         escape(&mut data, work);
     }
-    if volatile {
-        data.extend_from_slice(b",volatile");
+    for (key, value) in settings.iter().filter(|(key, _)| !matches!(key.as_str(), "sync" | "dirsync")) {
+        data.extend_from_slice(format!(",{key}").as_bytes());
+        if let Some(value) = value {
+            let quote = if value.contains(',') { "\"" } else { "" };
+            data.extend_from_slice(format!("={quote}{value}{quote}").as_bytes());
+        }
     }
-    data.extend_from_slice(match xattrs {
-        Xattrs::User => b",userxattr",
-        Xattrs::Trusted => b",redirect_dir=off,metacopy=off",
-    });
     data
 }
 
@@ -99,9 +108,10 @@ mod tests {
     #[test]
     fn one_string_says_all() {
         let lowers = [Path::new("/a:b"), Path::new("/c")];
-        let said = compose(&lowers, Some((Path::new("/u,v"), Path::new("/w"))), true, Xattrs::Trusted);
-        let expected = r"lowerdir=/a\:b:/c,upperdir=/u\,v,workdir=/w,volatile,redirect_dir=off,metacopy=off";
+        let settings = [("volatile".to_owned(), None), ("metacopy".to_owned(), Some("off".to_owned()))];
+        let said = compose(&lowers, Some((Path::new("/u,v"), Path::new("/w"))), &settings);
+        let expected = r"lowerdir=/a\:b:/c,upperdir=/u\,v,workdir=/w,volatile,metacopy=off";
         assert_eq!(String::from_utf8(said).unwrap(), expected);
-        assert_eq!(compose(&lowers[1..], None, false, Xattrs::User), b"lowerdir=/c,userxattr");
+        assert_eq!(compose(&lowers[1..], None, &[("userxattr".to_owned(), None)]), b"lowerdir=/c,userxattr");
     }
 }
