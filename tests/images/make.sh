@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# make.sh OUTDIR [rootfs|busybox|debian|deb]... - what the tests feed the tools with, made from Debian's own packages.
+# make.sh OUTDIR [rootfs|busybox|debian|deb|packages]... - what the tests feed the tools with, made from Debian's own packages.
 #
 #   rootfs   OUTDIR/rootfs            a folder to pivot into: static busybox, its applets as links, /etc/passwd
 #   busybox  OUTDIR/busybox/          that folder as an image of one layer, busybox:latest
 #   debian   OUTDIR/debian/           debootstrap's minbase bookworm and three layers by apt, debian:12
 #   deb      OUTDIR/veneer-hello.deb  a package to install inside a container: files, a link, a conffile, a postinst
+#   packages OUTDIR/packages/         what apt would fetch to install git and a C compiler in debian:12 (made first)
 #
 # An image is oci-gzip/ and oci-zstd/ (OCI layouts), docker.tar (docker-archive) and facts (one line a layer: entries,
 # whiteouts, opaque directories). What is there already is left alone; a half-made one never shows under its name.
@@ -15,8 +16,8 @@ if [ "$(id -u)" = 0 ] && [ -z "${MAKE_IMAGES_INNER:-}" ]; then
   export MAKE_IMAGES_INNER=1; exec unshare -m --propagation private "$0" "$@"
 fi
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive SOURCE_DATE_EPOCH=1700000000; umask 022
-out=$(mkdir -p "${1:?usage: make.sh OUTDIR [rootfs|busybox|debian|deb]...}" && cd "$1" && pwd); shift
-[ $# -gt 0 ] || set -- rootfs busybox debian deb
+out=$(mkdir -p "${1:?usage: make.sh OUTDIR [rootfs|busybox|debian|deb|packages]...}" && cd "$1" && pwd); shift
+[ $# -gt 0 ] || set -- rootfs busybox debian deb packages
 say() { printf 'make.sh: %s\n' "$*" >&2; }
 path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
@@ -116,16 +117,26 @@ make_debian() {
   finish last debian:12 "$1"
 }
 
+make_packages() { # FOLDER
+  local c m
+  begin packages
+  c=$("${build[@]}" from "oci:$out/debian/oci-gzip:debian:12"); m=$("${build[@]}" mount "$c")
+  apt_in "$m" update; apt_in "$m" install --no-install-recommends --download-only git gcc libc6-dev
+  mkdir "$1"; mv "$w"/cache/archives/*.deb "$1"; chmod -R a+rX "$1"
+  "${build[@]}" umount "$c" >/dev/null; umount -R "$w/store/overlay" 2>/dev/null || :
+  rm -rf "$w"
+}
+
 for what; do
   case $what in
-    rootfs|busybox|debian) dest=$out/$what;;
+    rootfs|busybox|debian|packages) dest=$out/$what;;
     deb) dest=$out/veneer-hello.deb;;
     *) say "no such thing to make: $what"; exit 2;;
   esac
   [ ! -e "$dest" ] || continue
   say "making $dest"; start=$SECONDS
   case $what in
-    rootfs|deb) rm -rf "$out/.new-$what"; "make_$what" "$out/.new-$what"; mv "$out/.new-$what" "$dest";;
+    rootfs|deb|packages) rm -rf "$out/.new-$what"; "make_$what" "$out/.new-$what"; mv "$out/.new-$what" "$dest";;
     *) "make_$what" "$dest";;
   esac
   say "$dest took $((SECONDS - start)) s"

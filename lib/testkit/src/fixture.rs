@@ -45,6 +45,13 @@ pub fn deb() -> PathBuf {
     made("deb")
 }
 
+/// A folder of the packages that `debian:12` lacks for git and a C compiler, to be installed without a network. The test starts
+/// with `need!(images)`.
+pub fn packages() -> PathBuf {
+    made("debian");
+    made("packages")
+}
+
 /// Fills `dir` (made if need be) with a root file system of its own: static busybox and its applets.
 pub fn busybox_rootfs(dir: &Path) -> PathBuf {
     let from = made("rootfs");
@@ -96,7 +103,7 @@ fn script() -> PathBuf {
 
 /// Whether the images are there or can be made here; the gate `images`.
 pub(crate) fn images_possible() -> Result<(), String> {
-    if path_of("busybox").exists() && path_of("debian").exists() {
+    if ["busybox", "debian", "packages"].iter().all(|what| path_of(what).exists()) {
         return Ok(());
     }
     if !nix::unistd::geteuid().is_root() {
