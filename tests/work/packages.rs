@@ -25,6 +25,6 @@ fn a_whole_distribution_is_removed_and_the_upper_says_so_in_one_whiteout_a_name(
     need!(root, fuse, overlay, images);
     let script = "rm -rf /usr/share /usr/lib/python* /etc /var/lib /opt; find /usr/share /etc /var/lib /opt 2>&1 | wc -l\n\
                   mkdir /etc /usr/share; ls -A /etc /usr/share\n\
-                  cp -a /usr/bin /etc/; diff -r --no-dereference /usr/bin /etc/bin; chmod -R go-w /usr; chown -R 5:5 /usr/bin; ls -ln /usr/bin | cut -c1-24 | sort | uniq -c";
+                  cp -a /usr/bin /etc/; diff -r --no-dereference /usr/bin /etc/bin; chmod -R go-w /usr; chown -R 5:5 /usr/bin; find /usr/bin -printf '%f %m %U:%G %s\\n' | sort";
     alike(Image::new, &[], &format!("{script}\nfind / -xdev -printf '%p %y %m %U:%G %l\\n' | sort"));
 }
