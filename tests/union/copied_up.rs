@@ -1,6 +1,6 @@
 //! Copy-up: of every kind of file, with everything that belongs to it.
 
-use crate::ground::{Ground, by_one_then_the_other, on_each, on_each_in_full};
+use crate::ground::{Ground, by_one_then_the_other, on_each};
 use rustix::fs::FileType;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _};
@@ -29,7 +29,7 @@ fn every_kind(g: &Ground) {
 #[test]
 fn every_kind_of_file_is_renamed_linked_and_removed_below() {
     need!(root, fuse, overlay);
-    on_each_in_full(every_kind, |g| {
+    on_each(every_kind, |g| {
         for name in KINDS {
             if name != "folder" {
                 std::fs::hard_link(g.m(name), g.m(&format!("{name}-2"))).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -52,7 +52,7 @@ fn every_kind_of_file_is_renamed_linked_and_removed_below() {
 fn openers_before_during_and_after_copy_up_see_one_file() {
     need!(root, fuse, overlay);
     let fill = |g: &Ground| g.put("low/f", &"0123456789".repeat(10_000));
-    on_each_in_full(fill, |g| {
+    on_each(fill, |g| {
         let text = |file: &File| {
             let (mut text, mut file) = (String::new(), file);
             file.rewind().expect("seek");
@@ -84,7 +84,7 @@ fn openers_before_during_and_after_copy_up_see_one_file() {
 fn many_openers_copy_a_file_up_once() {
     need!(root, fuse, overlay);
     let fill = |g: &Ground| g.put("low/p/q/f", &"x".repeat(1 << 20));
-    on_each_in_full(fill, |g| {
+    on_each(fill, |g| {
         std::thread::scope(|scope| {
             for thread in 0_u64..8 {
                 scope.spawn(move || {
@@ -151,4 +151,36 @@ fn nothing_is_copied_up_by_looking() {
         assert_eq!(crate::ground::errno(opened), libc::EEXIST);
         assert!(std::fs::read_dir(g.dir.join("u")).expect("the upper").next().is_none(), "{:?}", g.driver);
     });
+}
+
+/// semantics: copy-up
+#[test]
+fn every_kind_of_file_is_copied_up_with_all_it_has() {
+    need!(root, fuse, overlay);
+    by_one_then_the_other(
+        every_kind,
+        |g| {
+            for name in KINDS {
+                let before = g.m(name).symlink_metadata().expect("stat");
+                std::os::unix::fs::lchown(g.m(name), Some(33), None).unwrap_or_else(|e| panic!("{name}: {e}"));
+                for after in [g.m(name), g.u(name)].map(|path| path.symlink_metadata().expect("copied up")) {
+                    assert_eq!((after.uid(), after.gid()), (33, 22), "{:?}: {name}", g.driver);
+                    assert_eq!((after.mode(), after.rdev()), (before.mode(), before.rdev()), "{name}");
+                    assert_eq!((after.mtime(), after.mtime_nsec()), (500_000_000, 123_456_789), "{name}");
+                }
+                assert_eq!(g.number(name), before.ino(), "{:?}: {name}", g.driver);
+                let mut value = [0; 8];
+                let got = rustix::fs::lgetxattr(g.u(name), "trusted.mine", &mut value);
+                assert_eq!(got.map(|n| value[..n].to_vec()), Ok(b"value".to_vec()), "{:?}: {name}", g.driver);
+            }
+            assert_eq!(std::fs::read_link(g.u("link")).expect("a link").to_str(), Some("to/somewhere"));
+        },
+        |g| {
+            for name in KINDS {
+                std::fs::rename(g.m(name), g.m(&format!("{name}-moved"))).unwrap_or_else(|e| panic!("{name}: {e}"));
+            }
+            assert_eq!(g.read("folder-moved/inside"), "inside");
+            assert_eq!(g.names("").len(), KINDS.len());
+        },
+    );
 }

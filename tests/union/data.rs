@@ -1,6 +1,6 @@
 //! What is in files: holes, ranges, maps, odd ways to read and write; all as with the kernel's overlay.
 
-use crate::ground::{Ground, alike, errno, on_each_in_full};
+use crate::ground::{Ground, alike, errno, on_each};
 use rustix::fs::{FallocateFlags, SeekFrom, copy_file_range, fallocate, seek};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -37,7 +37,7 @@ fn map_of(file: &File) -> Vec<(&'static str, u64)> {
 #[test]
 fn holes_of_a_lower_file_are_seen_and_stay_when_it_is_copied_up() {
     need!(root, fuse, overlay);
-    on_each_in_full(layers, |g| {
+    on_each(layers, |g| {
         let want = [("data", 0), ("hole", BLOCK), ("data", 2 * BLOCK), ("hole", 3 * BLOCK)];
         assert_eq!(map_of(&File::open(g.m("holes")).expect("open")), want, "{:?}", g.driver);
         drop(OpenOptions::new().write(true).open(g.m("holes")).expect("copy-up"));
@@ -161,7 +161,7 @@ fn python(g: &Ground, script: &str) {
 #[test]
 fn shared_maps_readers_and_writers_see_one_content() {
     need!(root, fuse, overlay, "python3");
-    on_each_in_full(layers, |g| {
+    on_each(layers, |g| {
         python(
             g,
             "import mmap,os\n\
@@ -191,7 +191,7 @@ fn shared_maps_readers_and_writers_see_one_content() {
 #[test]
 fn a_map_outlives_descriptor_and_name_and_needs_no_sync() {
     need!(root, fuse, overlay, "python3");
-    on_each_in_full(layers, |g| {
+    on_each(layers, |g| {
         python(
             g,
             "import mmap,os\n\
@@ -220,7 +220,7 @@ fn programs_run_from_the_union_and_are_not_written_while_they_do() {
         let busybox = testkit::gate::find_program("busybox").expect("the gate");
         std::fs::copy(busybox, g.dir.join("low/busybox")).expect("a copy");
     };
-    on_each_in_full(fill, |g| {
+    on_each(fill, |g| {
         for round in 0..2 {
             let mut child = Command::new(g.m("busybox")).args(["sleep", "60"]).spawn().expect("it runs");
             let written = OpenOptions::new().write(true).open(g.m("busybox"));
@@ -234,5 +234,42 @@ fn programs_run_from_the_union_and_are_not_written_while_they_do() {
         assert_eq!(errno(Command::new(g.m("busybox")).arg("true").status()), libc::ETXTBSY, "{:?}", g.driver);
         drop(open);
         assert!(Command::new(g.m("busybox")).arg("true").status().expect("it runs").success());
+    });
+}
+
+/// semantics: temporary files
+#[test]
+fn files_without_a_name_can_be_given_one() {
+    need!(root, fuse, overlay);
+    use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, open};
+    on_each(layers, |g| {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let make = |folder: &str, flags: OFlags| {
+            open(g.m(folder), flags, Mode::from_raw_mode(0o640))
+                .unwrap_or_else(|e| panic!("{:?}: O_TMPFILE in {folder:?}: {e}", g.driver))
+        };
+        for (folder, name) in [("", "named"), ("d", "d/named")] {
+            let file = File::from(make(folder, flags));
+            file.write_all_at(b"temporary", 0).expect("write");
+            let meta = file.metadata().expect("fstat");
+            assert_eq!((meta.nlink(), meta.len(), meta.mode() & 0o777), (0, 9, 0o640), "{:?}", g.driver);
+            assert!(!g.names(folder).iter().any(|n| n.contains("tmp") || n.starts_with('#')), "{:?}", g.driver);
+            let by = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+            linkat(CWD, by.as_str(), CWD, g.m(name), AtFlags::SYMLINK_FOLLOW)
+                .unwrap_or_else(|e| panic!("{:?}: a name for it: {e}", g.driver));
+            assert_eq!(file.metadata().expect("fstat").nlink(), 1, "{:?}", g.driver);
+            file.write_all_at(b"T", 0).expect("write");
+            assert_eq!(g.read(name), "Temporary");
+        }
+        let file = File::from(make("d", flags | OFlags::EXCL));
+        let by = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+        let refused = linkat(CWD, by.as_str(), CWD, g.m("never"), AtFlags::SYMLINK_FOLLOW);
+        assert_eq!(refused, Err(rustix::io::Errno::NOENT), "{:?}: with O_EXCL it can have none", g.driver);
+        drop(file);
+        drop(make("", flags));
+        g.remount();
+        assert_eq!((g.read("named"), g.read("d/named")), ("Temporary".into(), "Temporary".into()));
+        let left: Vec<_> = std::fs::read_dir(g.dir.join("w/work")).expect("the work folder").collect();
+        assert!(left.is_empty(), "{:?}: {left:?}", g.driver);
     });
 }

@@ -52,19 +52,6 @@ fn renaming_a_lower_file_leaves_a_whiteout() {
 }
 
 #[test]
-fn a_folder_with_a_lower_part_cannot_be_renamed_and_mv_copies_it() {
-    need!(root, fuse, overlay);
-    on_each(layers, |g| {
-        assert_eq!(errno(std::fs::rename(g.m("only"), g.m("moved"))), libc::EXDEV);
-        assert_eq!(errno(std::fs::rename(g.m("d"), g.m("moved"))), libc::EXDEV);
-        let done = std::process::Command::new("mv").arg(g.m("d")).arg(g.m("moved")).status().expect("mv");
-        assert!(done.success());
-        assert_eq!(g.names("moved"), ["x", "y"]);
-        assert!(!g.has("d"));
-    });
-}
-
-#[test]
 fn a_new_folder_is_renamed_with_all_in_it() {
     need!(root, fuse, overlay);
     on_each(layers, |g| {

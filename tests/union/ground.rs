@@ -50,20 +50,9 @@ pub(crate) fn alone(test: impl FnOnce(&Path) + Send) {
     }
 }
 
-/// Runs `test` on each driver, the reference first: `layers` fills the lower layers, then `test` sees the overlay.
+/// Runs `test` on each driver, the reference first, and that with all it can: `layers` fills the lower layers, then `test`
+/// sees the overlay.
 pub(crate) fn on_each(layers: impl Fn(&Ground) + Sync, test: impl Fn(&Ground) + Sync) {
-    for driver in [Driver::Kernel, Driver::Fuse] {
-        alone(|dir| {
-            let ground = Ground::new(dir, driver);
-            layers(&ground);
-            ground.mount();
-            test(&ground);
-        });
-    }
-}
-
-/// The same with all that the kernel's overlay can.
-pub(crate) fn on_each_in_full(layers: impl Fn(&Ground) + Sync, test: impl Fn(&Ground) + Sync) {
     for driver in [Driver::Kernel, Driver::Fuse] {
         alone(|dir| {
             let ground = Ground::in_full(dir, driver);
@@ -80,7 +69,7 @@ pub(crate) fn alike<T: PartialEq + std::fmt::Debug + Send>(
     look: impl Fn(&Ground) -> T + Sync,
 ) {
     let told = std::sync::Mutex::new(Vec::new());
-    on_each_in_full(layers, |g| told.lock().expect("no other").push(look(g)));
+    on_each(layers, |g| told.lock().expect("no other").push(look(g)));
     let mut told = told.into_inner().expect("no other");
     let (ours, kernels) = (told.pop().expect("two"), told.pop().expect("two"));
     if ours != kernels {

@@ -1,6 +1,6 @@
 //! Locks, syncing, and what `statfs` says.
 
-use crate::ground::{Driver, Ground, alike, alone, errno, on_each_in_full};
+use crate::ground::{Driver, Ground, alike, alone, errno, on_each};
 use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -17,7 +17,7 @@ fn layers(g: &Ground) {
 #[test]
 fn flock_is_one_lock_whatever_layer_the_file_is_in() {
     need!(root, fuse, overlay);
-    on_each_in_full(layers, |g| {
+    on_each(layers, |g| {
         let open = || File::open(g.m("f")).expect("open");
         let held = Flock::lock(open(), FlockArg::LockExclusiveNonblock).expect("a lock");
         let refused = |arg| Flock::lock(open(), arg).map(|_| ()).map_err(|(_, e)| e);
@@ -42,7 +42,7 @@ fn flock_is_one_lock_whatever_layer_the_file_is_in() {
 #[test]
 fn locks_of_ranges_hold_between_descriptions_and_processes() {
     need!(root, fuse, overlay, "python3");
-    on_each_in_full(layers, |g| {
+    on_each(layers, |g| {
         let range = |kind: libc::c_int, start: i64, len: i64| libc::flock {
             l_type: kind as i16,
             l_whence: libc::SEEK_SET as i16,
@@ -79,7 +79,7 @@ fn locks_of_ranges_hold_between_descriptions_and_processes() {
 #[test]
 fn everything_can_be_synced() {
     need!(root, fuse, overlay);
-    on_each_in_full(layers, |g| {
+    on_each(layers, |g| {
         for name in ["f", "d", "d/x", ""] {
             let file = File::open(g.m(name)).expect("open");
             file.sync_all().unwrap_or_else(|e| panic!("{:?}: fsync {name:?}: {e}", g.driver));

@@ -1,7 +1,7 @@
 //! Whiteouts and opaque directories in every spelling: the kernel's own, those of image layers that were unpacked without
 //! rights (`.wh.`), and fuse-overlayfs'.
 
-use crate::ground::{Driver, Ground, alone, on_each, on_each_in_full};
+use crate::ground::{Driver, Ground, alone, on_each, on_each_in_user_space};
 use rustix::fs::FileType;
 use testkit::need;
 
@@ -46,7 +46,7 @@ fn a_device_0_0_and_opaque_y_hide() {
         g.put_node("high/d/gone", FileType::CharacterDevice, 0);
         g.set_xattr("high/o", "trusted.overlay.opaque", b"y");
     };
-    on_each_in_full(fill, the_lower_is_hidden);
+    on_each(fill, the_lower_is_hidden);
 }
 
 /// semantics: whiteouts
@@ -62,7 +62,7 @@ fn an_empty_file_with_the_whiteout_xattr_hides_in_a_folder_marked_x() {
         g.set_xattr("high/d", "trusted.overlay.opaque", b"x");
         g.set_xattr("high/o", "trusted.overlay.opaque", b"y");
     };
-    on_each_in_full(fill, the_lower_is_hidden);
+    on_each(fill, the_lower_is_hidden);
 }
 
 /// semantics: whiteouts
@@ -165,6 +165,70 @@ fn five_hundred_lower_layers() {
             std::fs::write(g.m("own-499"), "written").expect("write");
             g.remount();
             assert!(g.names("d").is_empty() && g.read("own-499") == "written");
+        });
+    }
+}
+
+/// A file of that name, as `tar` unpacks it from an image layer: fuse-overlayfs and the image specification are the
+/// reference, the kernel does not know them.
+///
+/// semantics: whiteouts
+#[test]
+fn names_of_image_layers_hide() {
+    need!(root, fuse);
+    let fill = |g: &Ground| {
+        folders(g);
+        g.put("high/d/.wh.gone", "");
+        g.put("high/o/.wh..wh..opq", "");
+    };
+    on_each_in_user_space("", fill, the_lower_is_hidden);
+}
+
+/// semantics: whiteouts
+#[test]
+fn the_opaque_xattrs_of_fuse_overlayfs_hide() {
+    need!(root, fuse);
+    for xattr in ["user.fuseoverlayfs.opaque", "user.overlay.opaque"] {
+        let fill = |g: &Ground| {
+            folders(g);
+            g.put_node("high/d/gone", FileType::CharacterDevice, 0);
+            g.set_xattr("high/o", xattr, b"y");
+        };
+        on_each_in_user_space("", fill, the_lower_is_hidden);
+    }
+}
+
+/// Owner, group and mode as rootless podman keeps them: fuse-overlayfs is the reference.
+///
+/// semantics: ids
+#[test]
+fn override_stat_is_the_owner_that_shows() {
+    need!(root, fuse);
+    for xattr in ["user.containers.override_stat", "user.fuseoverlayfs.override_stat"] {
+        let fill = |g: &Ground| {
+            g.put("high/f", "f");
+            g.set_xattr("high/f", xattr, b"12:34:0751");
+            g.put_folder("high/d");
+            g.set_xattr("high/d", xattr, b"5:6:01777");
+            // The layer's root says that the layer has such owners.
+            for layer in ["low", "high", "u"] {
+                g.set_xattr(layer, xattr, b"0:0:0755");
+            }
+        };
+        on_each_in_user_space("", fill, |g| {
+            use std::os::unix::fs::MetadataExt;
+            let of = |name: &str| {
+                let meta = g.m(name).symlink_metadata().expect("stat");
+                (meta.uid(), meta.gid(), meta.mode() & 0o7777)
+            };
+            assert_eq!((of("f"), of("d")), ((12, 34, 0o751), (5, 6, 0o1777)), "{xattr}");
+            let mut list = [0; 256];
+            let length = rustix::fs::listxattr(g.m("f"), &mut list).expect("a list");
+            // fuse-overlayfs lists them.
+            let hidden =
+                g.driver == Driver::FuseOverlayfs || !String::from_utf8_lossy(&list[..length]).contains("override");
+            assert!(hidden, "{xattr}");
+            assert_eq!(g.read("f"), "f");
         });
     }
 }

@@ -1,6 +1,6 @@
 //! Who may do what: access lists, set-id bits, capabilities, extended attributes and who sees them.
 
-use crate::ground::{Driver, Ground, alike, by_one_then_the_other, on_each_in_full};
+use crate::ground::{Ground, alike, by_one_then_the_other, on_each};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::{Command, Stdio};
 use testkit::need;
@@ -87,7 +87,7 @@ fn capabilities_stay_over_copy_up_and_go_with_a_write_or_a_new_owner() {
             assert!(said.expect("setcap").success());
         }
     };
-    on_each_in_full(fill, |g| {
+    on_each(fill, |g| {
         assert_eq!(sh(g, "getcap a"), "a cap_net_raw=ep", "{:?}", g.driver);
         assert_eq!(sh(g, "chmod 700 a b c; getcap a"), "a cap_net_raw=ep", "{:?}", g.driver);
         assert_eq!(sh(g, "echo >>a; getcap a"), "", "{:?}: a write", g.driver);
@@ -165,11 +165,65 @@ fn extended_attributes_of_every_family_and_size() {
 #[test]
 fn trusted_names_are_listed_to_root_alone() {
     need!(root, fuse, overlay, "setpriv", "getfattr");
-    on_each_in_full(layers, |g| {
+    on_each(layers, |g| {
         let list = |script: &str| sh_as(g, 1, 1, script);
         rustix::fs::setxattr(g.m("f"), "trusted.k", b"v", rustix::fs::XattrFlags::empty()).expect("an xattr");
         rustix::fs::setxattr(g.m("f"), "user.k", b"v", rustix::fs::XattrFlags::empty()).expect("an xattr");
         assert_eq!(list("getfattr -m - f"), "# file: f\nuser.k", "{:?}", g.driver);
         assert_eq!(sh(g, "getfattr -m - f"), "# file: f\ntrusted.k\nuser.k", "{:?}", g.driver);
     });
+}
+
+/// semantics: access lists
+#[test]
+fn access_lists_let_in_and_keep_out() {
+    need!(root, fuse, overlay, "setfacl", "setpriv");
+    let fill = |g: &Ground| {
+        layers(g);
+        let set = |args: &str| assert_eq!(sh(g, &format!("cd .. && setfacl {args}")), "");
+        set("-m u:1:r low/closed");
+        set("-m u:2:- low/f");
+    };
+    by_one_then_the_other(
+        fill,
+        |g| {
+            assert_eq!(sh_as(g, 1, 1, "cat closed"), "closed", "{:?}", g.driver);
+            assert!(sh_as(g, 2, 2, "cat f").contains("ermission denied"), "{:?}", g.driver);
+            assert!(sh_as(g, 3, 3, "cat closed").contains("ermission denied"), "{:?}", g.driver);
+            std::os::unix::fs::chown(g.m("closed"), None, Some(9)).expect("copy-up");
+            assert_eq!(sh(g, "setfacl -m u:4:rw f && setfacl -m g:5:r closed"), "");
+        },
+        |g| {
+            assert_eq!(sh_as(g, 1, 1, "cat closed"), "closed", "{:?}", g.driver);
+            assert_eq!(sh_as(g, 7, 5, "cat closed"), "closed", "{:?}", g.driver);
+            assert_eq!(sh_as(g, 4, 4, "echo more >>f; cat f"), "textmore", "{:?}", g.driver);
+            assert!(sh_as(g, 2, 2, "cat f").contains("ermission denied"), "{:?}", g.driver);
+            // The group's bits are the list's mask.
+            assert_eq!(sh(g, "chmod 600 f && getfacl -cn f | grep mask"), "mask::---", "{:?}", g.driver);
+            assert!(sh_as(g, 4, 4, "cat f").contains("ermission denied"), "{:?}", g.driver);
+            assert_eq!(sh(g, "setfacl -b f && getfacl -cn f | grep -c user"), "1", "{:?}", g.driver);
+        },
+    );
+}
+
+/// semantics: extended attributes
+#[test]
+fn the_overlays_own_names_can_be_used_inside_and_mean_nothing_there() {
+    need!(root, fuse, overlay);
+    use rustix::fs::{XattrFlags, lgetxattr, lsetxattr};
+    by_one_then_the_other(
+        layers,
+        |g| {
+            let name = "trusted.overlay.opaque";
+            lsetxattr(g.m("d"), name, b"y", XattrFlags::empty()).unwrap_or_else(|e| panic!("{:?}: {e}", g.driver));
+            assert_eq!(g.names("d"), ["x"]);
+            assert_eq!(g.mark("d", "opaque"), None, "{:?}", g.driver);
+            assert_eq!(g.mark("d", "overlay.opaque"), Some(b"y".to_vec()), "{:?}", g.driver);
+        },
+        |g| {
+            assert_eq!(g.names("d"), ["x"]);
+            let mut value = [0; 8];
+            assert_eq!(lgetxattr(g.m("d"), "trusted.overlay.opaque", &mut value), Ok(1), "{:?}", g.driver);
+        },
+    );
 }

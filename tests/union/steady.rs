@@ -1,6 +1,6 @@
 //! The server goes on: with slow layers, odd input, layers that change under it, and many at once.
 
-use crate::ground::{Driver, Ground, alike, alone, on_each_in_full};
+use crate::ground::{Driver, Ground, alike, alone, on_each};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, RenameFlags, XattrFlags};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -100,7 +100,7 @@ fn layers_that_change_under_the_mount_break_nothing_else() {
         g.put("low/e/kept", "kept");
         g.put("low/other", "other");
     };
-    on_each_in_full(fill, |g| {
+    on_each(fill, |g| {
         let open = std::fs::File::open(g.m("d/f1")).expect("open");
         assert_eq!(g.names("d").len(), 20);
         let low = g.dir.join("low/d");
@@ -134,7 +134,7 @@ fn descriptors_outlive_names_of_files_and_folders() {
         g.put("low/d/f", "lower");
         g.put("low/d/sub/x", "x");
     };
-    on_each_in_full(fill, |g| {
+    on_each(fill, |g| {
         let folder =
             rustix::fs::open(g.m("d"), rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC, Mode::empty())
                 .expect("open");
@@ -157,5 +157,83 @@ fn descriptors_outlive_names_of_files_and_folders() {
         assert!(rustix::fs::mkdirat(&folder, "never", Mode::RWXU).is_err(), "{:?}", g.driver);
         std::fs::write(g.m("d"), "now a file").expect("a file");
         assert_eq!(g.read("d"), "now a file");
+    });
+}
+
+/// semantics: steadiness
+#[test]
+fn odd_input_gets_the_kernels_answers() {
+    need!(root, fuse, overlay);
+    let fill = |g: &Ground| {
+        g.put("low/f", "text");
+        g.put("low/d/x", "x");
+        g.put(&format!("low/{}", "n".repeat(255)), "long");
+        std::fs::write(g.dir.join("low").join(OsStr::from_bytes(b"\xff\xfe not text \n\t")), "odd").expect("a file");
+    };
+    alike(fill, |g| {
+        let mut told: Vec<String> = Vec::new();
+        let mut note = |what: &str, done: rustix::io::Result<()>| told.push(format!("{what}: {done:?}"));
+        let io = |result: std::io::Result<()>| {
+            result.map_err(|e| rustix::io::Errno::from_raw_os_error(e.raw_os_error().unwrap_or(0)))
+        };
+        for length in [254, 255, 256, 4000, 5000] {
+            let name = "x".repeat(length);
+            note(&format!("name of {length}"), io(std::fs::write(g.m(&name), "x")));
+            note(&format!("link to {length}"), io(std::os::unix::fs::symlink(&name, g.m(&format!("link{length}")))));
+            note(&format!("rename to {length}"), io(std::fs::rename(g.m("f"), g.m(&name))));
+            note(&format!("back from {length}"), io(std::fs::rename(g.m(&name), g.m("f"))));
+        }
+        for name in [&b"\x01"[..], b"a\nb", b"\xff\xfe", b" ", b"...", b".wh", b"-rf", b"#1", b"\\"] {
+            let path = g.m("").join(OsStr::from_bytes(name));
+            note(&format!("{name:?}"), io(std::fs::write(&path, "odd")));
+            note(&format!("{name:?} read"), io(std::fs::read(&path).map(|_| ())));
+        }
+        note(
+            "odd lower name",
+            io(std::fs::read(g.m("").join(OsStr::from_bytes(b"\xff\xfe not text \n\t"))).map(|_| ())),
+        );
+        for name in [".", "..", "d/.", "d/..", "f/", "d/", "f/.", "", "none/", "d/x/y"] {
+            let path = format!("{}/{name}", g.m("").display());
+            note(
+                &format!("unlink {name:?}"),
+                io(std::fs::remove_file(&path)).map(|()| std::fs::write(g.m("f"), "text").unwrap_or(())),
+            );
+            note(&format!("rmdir {name:?}"), io(std::fs::remove_dir(&path)));
+            note(&format!("mkdir {name:?}"), io(std::fs::create_dir(&path)));
+            note(&format!("rename {name:?}"), io(std::fs::rename(&path, g.m("d/new"))));
+            note(&format!("rename to {name:?}"), io(std::fs::rename(g.m("d"), &path)));
+        }
+        for (kind, device) in [
+            (FileType::CharacterDevice, 0x103),
+            (FileType::BlockDevice, 0x709),
+            (FileType::Fifo, 5),
+            (FileType::Socket, 0),
+            (FileType::RegularFile, 0),
+            (FileType::Directory, 0),
+            (FileType::Symlink, 0),
+            (FileType::BlockDevice, 0),
+        ] {
+            let path = g.m(&format!("node-{kind:?}-{device}"));
+            note(
+                &format!("{kind:?} {device}"),
+                rustix::fs::mknodat(CWD, &path, kind, Mode::from_raw_mode(0o640), device),
+            );
+        }
+        for flags in [RenameFlags::NOREPLACE | RenameFlags::EXCHANGE, RenameFlags::from_bits_retain(8)] {
+            note(&format!("{flags:?}"), rustix::fs::renameat_with(CWD, g.m("f"), CWD, g.m("d"), flags));
+        }
+        for (name, value) in [("user.", &b""[..]), ("user.e", b""), ("", b"x"), ("noprefix", b"x")] {
+            note(&format!("xattr {name:?}"), rustix::fs::setxattr(g.m("f"), name, value, XattrFlags::empty()));
+        }
+        note("hard link of a folder", rustix::fs::linkat(CWD, g.m("d"), CWD, g.m("d2"), AtFlags::empty()));
+        let mut deep = g.m("deep");
+        let mut depth = 0;
+        while std::fs::create_dir(&deep).is_ok() && depth < 60 {
+            deep.push("a-folder-with-a-name-of-some-length-in-it");
+            depth += 1;
+        }
+        note(&format!("depth {depth}"), Ok(()));
+        told.push(format!("{:?}", g.names("")));
+        told
     });
 }

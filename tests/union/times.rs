@@ -1,6 +1,6 @@
 //! Times: which of them an operation moves, on lower files as on upper ones.
 
-use crate::ground::{Ground, alike, on_each, on_each_in_full};
+use crate::ground::{Ground, alike, on_each};
 use std::fs::{File, FileTimes, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -34,7 +34,7 @@ fn a_tick() {
 #[test]
 fn truncation_moves_the_modification_time() {
     need!(root, fuse, overlay);
-    on_each_in_full(layers, |g| {
+    on_each(layers, |g| {
         OpenOptions::new().write(true).open(g.m("f")).expect("open").set_len(2).expect("truncate");
         assert!(!old(g, "f"), "{:?}", g.driver);
         drop(File::create(g.m("d/a")).expect("a truncating open"));
@@ -50,7 +50,7 @@ fn a_folder_has_the_time_of_the_last_change_of_its_names() {
         let times = FileTimes::new().set_modified(UNIX_EPOCH + Duration::from_secs(OLD as u64));
         File::open(g.m(name)).expect("open").set_times(times).expect("times");
     };
-    on_each_in_full(layers, |g| {
+    on_each(layers, |g| {
         assert!(old(g, "d") && old(g, "e"));
         drop(OpenOptions::new().write(true).open(g.m("d/b")).expect("open"));
         assert!(old(g, "d/b"), "{:?}: opening for writing", g.driver);
@@ -79,7 +79,7 @@ fn a_folder_has_the_time_of_the_last_change_of_its_names() {
 fn times_are_set_to_the_nanosecond_each_alone_and_to_now() {
     need!(root, fuse, overlay);
     use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
-    on_each_in_full(layers, |g| {
+    on_each(layers, |g| {
         let set = |name: &str, access: (i64, i64), modification: (i64, i64)| {
             let time = |(tv_sec, tv_nsec)| Timespec { tv_sec, tv_nsec };
             let times = Timestamps { last_access: time(access), last_modification: time(modification) };
@@ -136,7 +136,7 @@ fn which_times_each_operation_moves_is_as_with_the_kernel() {
 #[test]
 fn data_moves_the_modification_time_and_attributes_do_not() {
     need!(root, fuse, overlay);
-    on_each_in_full(layers, |g| {
+    on_each(layers, |g| {
         for name in ["f", "up"] {
             let before = g.m(name).metadata().expect("stat");
             g.read(name);
@@ -151,6 +151,22 @@ fn data_moves_the_modification_time_and_attributes_do_not() {
             assert!(!old(g, name), "{:?}: {name}: writing", g.driver);
             let written = g.m(name).metadata().expect("stat");
             assert!((written.ctime(), written.ctime_nsec()) > (changed.ctime(), changed.ctime_nsec()), "{name}");
+        }
+    });
+}
+
+/// semantics: times
+#[test]
+fn reading_a_lower_file_changes_nothing_below() {
+    need!(root, fuse, overlay);
+    on_each(layers, |g| {
+        g.read("f");
+        let mut file = File::open(g.m("d/a")).expect("open");
+        file.read_to_string(&mut String::new()).expect("read");
+        g.names("d");
+        for name in ["f", "d/a", "d"] {
+            let below = g.dir.join("low").join(name).metadata().expect("stat");
+            assert_eq!((below.atime(), below.mtime()), (OLD, OLD), "{:?}: {name}", g.driver);
         }
     });
 }
