@@ -12,8 +12,8 @@
 //! every request, also for those that the polling one meets first. So the others are parked, on a lock that costs nothing.
 //!
 //! What that takes from concurrency comes back in two ways. A worker that finds requests waiting several times running
-//! calls another. And the warden, a thread that ticks while requests come and sleeps otherwise, sends one whenever nobody was
-//! at the device for a whole tick: every worker is held up in a handler, by a slow disk or by a request that waits for another
+//! calls another. And the warden, a thread that ticks while requests come and sleeps otherwise, sends one whenever requests
+//! wait and nobody was at the device for a whole tick: every worker is held up in a handler, by a slow disk or by a request that waits for another
 //! one. Workers that were parked for long end.
 
 use crate::desk::Desk;
@@ -22,9 +22,10 @@ use crate::filesystem::Filesystem;
 use crate::poller::{Met, Poller};
 use crate::session::Settings;
 use crate::statistics::Statistics;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -41,6 +42,12 @@ const BACKLOG: u32 = 8;
 /// A worker that was parked for so long ends, while more than two are left.
 const USELESS: Duration = Duration::from_secs(10);
 const FEWEST: usize = 2;
+
+/// Whether a request waits to be read.
+fn is_pending(device: BorrowedFd<'_>) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(&device, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
+}
 
 /// Everything the threads share.
 #[derive(Debug)]
@@ -291,7 +298,7 @@ impl<F: Filesystem> Pool<F> {
             let present = self.present.load(Ordering::Acquire);
             let still = served == before;
             before = served;
-            if still && present == 0 {
+            if still && present == 0 && is_pending(self.device.as_fd()) {
                 self.statistics.stalls.fetch_add(1, Relaxed);
                 (quiet, memory) = (0, MEMORY_TICKS);
                 let wanted = self.wanted.load(Relaxed);

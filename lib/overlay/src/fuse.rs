@@ -48,6 +48,7 @@ impl Default for Serving {
 pub fn serve(device: OwnedFd, stack: Arc<Stack>, serving: Serving) -> Result<()> {
     // Modes arrive as the caller asked for them; what is cut is cut by the union.
     rustix::process::umask(rustix::fs::Mode::empty());
+    sys::heap::share_one_arena();
     let failed = |e: std::io::Error| Error::new(Kind::Failed, "serve", "/dev/fuse").because(e);
     let proc = stack.own_descriptors().map_err(failed)?;
     let settings = Settings { most_threads: serving.threads.max(1), proc: Some(proc), ..Settings::default() };

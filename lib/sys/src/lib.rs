@@ -8,6 +8,7 @@ pub mod capability;
 pub mod daemon;
 pub mod file_handle;
 pub mod fuse_device;
+pub mod heap;
 pub mod loopback;
 pub mod mount_attr;
 pub mod seccomp;
