@@ -10,6 +10,7 @@ pub mod file_handle;
 pub mod fuse_device;
 pub mod heap;
 pub mod loopback;
+pub mod mapping;
 pub mod mount_attr;
 pub mod seccomp;
 pub mod spawn;
