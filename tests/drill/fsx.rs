@@ -4,7 +4,7 @@
 //! checked: every read (by descriptor, mapping, copy), sizes, holes, and each whole file again and again, after a remount,
 //! and by the kernel's driver from the same upper.
 //!
-//! `VENEER_ROUNDS` (files of two, 40 in CI) and `VENEER_SEED` as everywhere.
+//! `VENEER_ROUNDS` (of two files, 24 in CI) and `VENEER_SEED` as everywhere.
 
 mod exerciser;
 mod file;
@@ -16,6 +16,7 @@ use exerciser::Exerciser;
 use std::path::Path;
 use testkit::need;
 
+const ROUNDS: u64 = 24;
 /// Operations on one pair of files.
 const OPERATIONS: usize = 250;
 
@@ -74,7 +75,7 @@ fn exercises_where_it_is_told_to() {
 }
 
 fn drill(disk: Disk, driver: Driver) {
-    let (seed, rounds) = (seed(), number("VENEER_ROUNDS").unwrap_or(40));
+    let (seed, rounds) = (seed(), number("VENEER_ROUNDS").unwrap_or(ROUNDS));
     say(&format!("fsx: {driver:?} on {disk:?}: VENEER_SEED={seed} VENEER_ROUNDS={rounds}"));
     alone(disk, 512 + rounds, |dir| exercise(dir, driver, seed, rounds, driver == Driver::Fuse));
 }
@@ -101,7 +102,7 @@ fn data_is_right_on_ours_over_ext4() {
 #[test]
 fn data_is_right_on_ours_without_root() {
     need!(root, fuse, userns, "unshare");
-    let (seed, rounds) = (seed(), number("VENEER_ROUNDS").unwrap_or(40));
+    let (seed, rounds) = (seed(), number("VENEER_ROUNDS").unwrap_or(ROUNDS));
     say(&format!("fsx: rootless: VENEER_SEED={seed} VENEER_ROUNDS={rounds}"));
     alone(Disk::Tmpfs, 512 + rounds, |dir| {
         let words = [dir.to_str().expect("a plain path"), &seed.to_string(), &rounds.to_string()];

@@ -71,9 +71,12 @@ struct Tally {
     half_done: usize,
 }
 
+/// What lies in the work folder but for whiteouts, of which a server keeps one to make links of.
 fn half_done(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir.join("w/work")).map(|entries| entries.flatten().collect::<Vec<_>>());
-    entries.unwrap_or_default().iter().map(|e| e.file_name().to_string_lossy().into_owned()).collect()
+    let whiteout = |e: &std::fs::DirEntry| e.file_type().is_ok_and(|t| t.is_char_device());
+    let entries = entries.unwrap_or_default().into_iter().filter(|e| !whiteout(e));
+    entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect()
 }
 
 fn start_anew(dir: &Path) {

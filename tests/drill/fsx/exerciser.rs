@@ -11,7 +11,7 @@ use std::path::PathBuf;
 /// The granularity of holes and moved ranges.
 const BLOCK: usize = 4096;
 
-/// What came of an operation: its name (`-` for nothing to do it with), or what was wrong.
+/// What came of an operation: its name (`-` for nothing to do it with, so that another is chosen), or what was wrong.
 type Done = Result<&'static str, String>;
 
 /// The drill's state.
@@ -46,7 +46,10 @@ impl Exerciser {
         let mut pair = [self.start(round * 2), self.start(round * 2 + 1)];
         for step in 0..operations {
             let which = self.dice.roll(2);
-            let done = self.step(&mut pair, which);
+            let mut done = self.step(&mut pair, which);
+            while done == Ok("-") {
+                done = self.step(&mut pair, which);
+            }
             let whole = step % 25 == 24 || step + 1 == operations;
             let name = *done.as_ref().unwrap_or(&"?");
             let checked = done.map(|_| ()).and_then(|()| pair.iter().try_for_each(|file| file.check(whole)));

@@ -130,6 +130,9 @@ pub(super) fn same(wanted: &[u8], found: &[u8], offset: usize, what: &str) -> Re
     if wanted.len() != found.len() {
         return Err(format!("{what}: {} bytes instead of {} from {offset} on", found.len(), wanted.len()));
     }
+    if wanted == found {
+        return Ok(());
+    }
     let Some(at) = wanted.iter().zip(found).position(|(w, f)| w != f) else { return Ok(()) };
     let differ = wanted.iter().zip(found).filter(|(w, f)| w != f).count();
     let zeros = found[at..].iter().take_while(|b| **b == 0).count();
