@@ -261,7 +261,17 @@ impl Filesystem for Served {
     }
 
     fn write(&self, _: &Request<'_>, handle: u64, offset: u64, data: &[u8], how: Writing) -> Answer<usize> {
-        self.stack.write(&self.file(handle)?.file, data, offset, how.kill_set_id)
+        let open = self.file(handle)?;
+        let mut done = self.stack.write(&open.file, data, offset, how.kill_set_id)?;
+        // Of pages that it kept the kernel does not look at how much was written: the rest is written or an error, such as
+        // ENOSPC, or it would be lost without a word.
+        while let Some(rest) = data.get(done..).filter(|rest| how.cached && !rest.is_empty()) {
+            match self.stack.write(&open.file, rest, offset + done as u64, false)? {
+                0 => return Err(Errno::IO),
+                more => done += more,
+            }
+        }
+        Ok(done)
     }
 
     // flush: not implemented, since nothing is kept back here; told so once, the kernel asks no more.
