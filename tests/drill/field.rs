@@ -139,11 +139,20 @@ impl Overlay {
         })
     }
 
-    /// Unmounts it; nothing may be open in it.
+    /// Unmounts it; nothing may be open in it. A program that a test beside this one is about to start holds everything for
+    /// a moment, so busy is not yet an answer.
     #[track_caller]
     pub(crate) fn umount(&self) {
-        umount2(&self.m(""), nix::mount::MntFlags::empty())
-            .unwrap_or_else(|e| panic!("{:?}: umount: {e}", self.driver));
+        let start = Instant::now();
+        loop {
+            match umount2(&self.m(""), nix::mount::MntFlags::empty()) {
+                Ok(()) => return,
+                Err(nix::Error::EBUSY) if start.elapsed() < Duration::from_secs(5) => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(e) => panic!("{:?}: umount: {e}", self.driver),
+            }
+        }
     }
 
     /// A path in the merged tree.

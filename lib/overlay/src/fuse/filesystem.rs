@@ -30,6 +30,8 @@ struct Handle {
     file: OpenFile,
     /// The node id it was opened under, where that is counted.
     attached: Option<u64>,
+    /// Whether the kernel reads and writes it itself.
+    backed: bool,
 }
 
 /// A stack as it is served.
@@ -96,7 +98,7 @@ impl Served {
     /// Hands an open file to the kernel, which may do the reading and writing itself.
     fn hand_over(&self, id: u64, file: OpenFile, flags: u32, mode: u32) -> Answer<Opened> {
         let Some(backings) = self.backings.get() else {
-            let handle = self.files.add(Handle { file, attached: None });
+            let handle = self.files.add(Handle { file, attached: None, backed: false });
             return Ok(Opened { handle, flags: OPENED, backing: None });
         };
         let access = flags & libc::O_ACCMODE as u32;
@@ -112,7 +114,7 @@ impl Served {
             Attached::Plain if upper => (kept::NOFLUSH, None),
             Attached::Plain => (OPENED, None),
         };
-        let handle = self.files.add(Handle { file, attached: Some(id) });
+        let handle = self.files.add(Handle { file, attached: Some(id), backed: backing.is_some() });
         Ok(Opened { handle, flags, backing })
     }
 }
@@ -374,7 +376,7 @@ impl Filesystem for Served {
             _ => return Err(Errno::INVAL),
         };
         let open = self.file(handle)?;
-        if open.attached.is_none() && open.file.node.has_writers() {
+        if !open.backed && open.file.node.has_writers() {
             // The kernel may hold written pages that it does not bring here before it asks (fuse_lseek): a hole told now
             // could be data, and cp would leave it out. EINVAL sends callers to reading.
             return Err(Errno::INVAL);
