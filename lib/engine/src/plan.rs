@@ -184,6 +184,10 @@ fn mount(inputs: &Inputs<'_>) -> Step {
         .then(&inputs.writable.upper)
         .then(&",workdir=".into())
         .then(&inputs.writable.work);
+    if request.programs.mount.is_none() {
+        // what a container wrote becomes a layer by itself (commit, diff): no name or content in it may point below
+        options = options.then(&",redirect_dir=off,metacopy=off,index=off".into());
+    }
     let unprivileged_host = request.image == HOST && inputs.machine.rootless;
     if unprivileged_host {
         // root's files have no owner in a user namespace; squashed, every file of the machine is the container root's

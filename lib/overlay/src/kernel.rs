@@ -11,8 +11,12 @@ pub(crate) mod settings;
 
 use crate::error::{Error, Kind, Result};
 use crate::folders::{Folder, Folders};
+use crate::layer::Directory;
 use crate::options::{Flags, Options};
 use crate::rights::{self, Xattrs};
+use crate::union::Compat;
+use crate::union::compat;
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_fd, fsconfig_set_flag,
@@ -30,7 +34,19 @@ pub fn mount(folders: &Folders, options: &Options) -> Result<()> {
     refuse_what_it_cannot(folders, options)?;
     let _not_in_use = folders.lock_work()?;
     let xattrs = if options.userxattr { Xattrs::User } else { Xattrs::for_this_process() };
-    match assemble(folders, options, xattrs) {
+    if xattrs == Xattrs::User {
+        refuse_fuse_upper(folders, options)?;
+    }
+    let mut assembled = assemble(folders, options, xattrs);
+    if let Err(Step::Failed(error, _)) = &assembled
+        && error.raw_os_error() == Some(libc::ESTALE)
+        && options.index.is_none()
+        && !has_index(folders)
+    {
+        // The upper, or a copy of it, was used over other layers. Nothing in it depends on that.
+        assembled = assemble(folders, &Options { index: Some(false), ..options.clone() }, xattrs);
+    }
+    match assembled {
         Ok(mounted) => attach(mounted, folders),
         Err(Step::Unknown) => legacy::mount(folders, options, xattrs).map_err(|e| explain(e, None, folders)),
         Err(Step::Failed(error, log)) => Err(explain(error, log, folders)),
@@ -74,6 +90,25 @@ fn refuse_what_it_cannot(folders: &Folders, options: &Options) -> Result<()> {
             .hint("put the upper on a disk or tmpfs, or use --driver fuse")),
         _ => Ok(()),
     }
+}
+
+/// In `user.*` the kernel takes no redirects and no metadata copies, and an upper may hold them.
+fn refuse_fuse_upper(folders: &Folders, options: &Options) -> Result<()> {
+    let Some((upper, _)) = &folders.upper else { return Ok(()) };
+    if options.compat == Some(Compat::Fuse) {
+        return Err(Error::new(Kind::Driver, "kernel overlay", "compat=fuse").because("only the fuse driver can"));
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let recorded = open(&upper.path, flags, Mode::empty()).ok().and_then(|fd| compat::recorded(fd.as_fd()));
+    if recorded == Some(Compat::Fuse) { Err(compat::only_fuse(Kind::Driver, &upper.path)) } else { Ok(()) }
+}
+
+/// Whether the upper has links of lower files that only the index keeps together.
+fn has_index(folders: &Folders) -> bool {
+    let Some((_, work)) = &folders.upper else { return false };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let Ok(folder) = open(work.path.join("index"), flags, Mode::empty()) else { return false };
+    Directory::new(folder, false).is_ok_and(|index| !index.is_empty())
 }
 
 /// Why [`assemble`] did not end in a mount.

@@ -12,7 +12,7 @@
 //! folder), so that a crash leaves the old state or the new one.
 
 mod attributes;
-mod compat;
+pub(crate) mod compat;
 mod content;
 mod contents;
 mod copy_up;

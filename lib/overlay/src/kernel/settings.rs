@@ -28,7 +28,9 @@ pub(super) fn of(options: &Options, xattrs: Xattrs) -> Vec<Setting> {
     let metacopy = options.metacopy.map(switch).or(by_us.filter(|_| redirect == Some("on")));
     let index = options.index.map(switch).or(by_us);
     for (key, value) in [("redirect_dir", redirect), ("metacopy", metacopy), ("index", index)] {
-        settings.extend(value.map(|value| (key.to_owned(), Some(value.to_owned()))));
+        // That they are off it implies by itself, and what it makes of `off` may be another word that it then refuses.
+        let implied = |value: &&str| xattrs == Xattrs::User && matches!(*value, "off" | "nofollow");
+        settings.extend(value.filter(|v| !implied(v)).map(|value| (key.to_owned(), Some(value.to_owned()))));
     }
     settings.extend(options.for_kernel.iter().cloned());
     settings.extend(of_any(options));
@@ -74,6 +76,7 @@ mod tests {
         assert_eq!(told("", Xattrs::Trusted), "redirect_dir=on,metacopy=on,index=on");
         assert_eq!(told("redirect_dir=off,index=off", Xattrs::Trusted), "redirect_dir=off,index=off");
         assert_eq!(told("", Xattrs::User), "userxattr");
+        assert_eq!(told("redirect_dir=off,metacopy=off,index=off", Xattrs::User), "userxattr");
         assert_eq!(
             told("metacopy=off,nfs_export=on,xino=auto,volatile,dirsync", Xattrs::Trusted),
             "volatile,redirect_dir=on,metacopy=off,index=on,nfs_export=on,xino=auto,dirsync"

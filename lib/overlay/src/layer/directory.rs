@@ -181,6 +181,11 @@ impl Folder for Directory {
 }
 
 impl Directory {
+    /// Whether it is certain that nothing is in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self.list(&mut |_| ControlFlow::Break(())), Ok(ControlFlow::Continue(())))
+    }
+
     /// The value of an xattr, empty where there is none.
     fn value(&self, xattr: &CStr) -> Vec<u8> {
         let mut value = vec![0_u8; libc::PATH_MAX as usize];

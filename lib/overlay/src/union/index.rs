@@ -60,6 +60,11 @@ impl Index {
         Self { folder: RwLock::new(folder), ..Self::default() }
     }
 
+    /// Whether anything is in it.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.folder().is_some_and(|folder| !folder.is_empty())
+    }
+
     fn folder(&self) -> Option<Arc<Directory>> {
         read(&self.folder).clone()
     }

@@ -195,7 +195,11 @@ impl Stack {
                 .hint("xattr_permissions=1 needs root's rights; 2 a file system with user.* xattrs")
         })?;
         if stack.features.index && !stack.index_is_ours().unwrap_or(false) {
-            // Made over other layers, or copied: its names mean nothing here.
+            if stack.index.is_in_use() {
+                return Err(Error::new(Kind::Request, "upper layer", upper_path(spec))
+                    .because("was made for other layers: names that share a file in it would be parted")
+                    .hint("name the same layers again; or say index=off, and they are"));
+            }
             stack.features.index = false;
             stack.index = Index::default();
         }
@@ -219,6 +223,10 @@ fn open_lower(lower: &Lower, called: &str) -> Result<Arc<dyn Folder>> {
     };
     let open = without_mounts(fd).and_then(|(fd, crossing)| Directory::new(reopen(&fd)?, crossing));
     Ok(Arc::new(open.map_err(|e| failed("open lower", &shown, e))?))
+}
+
+fn upper_path(spec: &StackSpec) -> String {
+    spec.upper.as_ref().map(|upper| upper.display().to_string()).unwrap_or_default()
 }
 
 /// A volatile overlay was written here and not ended in order.
