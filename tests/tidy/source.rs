@@ -32,6 +32,11 @@ impl File {
         self.path.rsplit('/').next().unwrap_or(&self.path)
     }
 
+    /// Whether the whole file is a crate's unit tests: `tests.rs`, or below a folder `tests/` of its sources.
+    pub(crate) fn is_unit_tests(&self) -> bool {
+        self.name() == "tests.rs" || self.path.split_once("/src/").is_some_and(|(_, path)| path.contains("tests/"))
+    }
+
     /// The lines of code with comments and the insides of literals blanked, numbered from 1.
     pub(crate) fn code(&self) -> Vec<(usize, String)> {
         numbered(&blank(&self.text))

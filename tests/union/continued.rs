@@ -336,3 +336,38 @@ fn a_redirect_in_a_lower_layer_is_followed() {
         assert!(!g.has("a/b"));
     });
 }
+
+/// semantics: data-only layers
+#[test]
+fn data_is_found_in_a_data_only_layer() {
+    need!(root, fuse, overlay);
+    let fill = |g: &Ground| {
+        g.put("data/by/digest", &"data ".repeat(1000));
+        g.put("data/not-shown", "");
+        g.put("high/f", "");
+        g.put("low/other", "");
+        std::fs::File::options().write(true).open(g.dir.join("high/f")).expect("open").set_len(5000).expect("size");
+        g.set_xattr("high/f", "trusted.overlay.metacopy", b"");
+        g.set_xattr("high/f", "trusted.overlay.redirect", b"/by/digest");
+    };
+    for driver in [Driver::Kernel, Driver::Fuse] {
+        alone(|dir| {
+            let mut g = Ground::in_full(dir, driver);
+            g.options = "lowerdir=high:low::data,upperdir=u,workdir=w".into();
+            fill(&g);
+            g.mount();
+            assert_eq!(g.names(""), ["f", "other"], "{driver:?}");
+            assert_eq!(g.read("f"), "data ".repeat(1000));
+            chmod(&g, "f", 0o600);
+            assert_eq!(g.read("f"), "data ".repeat(1000));
+            rename(&g, "f", "moved");
+            g.remount();
+            assert_eq!(g.read("moved"), "data ".repeat(1000));
+            let mut file = std::fs::OpenOptions::new().append(true).open(g.m("moved")).expect("open");
+            std::io::Write::write_all(&mut file, b"end").expect("write");
+            drop(file);
+            g.remount();
+            assert!(g.read("moved").ends_with("data end"), "{driver:?}");
+        });
+    }
+}

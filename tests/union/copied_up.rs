@@ -139,7 +139,7 @@ fn a_failed_copy_up_leaves_the_lower_file_and_no_trace() {
     }
 }
 
-/// semantics: copy-up
+/// semantics: layers
 #[test]
 fn nothing_is_copied_up_by_looking() {
     need!(root, fuse, overlay);

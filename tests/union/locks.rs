@@ -144,3 +144,18 @@ fn without_an_upper_nothing_can_be_changed() {
         });
     }
 }
+
+/// semantics: volatile
+#[test]
+fn a_volatile_upper_of_the_kernels_is_marked_and_not_taken_again() {
+    need!(root, fuse, overlay);
+    alone(|dir| {
+        let mut g = Ground::in_full(dir, Driver::Kernel);
+        layers(&g);
+        g.options.push_str(",volatile");
+        g.mount();
+        std::fs::write(g.m("new"), "new").expect("a file");
+        g.umount();
+        refused_while_marked(&mut g);
+    });
+}

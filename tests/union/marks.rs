@@ -108,7 +108,7 @@ fn a_whiteout_in_a_lower_layer_that_hides_nothing_shows_nothing() {
     });
 }
 
-/// semantics: whiteouts
+/// semantics: layers
 #[test]
 fn a_file_hides_a_folder_and_a_folder_hides_a_file() {
     need!(root, fuse, overlay);
@@ -142,7 +142,7 @@ fn a_file_hides_a_folder_and_a_folder_hides_a_file() {
     }
 }
 
-/// semantics: any number of lowers
+/// semantics: layers
 #[test]
 fn five_hundred_lower_layers() {
     need!(root, fuse, overlay);

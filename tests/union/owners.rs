@@ -37,3 +37,26 @@ fn squashed_owners_are_all_one() {
         });
     }
 }
+
+/// semantics: ids
+#[test]
+fn mapped_ids_are_shown_and_stored_each_way() {
+    need!(root, fuse);
+    // As the layers have it, as it shows, how many.
+    let map = "1000:0:1:100000:1:65536";
+    on_each_in_user_space(&format!(",uidmapping={map},gidmapping={map}"), layers, |g| {
+        assert_eq!(shown(g, "first"), (0, 0), "{:?}", g.driver);
+        assert_eq!(shown(g, "mapped"), (5, 5), "{:?}", g.driver);
+        assert_eq!(shown(g, "out"), (65534, 65534), "{:?}: no id inside", g.driver);
+        std::fs::write(g.m("new"), "new").expect("a file");
+        assert_eq!((shown(g, "new"), stored(g, "new")), ((0, 0), (1000, 1000)), "{:?}", g.driver);
+        std::os::unix::fs::chown(g.m("new"), Some(7), Some(8)).expect("chown");
+        assert_eq!((shown(g, "new"), stored(g, "new")), ((7, 8), (100_006, 100_007)), "{:?}", g.driver);
+        std::os::unix::fs::chown(g.m("mapped"), Some(9), None).expect("chown");
+        assert_eq!((shown(g, "mapped"), stored(g, "mapped")), ((9, 5), (100_008, 100_004)), "{:?}", g.driver);
+        std::fs::create_dir(g.m("d/e")).expect("mkdir");
+        assert_eq!((stored(g, "d"), stored(g, "d/e")), ((1000, 1000), (1000, 1000)), "{:?}", g.driver);
+        std::fs::write(g.m("first"), "written").expect("write");
+        assert_eq!((shown(g, "first"), stored(g, "first")), ((0, 0), (1000, 1000)), "{:?}", g.driver);
+    });
+}

@@ -126,7 +126,7 @@ fn layers_that_change_under_the_mount_break_nothing_else() {
     });
 }
 
-/// semantics: steadiness
+/// semantics: descriptors
 #[test]
 fn descriptors_outlive_names_of_files_and_folders() {
     need!(root, fuse, overlay);

@@ -21,7 +21,7 @@ fn apt_installs_a_compiler_and_dpkg_finds_every_file_whole() {
 
 /// semantics: real work
 #[test]
-fn a_whole_distribution_is_removed_and_the_upper_says_so_in_one_whiteout_a_name() {
+fn a_distribution_is_removed_changed_and_copied() {
     need!(root, fuse, overlay, images);
     let script = "rm -rf /usr/share /usr/lib/python* /etc /var/lib /opt; find /usr/share /etc /var/lib /opt 2>&1 | wc -l\n\
                   mkdir /etc /usr/share; ls -A /etc /usr/share\n\
