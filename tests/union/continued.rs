@@ -1,7 +1,7 @@
 //! What one driver wrote, the other goes on with: redirected folders, files of which only the attributes were copied up,
 //! data-only layers, hard links. Each test makes its change by one driver and looks, and changes more, by the other.
 
-use crate::ground::{Ground, by_one_then_the_other, errno, on_each};
+use crate::ground::{Driver, Ground, alone, by_one_then_the_other, errno, on_each};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use testkit::need;

@@ -159,3 +159,20 @@ fn a_volatile_upper_of_the_kernels_is_marked_and_not_taken_again() {
         refused_while_marked(&mut g);
     });
 }
+
+const MARK: &str = "w/work/incompat/volatile";
+
+/// No driver takes it, until whoever trusts it takes the mark away.
+fn refused_while_marked(g: &mut Ground) {
+    assert!(g.dir.join(MARK).is_dir(), "{:?}", g.driver);
+    let driver = g.driver;
+    for (options, other) in [(",volatile", Driver::Kernel), (",volatile", Driver::Fuse), ("", Driver::Fuse)] {
+        g.options = format!("lowerdir=high:low,upperdir=u,workdir=w{options}");
+        g.driver = other;
+        assert!(g.try_mount().is_err(), "{driver:?} then {other:?} with {options:?}");
+    }
+    std::fs::remove_dir_all(g.dir.join(MARK)).expect("whoever trusts it takes the mark away");
+    g.driver = driver;
+    g.mount();
+    assert_eq!(g.read("f"), "text", "{driver:?}");
+}

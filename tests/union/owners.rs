@@ -19,6 +19,11 @@ fn shown(g: &Ground, name: &str) -> (u32, u32) {
     (meta.uid(), meta.gid())
 }
 
+fn stored(g: &Ground, name: &str) -> (u32, u32) {
+    let meta = g.u(name).symlink_metadata().expect("in the upper");
+    (meta.uid(), meta.gid())
+}
+
 /// semantics: ids
 #[test]
 fn squashed_owners_are_all_one() {
