@@ -12,6 +12,7 @@
 //! folder), so that a crash leaves the old state or the new one.
 
 mod attributes;
+mod branch;
 pub(crate) mod compat;
 mod content;
 mod contents;
@@ -34,6 +35,7 @@ mod redirect;
 mod remove;
 mod rename;
 mod search;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod work;
@@ -71,6 +73,7 @@ pub struct Stack {
     pub(crate) work: Option<Work>,
     pub(crate) xattrs: XattrNamespace,
     pub(crate) owners: Owners,
+    pub(crate) node_limit: usize,
     pub(crate) volatile: bool,
     /// What may be written to the upper layer.
     pub(crate) features: compat::Features,
@@ -90,8 +93,9 @@ impl Stack {
     }
 
     /// The kernel was told of `node` (an answer to a look-up, a creation or an entry of a listing with attributes).
-    pub fn count(&self, node: &Arc<Node>) {
-        self.nodes.count(node);
+    /// Gives the number it was told, which can be another the next time ([`Stack::renode`]).
+    pub fn count(&self, node: &Arc<Node>) -> u64 {
+        self.nodes.count(node)
     }
 
     /// The kernel forgets that it was told of a node so many times.
@@ -105,6 +109,12 @@ impl Stack {
     /// what it shows as `st_ino` stays.
     pub fn renode(&self, node: &Arc<Node>) {
         self.nodes.renumber(node);
+    }
+
+    /// Numbers of nodes that were not asked for lately, where more are held than should be: the kernel is to be told that it
+    /// may forget them. Cheap to ask often.
+    pub fn surplus(&self) -> Vec<u64> {
+        self.nodes.surplus(self.node_limit)
     }
 
     /// How many nodes are held in memory.

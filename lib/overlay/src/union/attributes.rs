@@ -41,6 +41,11 @@ pub struct Change {
 impl Stack {
     /// The attributes of `node` as the union shows them.
     pub fn stat(&self, node: &Node) -> Answer<Stat> {
+        if node.is_folder()
+            && let Some(gone) = node.gone()
+        {
+            return Ok(gone);
+        }
         let mut stat = self.raw_stat(node)?;
         stat.inode = node.number;
         if let Some(data) = node.seat().and_then(|seat| seat.data) {

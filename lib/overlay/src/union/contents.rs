@@ -5,8 +5,9 @@
 //! the upper part only the `.wh.` files are kept: everything else there changes.
 
 use super::Stack;
+use super::branch::Branch;
 use super::lock::held;
-use super::node::{Branch, Node, UPPER};
+use super::node::{Node, UPPER};
 use super::search::hidden_by;
 use crate::layer::{Answer, Errno};
 use std::ffi::OsStr;

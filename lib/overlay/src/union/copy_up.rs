@@ -9,9 +9,10 @@
 
 use super::Stack;
 use super::attributes::times_of;
+use super::branch::Branch;
 use super::content::copy_content;
 use super::lock::held;
-use super::node::{Branch, Data, Node, Seat, UPPER};
+use super::node::{Data, Node, Seat, UPPER};
 use super::origin::Origin;
 use super::reach::Spot;
 use crate::layer::{Answer, Directory, Errno, Folder, Stat, stat_of};
@@ -81,7 +82,7 @@ impl Stack {
             self.set_origin(fd.as_fd(), origin.as_ref())?;
             self.copy_attributes(source.descriptor(), fd.as_fd(), &stat)?;
             self.settle(&*above, |above| {
-                rustix::fs::renameat_with(work.fd(), &name, above, &place.name, RenameFlags::NOREPLACE)
+                rustix::fs::renameat_with(work.fd(), &name, above, &*place.name, RenameFlags::NOREPLACE)
             })?;
             Directory::new(fd, false)
         })();

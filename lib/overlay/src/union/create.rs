@@ -5,16 +5,17 @@
 //! through it (overlayfs, "whiteouts and opaque directories").
 
 use super::Stack;
+use super::branch::Branch;
 use super::copy_up::Content;
 use super::handle::OpenFile;
 use super::lock::{held, read};
-use super::node::{Body, Branch, Node, Seat, UPPER};
+use super::node::{Body, Node, Seat, UPPER};
 use super::search::{Found, refuse_reserved};
 use crate::layer::{Answer, Directory, Errno, Folder, Stat, stat_of};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 /// Who makes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,8 +116,7 @@ impl Stack {
         let kept = Arc::new(made.try_clone().map_err(|_| Errno::MFILE)?);
         let number = self.layers.numbers.of(stat.identity());
         let seat = Seat { orphan: Some(kept), ..Seat::new(UPPER, stat.identity()) };
-        let node =
-            self.nodes.add_unnamed(|id| Node::new(id, number, FileType::RegularFile, Body::File(RwLock::new(seat))));
+        let node = self.nodes.add_unnamed(|id| Node::new(id, number, FileType::RegularFile, Body::File(seat)));
         node.opens.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
         let open = OpenFile::new(node.clone(), made, true, true);
         let stat = Stat { inode: node.number, ..self.shown(&stat, UPPER, false) };

@@ -1,7 +1,8 @@
 //! What is known of the layers as a whole, from their opening on.
 
+use super::branch::Branch;
 use super::contents::Contents;
-use super::node::{Branch, UPPER};
+use super::node::UPPER;
 use super::numbers::Numbers;
 use super::owners::kept_by;
 use super::{ROOT, Stack};

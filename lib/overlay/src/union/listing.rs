@@ -9,9 +9,10 @@
 //! layer by its origin, and for directories there by a look-up.
 
 use super::Stack;
+use super::branch::Branch;
 use super::contents::{Contents, Known};
 use super::lock::held;
-use super::node::{Branch, Node, UPPER};
+use super::node::{Node, UPPER};
 use super::search::{Found, hidden_by};
 use crate::layer::{Answer, Errno, Folder, Identity, RawEntry, Stat};
 use crate::merge::{Entry, Listing};
@@ -45,7 +46,7 @@ struct Ring {
 impl Listings {
     fn keep(&self, node: &Arc<Node>, kept: Kept) {
         let length = kept.entries.len();
-        *held(&node.listing) = Some(kept);
+        node.keep_listing(Some(kept));
         let mut dropped = Vec::new();
         {
             let mut ring = held(&self.0);
@@ -58,7 +59,7 @@ impl Listings {
             }
         }
         for old in dropped.iter().filter_map(Weak::upgrade) {
-            held(&old.listing).take();
+            old.keep_listing(None);
         }
     }
 }
@@ -112,8 +113,8 @@ impl Stack {
         if !node.is_folder() {
             return Err(Errno::NOTDIR);
         }
-        let changes = node.changes.load(Ordering::Acquire);
-        let kept = held(&node.listing).clone().filter(|kept| offset != 0 || kept.changes == changes);
+        let changes = node.changes();
+        let kept = node.listing().filter(|kept| offset != 0 || kept.changes == changes);
         let entries = match kept {
             Some(kept) => kept.entries,
             None => {
@@ -238,9 +239,9 @@ impl Stack {
             Ok(folder) => folder,
             Err(_) => return self.lookup(parent, &entry.name),
         };
-        let kept = held(&parent.listing).as_ref().map(|kept| kept.changes);
+        let kept = parent.listing().map(|kept| kept.changes);
         if entry.layer != UPPER
-            && kept != Some(parent.changes.load(Ordering::Acquire))
+            && kept != Some(parent.changes())
             && let Some(upper) = self.upper_folder(parent)?
             && upper.find(&entry.name)?.is_some()
         {
@@ -265,6 +266,6 @@ impl Stack {
 
     /// The names in `node` changed: a listing that is kept is not to be started again.
     pub(crate) fn changed(&self, node: &Node) {
-        node.changes.fetch_add(1, Ordering::AcqRel);
+        node.changed();
     }
 }

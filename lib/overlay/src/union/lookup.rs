@@ -6,7 +6,7 @@ use super::search::Found;
 use crate::layer::{Answer, Errno, Stat};
 use rustix::fs::FileType;
 use std::ffi::OsStr;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 impl Stack {
     /// The node of `name` in `parent`, and its attributes; `None` where there is nothing.
@@ -43,9 +43,9 @@ impl Stack {
             let body = if kind == FileType::Directory {
                 let branches: Vec<_> = branches.into_iter().map(Arc::new).collect();
                 opened = branches.clone();
-                Body::Folder(RwLock::new(branches))
+                Body::Folder(branches)
             } else {
-                Body::File(RwLock::new(Seat { data, ..Seat::new(layer, stat.identity()) }))
+                Body::File(Seat { data, ..Seat::new(layer, stat.identity()) })
             };
             Node::new(id, number, kind, body)
         });

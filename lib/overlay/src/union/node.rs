@@ -4,19 +4,22 @@
 //! it is. Nothing is walked by path: a file is reached through its parent's descriptor in the layer and its name there,
 //! and what is found is compared with the identity the node remembers, so that a rename under way cannot swap files.
 //!
-//! Lock order: a child's `turn` before its parent's; `turn` before the tree's lock; `branches`, `seat` and `places` are
-//! held for no system call.
+//! Lock order: a child's `turn` before its parent's; `turn` before the tables' locks ([`super::nodes`]), and those before a
+//! node's `state`, which is held for no system call.
+//!
+//! There are as many nodes as the kernel remembers files, so a file's is small: 120 bytes with its count of holders. What
+//! few have (a removed file's attributes, a descriptor without a name, content elsewhere) hangs in a box.
 
-use super::contents::Known;
+use super::branch::Branch;
 use super::listing::Kept;
-use super::lock::{held, read, write};
-use crate::layer::{Folder, Identity, Marks, Stat};
+use super::lock::held;
+use crate::layer::{Identity, Stat};
 use rustix::fs::FileType;
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// The upper layer's number; the lower ones are 1 and up, topmost first.
 pub(crate) const UPPER: usize = 0;
@@ -25,7 +28,17 @@ pub(crate) const UPPER: usize = 0;
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) parent: Arc<Node>,
-    pub(crate) name: OsString,
+    pub(crate) name: Box<OsStr>,
+}
+
+impl Place {
+    pub(crate) fn new(parent: &Arc<Node>, name: &OsStr) -> Self {
+        Self { parent: parent.clone(), name: name.into() }
+    }
+
+    fn is(&self, parent: &Node, name: &OsStr) -> bool {
+        std::ptr::eq(&*self.parent, parent) && *self.name == *name
+    }
 }
 
 /// Which object of which layer a file is.
@@ -64,77 +77,95 @@ impl Data {
     }
 }
 
-/// One layer's part of a directory.
-#[derive(Debug)]
-pub(crate) struct Branch {
-    pub(crate) layer: usize,
-    pub(crate) identity: Identity,
-    /// Its path from the layer's root, where it is not the node's name in the parent's branch (`overlay.redirect`). Lower
-    /// layers do not change while mounted, so the path stays right.
-    pub(crate) at: Option<Arc<Path>>,
-    /// Empty regular files in it may be whiteouts.
-    pub(crate) xattr_whiteouts: AtomicBool,
-    /// Files in it may have books of their own (`overlay.impure`).
-    pub(crate) impure: AtomicBool,
-    /// Its names, so far as they are known.
-    pub(crate) contents: Mutex<Known>,
-    /// Held open while there are descriptors to spare; reopened through the parent.
-    pub(crate) folder: Mutex<Option<Arc<dyn Folder>>>,
-    /// Its marks were read, or do not matter.
-    pub(crate) checked: AtomicBool,
-    /// Asked for since the cache last looked.
-    pub(crate) used: AtomicBool,
-}
-
-impl Branch {
-    pub(crate) fn new(layer: usize, identity: Identity, folder: Option<Arc<dyn Folder>>) -> Self {
-        Self {
-            layer,
-            identity,
-            at: None,
-            xattr_whiteouts: AtomicBool::new(false),
-            impure: AtomicBool::new(false),
-            contents: Mutex::default(),
-            checked: AtomicBool::new(folder.is_some()),
-            folder: Mutex::new(folder),
-            used: AtomicBool::new(true),
-        }
-    }
-
-    /// The same part, found by its path from now on.
-    pub(crate) fn with_path(&self, path: &Path) -> Self {
-        let flag = |flag: &AtomicBool| AtomicBool::new(flag.load(Ordering::Acquire));
-        Self {
-            layer: self.layer,
-            identity: self.identity,
-            at: Some(Arc::from(path)),
-            xattr_whiteouts: flag(&self.xattr_whiteouts),
-            impure: flag(&self.impure),
-            contents: Mutex::new(held(&self.contents).clone()),
-            folder: Mutex::new(self.opened()),
-            checked: flag(&self.checked),
-            used: AtomicBool::new(true),
-        }
-    }
-
-    /// Takes what its books say.
-    pub(crate) fn note(&self, marks: &Marks) {
-        self.xattr_whiteouts.store(marks.holds_xattr_whiteouts, Ordering::Relaxed);
-        self.impure.store(marks.impure, Ordering::Relaxed);
-        self.checked.store(true, Ordering::Release);
-    }
-
-    /// The directory, where it is open.
-    pub(crate) fn opened(&self) -> Option<Arc<dyn Folder>> {
-        held(&self.folder).clone()
-    }
-}
-
-/// What a node is made of.
+/// What a node is made of, as it is told to a new one.
 #[derive(Debug)]
 pub(crate) enum Body {
-    File(RwLock<Seat>),
-    Folder(RwLock<Vec<Arc<Branch>>>),
+    /// Anything but a directory.
+    File(Seat),
+    /// A directory's parts, topmost first.
+    Folder(Vec<Arc<Branch>>),
+}
+
+/// A [`Seat`], small.
+#[derive(Debug)]
+struct FileState {
+    layer: u32,
+    identity: Identity,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few files have.
+#[derive(Debug, Default)]
+struct Rare {
+    orphan: Option<Arc<OwnedFd>>,
+    data: Option<Arc<Data>>,
+    gone: Option<Stat>,
+}
+
+#[derive(Debug)]
+struct FolderState {
+    branches: Arc<[Arc<Branch>]>,
+    listing: Option<Kept>,
+    gone: Option<Box<Stat>>,
+}
+
+#[derive(Debug)]
+enum Made {
+    File(FileState),
+    Folder(Box<FolderState>),
+}
+
+/// The names of an object; nearly all have one.
+#[derive(Debug, Default)]
+enum Places {
+    #[default]
+    None,
+    One(Place),
+    Many(Box<[Place]>),
+}
+
+impl Places {
+    fn as_slice(&self) -> &[Place] {
+        match self {
+            Self::None => &[],
+            Self::One(place) => std::slice::from_ref(place),
+            Self::Many(places) => places,
+        }
+    }
+
+    fn add(&mut self, place: Place) {
+        *self = match std::mem::take(self) {
+            Self::None => Self::One(place),
+            Self::One(first) => Self::Many(Box::new([first, place])),
+            Self::Many(places) => Self::Many(places.into_iter().chain(std::iter::once(place)).collect()),
+        };
+    }
+
+    fn take(&mut self, parent: &Node, name: &OsStr) -> Option<Place> {
+        let is = |place: &Place| place.is(parent, name);
+        match self {
+            Self::One(place) if is(place) => match std::mem::take(self) {
+                Self::One(place) => Some(place),
+                _ => None,
+            },
+            Self::Many(all) => {
+                let mut places = std::mem::take(all).into_vec();
+                let taken = places.iter().position(is).map(|at| places.remove(at));
+                *self = match places.pop() {
+                    Some(last) if places.is_empty() => Self::One(last),
+                    last => Self::Many(places.into_iter().chain(last).collect()),
+                };
+                taken
+            }
+            Self::One(_) | Self::None => None,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    places: Places,
+    made: Made,
 }
 
 /// An object of the merged tree.
@@ -143,38 +174,33 @@ pub struct Node {
     id: AtomicU64,
     /// What it shows as `st_ino`.
     pub number: u64,
-    /// Its type.
-    pub kind: FileType,
-    pub(crate) body: Body,
-    pub(crate) places: Mutex<Vec<Place>>,
+    state: Mutex<State>,
     /// Held while the object is copied up, moved or removed.
     pub(crate) turn: Mutex<()>,
     /// Open descriptors on it.
-    pub(crate) opens: AtomicUsize,
-    /// Those of them that write.
-    pub(crate) writers: AtomicUsize,
-    /// Its last attributes, when it was removed.
-    pub(crate) gone: Mutex<Option<Stat>>,
-    /// How often the names in this directory changed.
-    pub(crate) changes: AtomicU32,
-    /// A listing of it.
-    pub(crate) listing: Mutex<Option<Kept>>,
+    pub(crate) opens: AtomicU32,
+    /// Those of them that write; of a directory how often its names changed.
+    pub(crate) writers: AtomicU32,
+    /// Its type.
+    pub kind: FileType,
 }
 
 impl Node {
     pub(crate) fn new(id: u64, number: u64, kind: FileType, body: Body) -> Self {
+        let made = match body {
+            Body::File(seat) => Made::File(FileState::new(seat)),
+            Body::Folder(branches) => {
+                Made::Folder(Box::new(FolderState { branches: branches.into(), listing: None, gone: None }))
+            }
+        };
         Self {
             id: AtomicU64::new(id),
             number,
-            kind,
-            body,
-            places: Mutex::default(),
+            state: Mutex::new(State { places: Places::None, made }),
             turn: Mutex::default(),
-            opens: AtomicUsize::new(0),
-            writers: AtomicUsize::new(0),
-            gone: Mutex::default(),
-            changes: AtomicU32::new(0),
-            listing: Mutex::default(),
+            opens: AtomicU32::new(0),
+            writers: AtomicU32::new(0),
+            kind,
         }
     }
 
@@ -189,51 +215,101 @@ impl Node {
 
     /// Whether it is a directory.
     pub fn is_folder(&self) -> bool {
-        matches!(self.body, Body::Folder(_))
+        self.kind == FileType::Directory
     }
 
     /// One of its places; `None` when it was removed, and for the root.
     pub(crate) fn place(&self) -> Option<Place> {
-        held(&self.places).first().cloned()
+        held(&self.state).places.as_slice().first().cloned()
     }
 
-    /// The layers a directory is made of, topmost first.
-    pub(crate) fn branches(&self) -> Vec<Arc<Branch>> {
-        match &self.body {
-            Body::Folder(branches) => read(branches).clone(),
-            Body::File(_) => Vec::new(),
+    /// All of its places.
+    pub(crate) fn places(&self) -> Vec<Place> {
+        held(&self.state).places.as_slice().to_vec()
+    }
+
+    /// How many names are known.
+    pub(crate) fn place_count(&self) -> usize {
+        held(&self.state).places.as_slice().len()
+    }
+
+    pub(super) fn is_at(&self, parent: &Node, name: &OsStr) -> bool {
+        held(&self.state).places.as_slice().iter().any(|place| place.is(parent, name))
+    }
+
+    pub(super) fn add_place(&self, place: Place) {
+        held(&self.state).places.add(place);
+    }
+
+    pub(super) fn take_place(&self, parent: &Node, name: &OsStr) -> Option<Place> {
+        held(&self.state).places.take(parent, name)
+    }
+
+    pub(super) fn take_places(&self) -> Vec<Place> {
+        match std::mem::take(&mut held(&self.state).places) {
+            Places::None => Vec::new(),
+            Places::One(place) => vec![place],
+            Places::Many(places) => places.into_vec(),
         }
     }
 
+    /// The layers a directory is made of, topmost first.
+    pub(crate) fn branches(&self) -> Arc<[Arc<Branch>]> {
+        self.of_folder(|folder| folder.branches.clone()).unwrap_or_default()
+    }
+
     pub(crate) fn branch(&self, layer: usize) -> Option<Arc<Branch>> {
-        match &self.body {
-            Body::Folder(branches) => read(branches).iter().find(|b| b.layer == layer).cloned(),
-            Body::File(_) => None,
+        self.of_folder(|folder| folder.branches.iter().find(|b| b.layer == layer).cloned()).flatten()
+    }
+
+    /// The directory has these parts from now on.
+    pub(crate) fn set_branches(&self, branches: Vec<Arc<Branch>>) {
+        let fresh: Arc<[_]> = branches.into();
+        let _old = self.of_folder(|folder| std::mem::replace(&mut folder.branches, fresh));
+    }
+
+    /// From now on the directory has this part in the upper layer.
+    pub(crate) fn add_upper(&self, branch: Branch) {
+        let branch = Arc::new(branch);
+        let _old = self.of_folder(|folder| {
+            let fresh = std::iter::once(branch).chain(folder.branches.iter().cloned()).collect();
+            std::mem::replace(&mut folder.branches, fresh)
+        });
+    }
+
+    fn of_folder<T>(&self, ask: impl FnOnce(&mut FolderState) -> T) -> Option<T> {
+        match &mut held(&self.state).made {
+            Made::Folder(folder) => Some(ask(folder)),
+            Made::File(_) => None,
+        }
+    }
+
+    fn of_file<T>(&self, ask: impl FnOnce(&mut FileState) -> T) -> Option<T> {
+        match &mut held(&self.state).made {
+            Made::File(file) => Some(ask(file)),
+            Made::Folder(_) => None,
         }
     }
 
     /// The layer whose attributes show.
     pub(crate) fn top(&self) -> Option<usize> {
-        match &self.body {
-            Body::Folder(branches) => read(branches).first().map(|b| b.layer),
-            Body::File(seat) => Some(read(seat).layer),
+        match &held(&self.state).made {
+            Made::Folder(folder) => folder.branches.first().map(|b| b.layer),
+            Made::File(file) => Some(file.layer as usize),
         }
     }
 
     /// Whether lower layers have a part in it: such a directory cannot be moved without a redirect.
     pub(crate) fn has_lower(&self) -> bool {
-        match &self.body {
-            Body::Folder(branches) => read(branches).iter().any(|b| b.layer != UPPER),
-            Body::File(seat) => read(seat).layer != UPPER,
+        match &held(&self.state).made {
+            Made::Folder(folder) => folder.branches.last().is_some_and(|b| b.layer != UPPER),
+            Made::File(file) => file.layer as usize != UPPER,
         }
     }
 
     /// Whether several layers lie over each other here.
     pub(crate) fn is_merged(&self) -> bool {
-        match &self.body {
-            Body::Folder(branches) => read(branches).len() > 1,
-            Body::File(_) => false,
-        }
+        self.of_folder(|folder| folder.branches.len() > 1).unwrap_or(false)
     }
 
     pub(crate) fn is_in_upper(&self) -> bool {
@@ -242,56 +318,45 @@ impl Node {
 
     /// Whether the content of a file is in the upper layer too, not the attributes alone.
     pub(crate) fn has_upper_content(&self) -> bool {
-        match &self.body {
-            Body::File(seat) => {
-                let seat = read(seat);
-                seat.layer == UPPER && seat.data.is_none()
-            }
-            Body::Folder(_) => false,
-        }
+        let without = |rare: &Rare| rare.data.is_none();
+        self.of_file(|file| file.layer as usize == UPPER && file.rare.as_deref().is_none_or(without)).unwrap_or(false)
     }
 
     pub(crate) fn seat(&self) -> Option<Seat> {
-        match &self.body {
-            Body::File(seat) => Some(read(seat).clone()),
-            Body::Folder(_) => None,
-        }
+        self.of_file(|file| Seat {
+            layer: file.layer as usize,
+            identity: file.identity,
+            orphan: file.rare.as_ref().and_then(|rare| rare.orphan.clone()),
+            data: file.rare.as_ref().and_then(|rare| rare.data.clone()),
+        })
     }
 
     /// Which object of the top layer this is.
     pub(crate) fn identity(&self) -> Option<Identity> {
-        match &self.body {
-            Body::File(seat) => Some(read(seat).identity),
-            Body::Folder(branches) => read(branches).first().map(|b| b.identity),
+        match &held(&self.state).made {
+            Made::File(file) => Some(file.identity),
+            Made::Folder(folder) => folder.branches.first().map(|b| b.identity),
         }
     }
 
     /// From now on the file is this object of the upper layer.
     pub(crate) fn take_seat(&self, seat: Seat) {
-        if let Body::File(own) = &self.body {
-            *write(own) = seat;
-        }
+        let _old = self.of_file(|file| {
+            let gone = file.rare.as_ref().and_then(|rare| rare.gone);
+            let mut fresh = FileState::new(seat);
+            if gone.is_some() {
+                fresh.rare().gone = gone;
+            }
+            std::mem::replace(file, fresh)
+        });
     }
 
-    pub(crate) fn set_orphan(&self, file: Arc<OwnedFd>) {
-        if let Body::File(own) = &self.body {
-            write(own).orphan = Some(file);
-        }
+    pub(crate) fn set_orphan(&self, fd: Arc<OwnedFd>) {
+        let _old = self.of_file(|file| file.rare().orphan.replace(fd));
     }
 
     pub(crate) fn clear_orphan(&self) {
-        if let Body::File(own) = &self.body
-            && read(own).orphan.is_some()
-        {
-            write(own).orphan = None;
-        }
-    }
-
-    /// From now on the directory has this part in the upper layer.
-    pub(crate) fn add_upper(&self, branch: Branch) {
-        if let Body::Folder(branches) = &self.body {
-            write(branches).insert(0, Arc::new(branch));
-        }
+        let _old = self.of_file(|file| file.rare.as_mut().and_then(|rare| rare.orphan.take()));
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -300,10 +365,58 @@ impl Node {
 
     /// Whether someone may be writing to it.
     pub fn has_writers(&self) -> bool {
-        self.writers.load(Ordering::Acquire) > 0
+        !self.is_folder() && self.writers.load(Ordering::Acquire) > 0
+    }
+
+    /// Its last attributes, when it was removed: a directory's as they show, a file's as they were below.
+    pub(crate) fn gone(&self) -> Option<Stat> {
+        match &held(&self.state).made {
+            Made::File(file) => file.rare.as_ref()?.gone,
+            Made::Folder(folder) => folder.gone.as_deref().copied(),
+        }
+    }
+
+    pub(crate) fn set_gone(&self, stat: Option<Stat>) {
+        match &mut held(&self.state).made {
+            Made::File(file) => file.rare().gone = stat,
+            Made::Folder(folder) => folder.gone = stat.map(Box::new),
+        }
     }
 
     pub(crate) fn is_gone(&self) -> bool {
-        held(&self.gone).is_some()
+        self.gone().is_some()
+    }
+
+    /// How often the names in this directory changed.
+    pub(crate) fn changes(&self) -> u32 {
+        self.writers.load(Ordering::Acquire)
+    }
+
+    /// The names in this directory changed.
+    pub(crate) fn changed(&self) {
+        if self.is_folder() {
+            self.writers.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// The listing that is kept of a directory.
+    pub(crate) fn listing(&self) -> Option<Kept> {
+        self.of_folder(|folder| folder.listing.clone()).flatten()
+    }
+
+    pub(crate) fn keep_listing(&self, listing: Option<Kept>) {
+        let _old = self.of_folder(|folder| std::mem::replace(&mut folder.listing, listing));
+    }
+}
+
+impl FileState {
+    fn new(seat: Seat) -> Self {
+        let Seat { layer, identity, orphan, data } = seat;
+        let rare = (orphan.is_some() || data.is_some()).then(|| Box::new(Rare { orphan, data, gone: None }));
+        Self { layer: layer as u32, identity, rare }
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 }

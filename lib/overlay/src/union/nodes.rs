@@ -1,109 +1,112 @@
-//! The table of nodes: numbers, names and how long each is kept.
+//! The tables of nodes: by number ([`super::slots`]), by name, and files with several names by what they are.
 //!
-//! A node's number is its inode number below (with the file system's index in the high bits, as overlayfs' xino), so that
-//! it is the same for every look-up; where that is taken or out of range, a number of our own with the top bit set. A file
-//! keeps its number when it is copied up: the table remembers which upper object has which number.
+//! Kept: a node the kernel knows (look-ups not yet forgotten), and what hangs below it. The table of names holds no names: an
+//! entry is a hash and a slot, and the node there says whether it is at that place. A file takes 200 bytes plus its name in
+//! all of it (a test counts). How many there are is bounded: above a limit, those not used lately are named for the kernel to
+//! forget ([`super::Stack::surplus`]).
 //!
-//! Kept: a node the kernel knows (look-ups not yet forgotten), and what hangs below it. The tree's lock is held for no
-//! system call. FUSE limits: node id and `st_ino` are one number in the transport, so two names of one lower file, which
-//! copy-up will part, show two inode numbers.
+//! Lock order: names, then slots, then a node's own state. All are held for no system call.
 
 use super::lock::held;
 use super::node::{Node, Place};
-use crate::layer::{Answer, Errno, Identity, Stat};
-use std::collections::{HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
-use std::sync::atomic::Ordering;
+use super::slots::{Left, Slots};
+use crate::layer::{Answer, Identity, Stat};
+use hashbrown::HashTable;
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// The root's number.
-pub const ROOT: u64 = 1;
+pub use super::slots::ROOT;
 
+/// The table of names is in so many parts.
+const PARTS: usize = 16;
+/// So many nodes without look-ups are looked over at once.
+const IDLE: usize = 256;
+/// So many are named for forgetting at once.
+const MOST_SURPLUS: usize = 400;
+
+/// That some node is at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Link {
+    hash: u32,
+    /// The lower half of its number.
+    slot: u32,
+}
+
+/// The tables.
 #[derive(Debug)]
-struct Slot {
-    node: Arc<Node>,
-    lookups: u64,
-    children: HashMap<OsString, u64>,
+pub(crate) struct Nodes {
+    slots: Slots,
+    names: [Mutex<HashTable<Link>>; PARTS],
+    hasher: RandomState,
+    /// Files with several names, by what they are.
+    linked: Mutex<HashMap<Identity, u64>>,
+    /// Numbers of nodes the kernel may not know of, to be looked over.
+    idle: Mutex<Idle>,
+    /// Below this many nothing is named for forgetting.
+    patience: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
-struct Tree {
-    slots: HashMap<u64, Slot>,
-    made: u64,
-    /// Upper files with several names.
-    linked: HashMap<Identity, u64>,
-    /// Nodes without look-ups that something still hangs on.
-    idle: HashSet<u64>,
+struct Idle {
+    numbers: Vec<u64>,
+    /// How many there were left over last time.
+    left: usize,
 }
 
-/// The table of nodes.
-#[derive(Debug, Default)]
-pub(crate) struct Nodes(Mutex<Tree>);
-
-impl Tree {
-    fn make_number(&mut self) -> u64 {
-        self.made += 1;
-        self.made
-    }
-
-    /// Drops `id` if nothing needs it, and then its parents.
-    fn collect(&mut self, id: u64) {
-        let mut open = vec![id];
-        while let Some(id) = open.pop() {
-            let Some(slot) = self.slots.get(&id) else { continue };
-            if id == ROOT || slot.lookups > 0 {
-                continue;
-            }
-            if slot.node.id() != id {
-                // A number it had before.
-                self.slots.remove(&id);
-                continue;
-            }
-            if Arc::strong_count(&slot.node) > 1 {
-                self.idle.insert(id);
-                continue;
-            }
-            let Some(slot) = self.slots.remove(&id) else { continue };
-            if let Some(identity) = slot.node.identity()
-                && self.linked.get(&identity) == Some(&id)
-            {
-                self.linked.remove(&identity);
-            }
-            self.idle.remove(&id);
-            let places = std::mem::take(&mut *held(&slot.node.places));
-            for place in places {
-                let parent = place.parent.id();
-                if let Some(above) = self.slots.get_mut(&parent)
-                    && above.children.get(&place.name) == Some(&id)
-                {
-                    above.children.remove(&place.name);
-                }
-                drop(place);
-                open.push(parent);
-            }
+impl Default for Nodes {
+    fn default() -> Self {
+        Self {
+            slots: Slots::new(),
+            names: Default::default(),
+            hasher: RandomState::new(),
+            linked: Mutex::default(),
+            idle: Mutex::default(),
+            patience: AtomicUsize::new(0),
         }
     }
 }
 
 impl Nodes {
     pub(crate) fn set_root(&self, root: Arc<Node>) {
-        let mut tree = held(&self.0);
-        tree.made = ROOT;
-        tree.slots.insert(ROOT, Slot { node: root, lookups: 1, children: HashMap::new() });
+        self.slots.set_root(root);
     }
 
     pub(crate) fn get(&self, id: u64) -> Answer<Arc<Node>> {
-        held(&self.0).slots.get(&id).map(|s| s.node.clone()).ok_or(Errno::STALE)
+        self.slots.get(id)
+    }
+
+    fn hash(&self, parent: &Node, name: &OsStr) -> u64 {
+        self.hasher.hash_one((parent.id(), name))
+    }
+
+    fn names(&self, hash: u64) -> &Mutex<HashTable<Link>> {
+        // Always in range: see the remainder.
+        &self.names[hash as usize % PARTS]
+    }
+
+    /// The node a link leads to, if it is at that place.
+    fn follow(&self, link: Link, hash: u64, parent: &Node, name: &OsStr) -> Option<Arc<Node>> {
+        if link.hash != short(hash) {
+            return None;
+        }
+        self.slots.peek(link.slot).filter(|node| node.is_at(parent, name))
     }
 
     pub(crate) fn child(&self, parent: &Node, name: &OsStr) -> Option<Arc<Node>> {
-        let tree = held(&self.0);
-        let id = tree.slots.get(&parent.id())?.children.get(name)?;
-        tree.slots.get(id).map(|s| s.node.clone())
+        let hash = self.hash(parent, name);
+        let mut found = None;
+        held(self.names(hash)).find(spread(short(hash)), |link| {
+            found = self.follow(*link, hash, parent, name);
+            found.is_some()
+        });
+        found
     }
 
-    /// The node for what was found as `stat` in `layer` under `name`: the one that is known, or the one `make` gives for
-    /// a free number. `share`: names of one file are one node.
+    /// The node for what was found as `stat` under `name`: the one that is known under it; if the object may have further
+    /// names (`share`), the one that is known under another; or the one `make` gives for a free number.
     pub(crate) fn adopt(
         &self,
         parent: &Arc<Node>,
@@ -113,96 +116,141 @@ impl Nodes {
         share: bool,
         make: impl FnOnce(u64) -> Node,
     ) -> Arc<Node> {
-        let mut tree = held(&self.0);
-        if let Some(known) = tree.slots.get(&parent.id()).and_then(|s| s.children.get(name))
-            && let Some(slot) = tree.slots.get(known)
-        {
-            return slot.node.clone();
-        }
-        let place = Place { parent: parent.clone(), name: name.to_owned() };
-        let shared = share && stat.links > 1 && !stat.is_folder();
-        if shared
-            && let Some(id) = tree.linked.get(&stat.identity())
-            && let Some(slot) = tree.slots.get(id)
-            && is_same_file(&slot.node, layer, stat)
-        {
-            let node = slot.node.clone();
-            held(&node.places).push(place);
-            tree.children_of(parent).insert(name.to_owned(), node.id());
+        let hash = self.hash(parent, name);
+        let node = {
+            let mut names = held(self.names(hash));
+            let mut known = None;
+            names.find(spread(short(hash)), |link| {
+                known = self.follow(*link, hash, parent, name);
+                known.is_some()
+            });
+            if let Some(node) = known {
+                return node;
+            }
+            let place = Place::new(parent, name);
+            let shared = share && stat.links > 1 && !stat.is_folder();
+            let node = if shared { self.adopt_shared(layer, stat, make) } else { self.slots.add(make) };
+            node.add_place(place);
+            let link = Link { hash: short(hash), slot: node.id() as u32 };
+            names.insert_unique(spread(link.hash), link, |link| spread(link.hash));
+            node
+        };
+        self.look_over(node.id());
+        node
+    }
+
+    fn adopt_shared(&self, layer: usize, stat: &Stat, make: impl FnOnce(u64) -> Node) -> Arc<Node> {
+        let mut linked = held(&self.linked);
+        let known = linked.get(&stat.identity()).and_then(|id| self.slots.get(*id).ok());
+        if let Some(node) = known.filter(|node| is_same_file(node, layer, stat)) {
             return node;
         }
-        let id = tree.make_number();
-        if shared {
-            tree.linked.insert(stat.identity(), id);
-        }
-        let node = Arc::new(make(id));
-        held(&node.places).push(place);
-        tree.slots.insert(id, Slot { node: node.clone(), lookups: 0, children: HashMap::new() });
-        tree.children_of(parent).insert(name.to_owned(), id);
+        let node = self.slots.add(make);
+        linked.insert(stat.identity(), node.id());
         node
     }
 
     /// A node without a name, for a free number.
     pub(crate) fn add_unnamed(&self, make: impl FnOnce(u64) -> Node) -> Arc<Node> {
-        let mut tree = held(&self.0);
-        let id = tree.make_number();
-        let node = Arc::new(make(id));
-        tree.slots.insert(id, Slot { node: node.clone(), lookups: 0, children: HashMap::new() });
-        node
+        self.slots.add(make)
     }
 
-    /// The kernel was told of the node once more.
-    pub(crate) fn count(&self, node: &Arc<Node>) {
-        let mut tree = held(&self.0);
-        let slot = tree.slots.entry(node.id()).or_insert_with(|| Slot {
-            node: node.clone(),
-            lookups: 0,
-            children: HashMap::new(),
-        });
-        slot.lookups += 1;
+    /// The kernel was told of the node once more: under this number.
+    pub(crate) fn count(&self, node: &Arc<Node>) -> u64 {
+        loop {
+            let id = node.id();
+            if self.slots.count(id) {
+                return id;
+            }
+            if node.id() == id {
+                // Dropped from the table while someone held it.
+                let fresh = self.slots.add_again(node);
+                node.set_id(fresh);
+            }
+        }
     }
 
     /// The kernel forgets `lookups` mentions of the node.
     pub(crate) fn forget(&self, id: u64, lookups: u64) {
-        let mut tree = held(&self.0);
-        let Some(slot) = tree.slots.get_mut(&id) else { return };
-        slot.lookups = slot.lookups.saturating_sub(lookups);
-        if slot.lookups == 0 && id != ROOT {
-            tree.collect(id);
+        if self.slots.forget(id, lookups) {
+            self.collect(id);
         }
-        if tree.idle.len() > 64 {
-            for id in std::mem::take(&mut tree.idle) {
-                tree.collect(id);
+    }
+
+    /// Drops `id` if nothing needs it, and then its parents.
+    fn collect(&self, id: u64) {
+        let mut open = vec![id];
+        while let Some(id) = open.pop() {
+            match self.slots.collect(id) {
+                Left::Stays => {}
+                Left::Renumbered(fresh) => open.push(fresh),
+                Left::Held => held(&self.idle).numbers.push(id),
+                Left::Gone(node) => {
+                    if let Some(identity) = node.identity().filter(|_| !node.is_folder()) {
+                        let mut linked = held(&self.linked);
+                        if linked.get(&identity) == Some(&id) {
+                            linked.remove(&identity);
+                        }
+                    }
+                    for place in node.take_places() {
+                        self.unlink(&place.parent, &place.name, id as u32);
+                        open.push(place.parent.id());
+                    }
+                    self.slots.give_back(id);
+                }
             }
+        }
+    }
+
+    /// Notes a node that the kernel may never be told of, and drops those of them that it was not.
+    fn look_over(&self, id: u64) {
+        let numbers = {
+            let mut idle = held(&self.idle);
+            idle.numbers.push(id);
+            if idle.numbers.len() < IDLE + 2 * idle.left {
+                return;
+            }
+            std::mem::take(&mut idle.numbers)
+        };
+        for id in numbers {
+            self.collect(id);
+        }
+        let mut idle = held(&self.idle);
+        idle.left = idle.numbers.len();
+    }
+
+    fn unlink(&self, parent: &Node, name: &OsStr, slot: u32) {
+        let hash = self.hash(parent, name);
+        let link = Link { hash: short(hash), slot };
+        if let Ok(found) = held(self.names(hash)).find_entry(spread(link.hash), |other| *other == link) {
+            found.remove();
         }
     }
 
     /// The file `node`, which has several names, is the upper object `identity` from now on.
     pub(crate) fn share(&self, node: &Node, identity: Identity) {
-        held(&self.0).linked.insert(identity, node.id());
+        held(&self.linked).insert(identity, node.id());
     }
 
     pub(crate) fn add_place(&self, node: &Arc<Node>, parent: &Arc<Node>, name: &OsStr) {
-        parent.changes.fetch_add(1, Ordering::AcqRel);
-        let mut tree = held(&self.0);
-        held(&node.places).push(Place { parent: parent.clone(), name: name.to_owned() });
-        tree.children_of(parent).insert(name.to_owned(), node.id());
+        parent.changed();
+        let hash = self.hash(parent, name);
+        let mut names = held(self.names(hash));
+        let old = names.find_entry(spread(short(hash)), |link| self.follow(*link, hash, parent, name).is_some());
+        if let Ok(old) = old {
+            old.remove();
+        }
+        node.add_place(Place::new(parent, name));
+        let link = Link { hash: short(hash), slot: node.id() as u32 };
+        names.insert_unique(spread(link.hash), link, |link| spread(link.hash));
     }
 
     pub(crate) fn take_place(&self, node: &Node, parent: &Node, name: &OsStr) {
-        parent.changes.fetch_add(1, Ordering::AcqRel);
-        node.changes.fetch_add(1, Ordering::AcqRel);
-        let mut tree = held(&self.0);
-        let mut places = held(&node.places);
-        let taken = places.iter().position(|p| p.parent.id() == parent.id() && p.name == name);
-        let taken = taken.map(|at| places.remove(at));
-        drop(places);
+        parent.changed();
+        node.changed();
+        let taken = node.take_place(parent, name);
+        self.unlink(parent, name, node.id() as u32);
         drop(taken);
-        if let Some(slot) = tree.slots.get_mut(&parent.id())
-            && slot.children.get(name) == Some(&node.id())
-        {
-            slot.children.remove(name);
-        }
     }
 
     /// `node` went from one name to another.
@@ -222,48 +270,198 @@ impl Nodes {
 
     /// Gives `node` a new number under all its names; by the old one it is found too, until the kernel forgets it.
     pub(crate) fn renumber(&self, node: &Arc<Node>) {
-        let mut tree = held(&self.0);
         let old = node.id();
-        let id = tree.make_number();
-        tree.slots.insert(id, Slot { node: node.clone(), lookups: 0, children: HashMap::new() });
-        node.set_id(id);
-        for place in held(&node.places).iter() {
-            if let Some(child) =
-                tree.slots.get_mut(&place.parent.id()).and_then(|above| above.children.get_mut(&place.name))
-                && *child == old
-            {
-                *child = id;
+        let fresh = self.slots.add_again(node);
+        node.set_id(fresh);
+        for place in node.places() {
+            let hash = self.hash(&place.parent, &place.name);
+            let link = Link { hash: short(hash), slot: old as u32 };
+            if let Some(found) = held(self.names(hash)).find_mut(spread(link.hash), |other| *other == link) {
+                found.slot = fresh as u32;
             }
         }
-        for linked in tree.linked.values_mut().filter(|linked| **linked == old) {
-            *linked = id;
+        for linked in held(&self.linked).values_mut().filter(|id| **id == old) {
+            *linked = fresh;
         }
-        if tree.slots.get(&old).is_some_and(|slot| slot.lookups == 0) {
-            tree.slots.remove(&old);
-        }
+        self.collect(old);
     }
 
     /// How many nodes there are.
     pub(crate) fn len(&self) -> usize {
-        held(&self.0).slots.len()
+        self.slots.len()
+    }
+
+    /// Nodes that were not asked for lately, where there are more than `limit`: not more than the kernel takes at once, and
+    /// not again before others came.
+    pub(crate) fn surplus(&self, limit: usize) -> Vec<u64> {
+        let now = self.len();
+        if now <= limit.max(self.patience.load(Ordering::Relaxed)) {
+            return Vec::new();
+        }
+        let unused = self.slots.unused(MOST_SURPLUS);
+        self.patience.store(now.saturating_sub(unused.len()) + MOST_SURPLUS / 2, Ordering::Relaxed);
+        unused
     }
 }
 
-impl Tree {
-    fn children_of(&mut self, parent: &Arc<Node>) -> &mut HashMap<OsString, u64> {
-        let slot = self.slots.entry(parent.id()).or_insert_with(|| Slot {
-            node: parent.clone(),
-            lookups: 0,
-            children: HashMap::new(),
-        });
-        &mut slot.children
-    }
+fn short(hash: u64) -> u32 {
+    (hash >> 32) as u32
 }
 
-/// Whether `node` is the very file of `stat` under another of its names.
+/// The table takes its place from the low bits of a hash and its tag from the highest.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
+}
+
+/// Whether `node` is the very file of `stat` in `layer` under another of its names.
 fn is_same_file(node: &Node, layer: usize, stat: &Stat) -> bool {
     !node.is_folder()
         && node.kind == stat.kind()
         && !node.is_gone()
         && node.seat().is_some_and(|s| s.layer == layer && s.identity == stat.identity())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::union::node::{Body, Seat};
+    use rustix::fs::FileType;
+    use std::ffi::OsString;
+
+    /// Nodes below a root, with so many files in it.
+    fn filled(count: usize) -> (Nodes, Arc<Node>) {
+        let nodes = Nodes::default();
+        let root = Arc::new(Node::new(ROOT, 2, FileType::Directory, Body::Folder(Vec::new())));
+        nodes.set_root(root.clone());
+        for n in 0..count {
+            let node = adopt(&nodes, &root, &format!("file {n}"), n as u64 + 10);
+            nodes.count(&node);
+        }
+        (nodes, root)
+    }
+
+    fn stat(inode: u64) -> Stat {
+        let mut stat = crate::layer::stat_of(rustix::fs::CWD).expect("the working directory");
+        (stat.inode, stat.links, stat.mode) = (inode, 1, libc::S_IFREG | 0o644);
+        stat
+    }
+
+    fn adopt(nodes: &Nodes, parent: &Arc<Node>, name: &str, inode: u64) -> Arc<Node> {
+        let stat = Stat { device: 1, ..STAT.with(|s| Stat { inode, ..*s }) };
+        let seat = Seat::new(1, stat.identity());
+        nodes.adopt(parent, OsStr::new(name), 1, &stat, false, |id| {
+            Node::new(id, inode, FileType::RegularFile, Body::File(seat))
+        })
+    }
+
+    thread_local! {
+        static STAT: Stat = stat(1);
+    }
+
+    #[test]
+    fn a_file_takes_no_more_than_200_bytes_and_its_name() {
+        const COUNT: usize = 50_000;
+        let (nodes, _root) = filled(COUNT);
+        let tables: usize = nodes.names.iter().map(|names| held(names).allocation_size()).sum();
+        // With the two counters in front, and what an allocator keeps in front of that; for the name too.
+        let node = size_of::<Node>() + 16 + 8;
+        let name = 8 + 15;
+        let each = (tables + nodes.slots.bytes()) / COUNT + node + name;
+        assert!(each <= 200, "{each} bytes: {node} the node, {} the tables", (tables + nodes.slots.bytes()) / COUNT);
+    }
+
+    #[test]
+    fn numbers_are_not_used_again_and_what_is_forgotten_is_gone() {
+        let (nodes, root) = filled(1000);
+        let find = |n: usize| nodes.child(&root, OsStr::new(&format!("file {n}")));
+        let ids: Vec<u64> = (0..1000).map(|n| find(n).expect("it").id()).collect();
+        for id in &ids {
+            nodes.forget(*id, 1);
+        }
+        assert_eq!(nodes.len(), 1);
+        assert!((0..1000).all(|n| find(n).is_none()) && ids.iter().all(|id| nodes.get(*id).is_err()));
+        let again = adopt(&nodes, &root, "file 1", 11);
+        assert!(!ids.contains(&again.id()));
+    }
+
+    #[test]
+    fn what_nobody_was_told_of_is_dropped_in_time() {
+        let (nodes, root) = filled(0);
+        for n in 0..10_000 {
+            adopt(&nodes, &root, &format!("file {n}"), n + 10);
+        }
+        assert!(nodes.len() < 2 * IDLE, "{}", nodes.len());
+    }
+
+    #[test]
+    fn a_surplus_is_what_was_not_asked_for_lately() {
+        let (nodes, root) = filled(3000);
+        assert!(nodes.surplus(3001).is_empty());
+        let warm: Vec<u64> = (0..100)
+            .filter_map(|n| nodes.child(&root, OsStr::new(&format!("file {n}"))))
+            .map(|node| node.id())
+            .collect();
+        // The first passage takes the marks of all away, those that were made just now too.
+        nodes.slots.unused(0);
+        nodes.surplus(100);
+        for id in &warm {
+            nodes.get(*id).expect("it");
+        }
+        let mut forgotten = 0;
+        while nodes.len() > 2000 {
+            nodes.patience.store(0, Ordering::Relaxed);
+            let surplus = nodes.surplus(100);
+            for id in surplus {
+                if warm.contains(&id) {
+                    continue;
+                }
+                nodes.forget(id, 1);
+                forgotten += 1;
+            }
+            for id in &warm {
+                nodes.get(*id).expect("it");
+            }
+        }
+        assert!(forgotten >= 1000);
+    }
+
+    #[test]
+    fn many_threads_find_one_node_for_one_name() {
+        let (nodes, root) = filled(0);
+        let found: Vec<Vec<u64>> = std::thread::scope(|scope| {
+            let run = || {
+                (0..2000_u64)
+                    .map(|n| {
+                        let node = adopt(&nodes, &root, &format!("file {}", n % 50), n % 50 + 10);
+                        nodes.count(&node);
+                        if n % 7 == 0 {
+                            nodes.forget(node.id(), 1);
+                        }
+                        node.id()
+                    })
+                    .collect()
+            };
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
+            threads.into_iter().map(|t| t.join().expect("a thread")).collect()
+        });
+        let last: Vec<_> = found.iter().map(|ids| &ids[1950..]).collect();
+        assert!(last.windows(2).all(|pair| pair[0] == pair[1]));
+        assert_eq!(nodes.len(), 51);
+    }
+
+    #[test]
+    fn places_come_and_go() {
+        let (nodes, root) = filled(2);
+        let name = |text: &str| OsString::from(text);
+        let [one, two] = [0, 1].map(|n| nodes.child(&root, &name(&format!("file {n}"))).expect("it"));
+        nodes.swap_places((&root, &name("file 0"), &one), (&root, &name("file 1"), &two));
+        assert_eq!(nodes.child(&root, &name("file 0")).expect("it").id(), two.id());
+        nodes.add_place(&one, &root, &name("third"));
+        nodes.take_place(&one, &root, &name("file 1"));
+        assert!(nodes.child(&root, &name("file 1")).is_none());
+        nodes.renumber(&one);
+        assert_eq!(nodes.child(&root, &name("third")).expect("it").id(), one.id());
+        nodes.move_place(&two, (&root, &name("file 0")), (&root, &name("third")));
+        assert_eq!(nodes.child(&root, &name("third")).expect("it").id(), two.id());
+    }
 }

@@ -1,11 +1,12 @@
 //! Opening the layers: after it no path is used again.
 
 use super::Stack;
+use super::branch::Branch;
 use super::compat::{self, Compat, Features};
 use super::index::Index;
 use super::layers::Layers;
 use super::listing::Listings;
-use super::node::{Body, Branch, Node, UPPER};
+use super::node::{Body, Node, UPPER};
 use super::nodes::{Nodes, ROOT};
 use super::origin::Uuids;
 use super::owners::Owners;
@@ -44,6 +45,8 @@ pub struct StackSpec {
     pub work: Option<PathBuf>,
     /// Where overlay's own xattrs are kept.
     pub xattrs: XattrNamespace,
+    /// Above so many nodes the kernel is asked to forget some ([`Stack::surplus`]).
+    pub node_limit: usize,
     /// How owners show.
     pub owners: Owners,
     /// Do not wait for the disk, at fsync nor at copy-up.
@@ -66,6 +69,7 @@ impl Default for StackSpec {
             upper: None,
             work: None,
             xattrs: XattrNamespace::Trusted,
+            node_limit: 1 << 19,
             owners: Owners::default(),
             volatile: false,
             redirect: true,
@@ -172,7 +176,7 @@ impl Stack {
         let data = spec.data_only.iter().map(|lower| open_lower(lower, "data-only layer")).collect::<Result<_>>()?;
         let layers = Layers::new(&branches, data);
         let number = branches.iter().find(|b| b.layer != UPPER).map_or(ROOT, |b| layers.numbers.of(b.identity));
-        let root = Node::new(ROOT, number, FileType::Directory, Body::Folder(RwLock::new(branches)));
+        let root = Node::new(ROOT, number, FileType::Directory, Body::Folder(branches));
         let nodes = Nodes::default();
         nodes.set_root(Arc::new(root));
         let mut stack = Self {
@@ -182,6 +186,7 @@ impl Stack {
             listings: Listings::default(),
             work,
             xattrs: spec.xattrs,
+            node_limit: spec.node_limit,
             owners: spec.owners.clone(),
             volatile: spec.volatile,
             features,

@@ -5,8 +5,9 @@
 //! remembered name counts only if it is the one remembered: else the tree was just changed, and the place is read again.
 
 use super::Stack;
+use super::branch::Branch;
 use super::lock::held;
-use super::node::{Body, Branch, Node, Seat, UPPER};
+use super::node::{Node, Seat, UPPER};
 use crate::layer::{Answer, Errno, Folder, Stat, stat_of};
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -122,7 +123,7 @@ impl Stack {
             return Ok(Some(indexed));
         }
         let Some(place) = node.place() else { return Ok(None) };
-        Ok(Some((self.folder(&place.parent, seat.layer)?, place.name)))
+        Ok(Some((self.folder(&place.parent, seat.layer)?, place.name.into())))
     }
 
     /// The directory's part in the upper layer, if it has one.
@@ -132,8 +133,8 @@ impl Stack {
 
     /// The attributes of what `node` is made of, as they are below.
     pub(crate) fn raw_stat(&self, node: &Node) -> Answer<Stat> {
-        let gone = *held(&node.gone);
-        let Body::File(_) = &node.body else {
+        let gone = node.gone();
+        if node.is_folder() {
             if let Some(stat) = gone {
                 return Ok(stat);
             }
@@ -148,7 +149,7 @@ impl Stack {
                 stat.links = 1;
             }
             return Ok(stat);
-        };
+        }
         for _ in 0..TRIES {
             let seat = node.seat().ok_or(Errno::STALE)?;
             if let Some(orphan) = seat.orphan {
@@ -163,7 +164,7 @@ impl Stack {
                 _ => std::thread::yield_now(),
             }
         }
-        gone.or_else(|| *held(&node.gone)).ok_or(Errno::STALE)
+        gone.or_else(|| node.gone()).ok_or(Errno::STALE)
     }
 
     /// A descriptor of what `node` is made of, for attributes, xattrs and links.

@@ -10,8 +10,8 @@
 //! by a rename of such a directory alone.
 
 use super::Stack;
-use super::lock::{held, read, write};
-use super::node::{Body, Node, UPPER};
+use super::lock::{held, read};
+use super::node::{Node, UPPER};
 use crate::layer::{Answer, Errno};
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
@@ -38,7 +38,7 @@ impl Stack {
             names.push(place.name);
             node = place.parent;
         };
-        Ok(names.iter().rev().fold(base, |path, name| path.join(name)))
+        Ok(names.iter().rev().fold(base, |path, name| path.join(&**name)))
     }
 
     /// Writes on `object`, which is `name` in `parent` and about to go elsewhere, where the layers below have it.
@@ -104,9 +104,8 @@ impl Stack {
 
     /// Makes the lower parts of `node` independent of its name. [`Stack::moving`] is held.
     pub(crate) fn pin(&self, node: &Arc<Node>) -> Answer<()> {
-        let Body::Folder(own) = &node.body else { return Ok(()) };
         let mut pinned = Vec::new();
-        for branch in node.branches() {
+        for branch in node.branches().iter() {
             let at = match &branch.at {
                 _ if branch.layer == UPPER => None,
                 Some(_) => None,
@@ -114,11 +113,11 @@ impl Stack {
             };
             pinned.push(match at {
                 Some(path) => Arc::new(branch.with_path(&path)),
-                None => branch,
+                None => branch.clone(),
             });
         }
-        write(own).clone_from(&pinned);
-        for branch in pinned.iter().filter(|b| b.layer != UPPER) {
+        node.set_branches(pinned);
+        for branch in node.branches().iter().filter(|b| b.layer != UPPER) {
             if held(&branch.folder).as_ref().is_some_and(|f| f.descriptor().is_some()) {
                 self.folders.keep(branch);
             }

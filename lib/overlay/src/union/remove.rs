@@ -65,7 +65,7 @@ impl Stack {
         } else {
             self.remove_upper_folder(&*above, name)?;
         }
-        *held(&node.gone) = Some(Stat { links: 0, ..stat });
+        node.set_gone(Some(Stat { links: 0, ..stat }));
         if let Some(identity) = node.identity() {
             self.layers.numbers.removed(identity);
         }
@@ -112,13 +112,12 @@ impl Stack {
     pub(crate) fn part(&self, node: &Arc<Node>, parent: &Arc<Node>, name: &OsStr, parting: Parting) {
         let lower = !node.is_in_upper();
         let last = lower || parting.stat.links <= 1;
-        if held(&node.places).len() <= 1 {
+        if node.place_count() <= 1 {
             if let Some(file) = parting.keep {
                 node.set_orphan(Arc::new(file));
             }
             if last {
-                let shown = self.shown(&parting.stat, node.top().unwrap_or(UPPER), false);
-                *held(&node.gone) = Some(Stat { links: 0, ..shown });
+                node.set_gone(Some(Stat { links: 0, ..parting.stat }));
             }
         }
         if last

@@ -111,7 +111,7 @@ impl Stack {
             match parting {
                 Some(parting) => self.part(target, new_parent, new_name, parting),
                 None => {
-                    *held(&target.gone) = replaced.map(|s| Stat { links: 0, ..s });
+                    target.set_gone(replaced.map(|s| Stat { links: 0, ..s }));
                     if let Some(identity) = target.identity() {
                         self.layers.numbers.removed(identity);
                     }

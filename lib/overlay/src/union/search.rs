@@ -18,7 +18,8 @@
 //! not checked. A file whose content is not found is EIO, with a line in the log.
 
 use super::Stack;
-use super::node::{Branch, Data, Node, UPPER};
+use super::branch::Branch;
+use super::node::{Data, Node, UPPER};
 use crate::layer::{Answer, Errno, Folder, Stat, Void, stat_of};
 use crate::merge::{Merge, Sight};
 use rustix::fs::FileType;
