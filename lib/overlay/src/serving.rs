@@ -53,6 +53,7 @@ pub(crate) fn open(folders: &Folders, options: &Options) -> Result<Stack> {
         metacopy: options.metacopy.unwrap_or(true),
         index: options.index.unwrap_or(true),
         compat: options.compat,
+        ..StackSpec::default()
     };
     let union = Union::open(&spec).map_err(|mut error| {
         // No other driver may take an upper that a server has.
