@@ -1,9 +1,10 @@
 //! `ovl-mount` from outside: its three forms, its drivers, its life and its words.
 
 mod drivers;
-mod helper;
 mod lifecycle;
+mod mount8;
 mod mounting;
+mod options;
 mod refusals;
 mod remount;
 mod room;

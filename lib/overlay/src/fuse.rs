@@ -12,6 +12,7 @@ mod answer;
 mod backing;
 mod filesystem;
 mod ioctl;
+mod offered;
 mod table;
 
 use crate::error::{Error, Kind, Result};
@@ -21,6 +22,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 pub use fusewire::{Snapshot, Statistics};
+pub use offered::{FOR_EVER, Offered, Validity};
 pub(crate) use table::Table;
 
 /// How a stack is served.
@@ -33,13 +35,15 @@ pub struct Serving {
     /// How many file systems may be stacked, ours included: 1, or 2 where a layer lies on an overlay (nothing can be
     /// stacked upon us then).
     pub stack_depth: u32,
+    /// What options take away.
+    pub offered: Offered,
     /// What counts; to be read while it serves.
     pub statistics: Arc<Statistics>,
 }
 
 impl Default for Serving {
     fn default() -> Self {
-        Self { threads: 64, passthrough: true, stack_depth: 1, statistics: Arc::default() }
+        Self { threads: 64, passthrough: true, stack_depth: 1, offered: Offered::default(), statistics: Arc::default() }
     }
 }
 

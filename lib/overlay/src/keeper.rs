@@ -33,8 +33,8 @@ const TRIES: u32 = 500;
 /// Numbers of a server, by name; asked whenever somebody wants to know.
 pub(crate) type Count = Box<dyn Fn() -> Map<String, Value> + Send>;
 
-/// Takes over an option that can be changed while serving; false where this one cannot.
-pub(crate) type Change = Box<dyn Fn(&Options) -> bool + Send>;
+/// Takes over what may be changed of the options while serving.
+pub(crate) type Change = Box<dyn Fn(&Options) + Send>;
 
 /// All that the thread needs; made while the server can still see paths.
 pub(crate) struct Keeper {
@@ -145,12 +145,7 @@ impl Keeper {
             Request::Remount { options } => {
                 let mut now = self.options.clone();
                 let taken = self.options.one_by_one(OsStr::new(&options), |name, wanted| {
-                    if wanted.server_part() == self.options.server_part() {
-                        return Ok(());
-                    }
-                    if wanted.debug && !now.debug {
-                        log::set_max_level(log::LevelFilter::Debug);
-                    } else if !change(&wanted) {
+                    if !self.options.may_become(&wanted) {
                         return Err(Error::new(Kind::Request, "option", name)
                             .because("cannot be changed while it is mounted")
                             .hint("unmount it and mount it anew"));
@@ -159,6 +154,10 @@ impl Keeper {
                 });
                 match taken {
                     Ok(()) => {
+                        if now.debug {
+                            log::set_max_level(log::LevelFilter::Debug);
+                        }
+                        change(&now);
                         self.options = now;
                         json!({ "done": true })
                     }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::folders::Folders;
-use crate::fuse::Serving;
+use crate::fuse::{FOR_EVER, Serving};
 use crate::keeper::{Change, Count};
 use crate::options::{Options, RedirectDir};
 use crate::rights::{self, Xattrs};
@@ -10,6 +10,7 @@ use crate::union::{Keeping, Lower, Owners, Stack as Union, StackSpec};
 use crate::xattrs::XattrNamespace;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// `OVERLAYFS_SUPER_MAGIC` (uapi/linux/magic.h).
 const OVERLAY: i64 = 0x794c_7630;
@@ -78,6 +79,12 @@ fn how(folders: &Folders, options: &Options) -> Serving {
     if options.single_thread {
         serving.threads = 1;
     }
+    let offered = &mut serving.offered;
+    offered.validity.set(validity(options));
+    offered.writeback = options.writeback.unwrap_or(true);
+    offered.xattrs = !options.no_xattrs;
+    offered.acls = !options.no_acl && !options.no_xattrs;
+    offered.sync = !options.no_fsync;
     serving
 }
 
@@ -113,10 +120,14 @@ impl Stack {
     }
 
     /// What can be changed while it serves.
-    #[expect(clippy::unused_self, reason = "a transport will be asked")]
     pub(crate) fn change(&self) -> Change {
-        Box::new(|_| false)
+        let now = self.serving.offered.validity.clone();
+        Box::new(move |wanted| now.set(validity(wanted)))
     }
+}
+
+fn validity(options: &Options) -> Duration {
+    options.timeout_s.and_then(|s| Duration::try_from_secs_f64(s).ok()).unwrap_or(FOR_EVER)
 }
 
 /// Answers the kernel until the mount is gone.

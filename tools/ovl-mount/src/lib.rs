@@ -1,10 +1,10 @@
 //! The tool `ovl-mount`: an overlay file system by the kernel or in user space, mounted in one of three forms.
 //!
-//! [`cli`](mod@cli) is the command line as typed ([`helper`] that of mount(8)'s helpers), [`plan`] what it means, `run` does it
+//! [`cli`](mod@cli) is the command line as typed ([`mount8`] that of mount(8)'s helpers), [`plan`] what it means, `run` does it
 //! with the room `overlay`; `status` asks a server how it is.
 
 pub mod cli;
-pub mod helper;
+pub mod mount8;
 pub mod plan;
 mod run;
 mod status;
@@ -33,8 +33,8 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
 
 fn dispatch(args: Vec<OsString>) -> Outcome {
     let called = args.first().and_then(|a| Path::new(a).file_name()?.to_str()).unwrap_or_default();
-    if helper::is_helper(called) {
-        return match helper::parse(args.into_iter().skip(1))? {
+    if mount8::is_helper(called) {
+        return match mount8::parse(args.into_iter().skip(1))? {
             Some(args) => mount(args),
             None => Ok(exit::DONE),
         };

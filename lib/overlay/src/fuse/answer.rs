@@ -4,10 +4,6 @@ use crate::layer::{Stat, Time};
 use crate::union::When;
 use fusewire::{Attributes, SetTime, Timestamp};
 use rustix::fs::FileType;
-use std::time::Duration;
-
-/// How long the kernel may keep names, their absence and attributes: for ever, as only we change them.
-pub(crate) const FOR_EVER: Duration = Duration::from_secs(1_000_000_000);
 
 /// `DT_*`, as a listing shows the type.
 pub(crate) fn kind(kind: FileType) -> u32 {

@@ -1,6 +1,6 @@
 //! The wire's trait: one short handler an operation.
 
-use super::answer::{self, FOR_EVER};
+use super::answer;
 use super::backing::{Attached, Backings};
 use super::{Serving, Table, ioctl};
 use crate::layer::{Answer, Errno, Stat};
@@ -64,7 +64,7 @@ impl Served {
         Entry {
             node: id,
             generation: 0,
-            entry_valid: FOR_EVER,
+            entry_valid: self.serving.offered.validity.get(),
             attributes_valid: self.valid(id),
             attributes: answer::attributes(stat),
         }
@@ -75,7 +75,8 @@ impl Served {
     }
 
     fn valid(&self, id: u64) -> Duration {
-        if self.backings.get().is_some_and(|b| b.may_be_mapped(id)) { A_MOMENT } else { FOR_EVER }
+        let span = self.serving.offered.validity.get();
+        if self.backings.get().is_some_and(|b| b.may_be_mapped(id)) { span.min(A_MOMENT) } else { span }
     }
 
     fn make(
@@ -143,14 +144,16 @@ impl Filesystem for Served {
             | feature::CACHE_SYMLINKS
             | feature::HANDLE_KILLPRIV_V2
             | feature::SETXATTR_EXT
-            | feature::HAS_IOCTL_DIR
-            | feature::POSIX_ACL;
+            | feature::HAS_IOCTL_DIR;
+        if self.serving.offered.acls {
+            terms.features |= feature::POSIX_ACL;
+        }
         // The two exclude each other (fs/fuse/inode.c, process_init_reply: "no passthrough with writeback cache").
         if self.serving.passthrough && offer.features & feature::PASSTHROUGH != 0 {
             terms.features |= feature::PASSTHROUGH;
             terms.stack_depth = self.serving.stack_depth;
             let _ = self.backings.set(Backings::new(connection.clone()));
-        } else if !self.stack.is_read_only() {
+        } else if !self.stack.is_read_only() && self.serving.offered.writeback {
             terms.features |= feature::WRITEBACK_CACHE;
         }
         terms
@@ -160,7 +163,7 @@ impl Filesystem for Served {
         let parent = self.node(request)?;
         Ok(match self.stack.lookup(&parent, name)? {
             Some((node, stat)) => self.enter(&node, &stat),
-            None => Entry { entry_valid: FOR_EVER, ..Entry::default() },
+            None => Entry { entry_valid: self.serving.offered.validity.get(), ..Entry::default() },
         })
     }
 
@@ -255,6 +258,7 @@ impl Filesystem for Served {
     }
 
     fn sync_all(&self, _: &Request<'_>) -> Answer<()> {
+        self.serving.offered.sync()?;
         self.stack.sync_all()
     }
 
@@ -286,6 +290,7 @@ impl Filesystem for Served {
     }
 
     fn sync(&self, _: &Request<'_>, handle: u64, data_only: bool) -> Answer<()> {
+        self.serving.offered.sync()?;
         self.stack.sync(&self.file(handle)?.file, data_only)
     }
 
@@ -320,6 +325,7 @@ impl Filesystem for Served {
     }
 
     fn sync_folder(&self, request: &Request<'_>, _: u64, _: bool) -> Answer<()> {
+        self.serving.offered.sync()?;
         self.stack.sync_folder(&*self.node(request)?)
     }
 
@@ -338,6 +344,7 @@ impl Filesystem for Served {
     }
 
     fn set_xattr(&self, request: &Request<'_>, name: &OsStr, value: &[u8], mode: XattrMode) -> Answer<()> {
+        self.serving.offered.xattr(name)?;
         let node = self.node(request)?;
         self.stack.set_xattr(&node, name, value, mode.flags)?;
         if mode.kill_set_group_id {
@@ -351,15 +358,18 @@ impl Filesystem for Served {
     }
 
     fn get_xattr(&self, request: &Request<'_>, name: &OsStr, into: &mut [u8]) -> Answer<usize> {
+        self.serving.offered.xattr(name)?;
         Ok(fill(&self.stack.get_xattr(&*self.node(request)?, name)?, into))
     }
 
     fn list_xattrs(&self, request: &Request<'_>, into: &mut [u8]) -> Answer<usize> {
         let privileged = request.uid == 0;
-        Ok(fill(&self.stack.list_xattrs(&*self.node(request)?, privileged)?, into))
+        let names = self.stack.list_xattrs(&*self.node(request)?, privileged)?;
+        Ok(fill(&self.serving.offered.listed(names)?, into))
     }
 
     fn remove_xattr(&self, request: &Request<'_>, name: &OsStr) -> Answer<()> {
+        self.serving.offered.xattr(name)?;
         self.stack.remove_xattr(&self.node(request)?, name)
     }
 

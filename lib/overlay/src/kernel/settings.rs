@@ -24,8 +24,9 @@ pub(super) fn of(options: &Options, xattrs: Xattrs) -> Vec<Setting> {
     let switch = |on: bool| if on { "on" } else { "off" };
     let by_us = (xattrs == Xattrs::Trusted).then_some("on");
     let redirect = options.redirect_dir.map(RedirectDir::name).or(by_us);
-    // The kernel takes no metacopy=on with redirects off.
-    let metacopy = options.metacopy.map(switch).or(by_us.filter(|_| redirect == Some("on")));
+    // The kernel takes no metacopy=on with redirects off, nor with nfs_export=on.
+    let goes_with = redirect == Some("on") && options.kernel_value("nfs_export") != Some("on");
+    let metacopy = options.metacopy.map(switch).or(by_us.filter(|_| goes_with));
     let index = options.index.map(switch).or(by_us);
     for (key, value) in [("redirect_dir", redirect), ("metacopy", metacopy), ("index", index)] {
         // That they are off it implies by itself, and what it makes of `off` may be another word that it then refuses.
@@ -75,6 +76,7 @@ mod tests {
     fn what_was_asked_for_goes_before_what_is_usual() {
         assert_eq!(told("", Xattrs::Trusted), "redirect_dir=on,metacopy=on,index=on");
         assert_eq!(told("redirect_dir=off,index=off", Xattrs::Trusted), "redirect_dir=off,index=off");
+        assert_eq!(told("nfs_export=on", Xattrs::Trusted), "redirect_dir=on,index=on,nfs_export=on");
         assert_eq!(told("", Xattrs::User), "userxattr");
         assert_eq!(told("redirect_dir=off,metacopy=off,index=off", Xattrs::User), "userxattr");
         assert_eq!(

@@ -72,6 +72,12 @@ impl Options {
         }
     }
 
+    /// Whether a server with these options can go on with `wanted`.
+    pub(crate) fn may_become(&self, wanted: &Self) -> bool {
+        let but_for_what_may = |options: &Self| Self { timeout_s: None, debug: false, ..options.server_part() };
+        but_for_what_may(self) == but_for_what_may(wanted)
+    }
+
     /// What a server is made of: without the attributes of the mount, which the kernel keeps, and without what mount(8) hands
     /// back at a remount.
     pub(crate) fn server_part(&self) -> Self {
@@ -109,7 +115,10 @@ mod tests {
         let before = options.server_part();
         options.add(OsStr::new("ro,noexec,allow_other,fsname=x,remount")).unwrap();
         assert_eq!(options.server_part(), before);
+        assert!(before.may_become(&options));
+        options.add(OsStr::new("timeout=1")).unwrap();
+        assert!(before.may_become(&options) && options.server_part() != before);
         options.add(OsStr::new("noacl")).unwrap();
-        assert_ne!(options.server_part(), before);
+        assert!(!before.may_become(&options));
     }
 }
