@@ -132,5 +132,10 @@ fn validity(options: &Options) -> Duration {
 
 /// Answers the kernel until the mount is gone.
 pub(crate) fn serve(device: OwnedFd, stack: Stack) -> Result<()> {
-    crate::fuse::serve(device, stack.union, stack.serving)
+    let union = Arc::clone(&stack.union);
+    let served = crate::fuse::serve(device, stack.union, stack.serving);
+    if served.is_ok() {
+        union.end();
+    }
+    served
 }

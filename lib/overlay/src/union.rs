@@ -137,6 +137,13 @@ impl Stack {
         with(self.spot(node)?.fd()?)
     }
 
+    /// Nothing more will be asked: what says that the overlay is open goes.
+    pub fn end(&self) {
+        if let Some(work) = &self.work {
+            work.end();
+        }
+    }
+
     pub(crate) fn work(&self) -> Answer<&Work> {
         self.work.as_ref().ok_or(Errno::ROFS)
     }

@@ -258,6 +258,10 @@ impl Stack {
         }
         let stat = self.dressed_at(stat, entry.layer, &*folder, &entry.name)?;
         let (stat, layer) = self.with_links(parent, &entry.name, stat, entry.layer)?;
+        if layer != entry.layer {
+            // A copy that other names led to: whether its content is there is for a look-up to find out.
+            return self.lookup(parent, &entry.name);
+        }
         let shown = self.shown(&stat, layer, false);
         let found = Found { stat, layer, branches: Vec::new(), data: None, number: entry.inode };
         let node = self.adopt(parent, &entry.name, found);

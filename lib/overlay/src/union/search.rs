@@ -167,10 +167,13 @@ impl Stack {
         }
         let (stat, layer) = if from == UPPER {
             let (copy, top) = self.with_links(parent, name, stat, layer)?;
-            if top != layer && search.data.is_none() && self.lacks_content(&copy)? {
-                // A copy that other names of the lower file led to: its content is that file's.
-                let path = self.path_in(parent, layer)?.join(name);
-                search.data = Some(Data::new(layer, path, &stat));
+            if top != layer {
+                // A copy that other names of the lower file led to: without content, its content is that file's.
+                search.data = match search.data {
+                    _ if !self.lacks_content(&copy)? => None,
+                    Some(below) => Some(below),
+                    None => Some(Data::new(layer, self.path_in(parent, layer)?.join(name), &stat)),
+                };
             }
             (copy, top)
         } else {

@@ -143,11 +143,18 @@ impl Work {
     }
 }
 
-impl Drop for Work {
-    fn drop(&mut self) {
-        if self.marked.load(Ordering::Relaxed) {
+impl Work {
+    /// An orderly end: a volatile overlay's mark goes.
+    pub(crate) fn end(&self) {
+        if self.marked.swap(false, Ordering::Relaxed) {
             self.discard(OsStr::new(INCOMPATIBLE));
         }
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
