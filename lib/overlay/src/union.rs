@@ -16,6 +16,7 @@ mod branch;
 pub(crate) mod compat;
 mod content;
 mod contents;
+mod convert;
 mod copy_up;
 mod create;
 mod handle;
@@ -43,6 +44,7 @@ mod xattr;
 
 pub use attributes::{Change, When};
 pub use compat::Compat;
+pub use convert::{Converted, convert};
 pub use create::{Maker, New};
 pub use handle::OpenFile;
 pub use listing::{Listed, OpenFolder};

@@ -69,6 +69,29 @@ impl Index {
         read(&self.folder).clone()
     }
 
+    /// All names in it.
+    pub(crate) fn names(&self) -> Answer<Vec<OsString>> {
+        let mut names = Vec::new();
+        if let Some(folder) = self.folder() {
+            let _ = folder.list(&mut |entry| {
+                names.push(entry.name.to_owned());
+                std::ops::ControlFlow::Continue(())
+            })?;
+        }
+        Ok(names)
+    }
+
+    /// The file of that name.
+    pub(crate) fn point_at(&self, name: &OsStr) -> Answer<Option<OwnedFd>> {
+        self.folder().map(|folder| folder.point_at(name)).transpose()
+    }
+
+    /// Takes a file out of it.
+    pub(crate) fn remove(&self, name: &OsStr) -> Answer<()> {
+        let Some(folder) = self.folder() else { return Ok(()) };
+        rustix::fs::unlinkat(folder.descriptor().ok_or(Errno::IO)?, name, AtFlags::empty())
+    }
+
     /// The indexed file that is this object.
     pub(crate) fn of(&self, identity: Identity) -> Option<Arc<Linked>> {
         if !self.any.load(Ordering::Acquire) {

@@ -69,6 +69,10 @@ impl Stack {
         rustix::fs::setxattr(&*self.path_of(fd)?, name, value, XattrFlags::empty())
     }
 
+    pub(crate) fn remove_stored(&self, fd: BorrowedFd<'_>, name: impl Arg) -> Answer<()> {
+        rustix::fs::removexattr(&*self.path_of(fd)?, name)
+    }
+
     /// The value of an xattr.
     pub fn get_xattr(&self, node: &Node, name: &OsStr) -> Answer<Vec<u8>> {
         let spot = self.spot(node)?;

@@ -283,3 +283,40 @@ fn a_file_without_a_name_gets_one() {
     assert_eq!(read(&stack, "d/named").as_deref(), Ok("text"));
     assert_eq!(stack.link(&node, &parent, OsStr::new(".wh.x")).err(), Some(Errno::INVAL));
 }
+
+#[test]
+fn a_converted_upper_shows_the_same_and_points_nowhere() {
+    let layers = Layers::new();
+    layers.put("low/d/x", "x").put("high/d/e/y", "y").put("low/d/e/z", "z").put("low/f", "content").put("low/a", "A");
+    layers.put("low/k/gone", "gone").put("low/k/stays", "stays").put("low/p/q", "q");
+    fs::hard_link(layers.path("low/a"), layers.path("low/p/b")).expect("a link");
+    let Some(stack) = open_all(&layers) else { return };
+    rename(&stack, "d", "p/moved").expect("a rename");
+    stack.unlink(&at(&stack, "p/moved").expect("it"), OsStr::new("x")).expect("unlink");
+    chmod(&stack, "f", 0o640).expect("chmod");
+    rename(&stack, "f", "g").expect("a rename");
+    write(&stack, "a", "B").expect("a write");
+    drop(stack);
+    layers.put("u/k/.wh.gone", "");
+    let show = |stack: &Stack| {
+        let listed = ["", "k", "p", "p/moved", "p/moved/e"].map(|path| names(stack, path));
+        let read =
+            ["g", "a", "p/b", "p/moved/e/y", "p/moved/e/z", "k/stays"].map(|path| read(stack, path).expect(path));
+        (listed, read)
+    };
+    // As one who goes on with a conversion that was cut short finds it.
+    let before = show(&layers.open());
+    for turn in 0..2 {
+        let done = convert(&layers.spec(), Compat::Kernel).expect("a conversion");
+        assert_eq!(done.folders + done.files, if turn == 0 { 2 } else { 0 }, "{done:?}");
+        let spec = StackSpec { compat: Some(Compat::Kernel), ..layers.spec() };
+        assert_eq!(show(&Stack::open(&spec).expect("for the kernel")), before);
+    }
+    assert_eq!(xattr(&layers, "u/p/moved", "user.overlay.redirect"), None);
+    assert_eq!(xattr(&layers, "u/p/moved", "user.overlay.opaque").as_deref(), Some(&b"y"[..]));
+    assert_eq!(xattr(&layers, "u/g", "user.overlay.metacopy"), None);
+    assert!(!layers.path("u/p/moved/x").exists() && !layers.path("u/k/.wh.gone").exists());
+    assert_eq!(fs::metadata(layers.path("u/p/b")).expect("a link").nlink(), 2);
+    convert(&layers.spec(), Compat::Fuse).expect("and back");
+    assert!(layers.open().features.redirect);
+}
