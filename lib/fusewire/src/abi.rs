@@ -184,6 +184,7 @@ pub(crate) const EXTENSION_GROUPS: u32 = 32;
 pub(crate) mod notice {
     pub(crate) const INVAL_INODE: i32 = 2;
     pub(crate) const INVAL_ENTRY: i32 = 3;
+    pub(crate) const STORE: i32 = 4;
     pub(crate) const DELETE: i32 = 6;
     pub(crate) const PRUNE: i32 = 9;
 }

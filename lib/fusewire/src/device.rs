@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -154,6 +154,22 @@ impl Connection {
                 out.u64(*node);
             }
         })
+    }
+
+    /// Puts file data into the kernel's page cache, as if it had been read. Must not be called while the same data could
+    /// be written there, nor in the answer to a READ.
+    pub fn store(&self, node: u64, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut head = [0_u8; OUT_HEADER + 24];
+        let (first, second) = head.split_at_mut(OUT_HEADER);
+        put_head(first, OUT_HEADER + 24 + data.len(), notice::STORE, 0);
+        let mut out = Writer::new(second);
+        out.u64(node);
+        out.u64(offset);
+        out.u32(u32::try_from(data.len()).map_err(|_| Errno::INVAL)?);
+        out.u32(0);
+        rustix::io::writev(&*self.device, &[IoSlice::new(&head), IoSlice::new(data)])?;
+        self.statistics.bytes_stored.fetch_add(data.len() as u64, Relaxed);
+        Ok(())
     }
 
     fn notify(&self, code: i32, body: impl FnOnce(&mut Writer<'_>)) -> io::Result<()> {

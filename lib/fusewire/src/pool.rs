@@ -13,8 +13,8 @@
 //!
 //! What that takes from concurrency comes back in two ways. A worker that finds requests waiting several times running
 //! calls another. And the warden, a thread that ticks while requests come and sleeps otherwise, sends one whenever requests
-//! wait and nobody was at the device for a whole tick: every worker is held up in a handler, by a slow disk or by a request that waits for another
-//! one. Workers that were parked for long end.
+//! wait and nobody was at the device for a whole tick: every worker is held up in a handler, by a slow disk or by a request
+//! that waits for another one. Workers that were parked for long end.
 
 use crate::desk::Desk;
 use crate::device::{Came, Channel};
@@ -42,6 +42,9 @@ const BACKLOG: u32 = 8;
 /// A worker that was parked for so long ends, while more than two are left.
 const USELESS: Duration = Duration::from_secs(10);
 const FEWEST: usize = 2;
+
+/// A worker runs for microseconds, and somebody waits for it: on a busy machine it should run soon, not long.
+const TURN: Duration = Duration::from_micros(100);
 
 /// Whether a request waits to be read.
 fn is_pending(device: BorrowedFd<'_>) -> bool {
@@ -129,6 +132,9 @@ impl<F: Filesystem> Pool<F> {
 
     /// A worker's life.
     fn work(self: &Arc<Self>) {
+        if let Err(e) = sys::schedule::ask_for_short_turns(TURN) {
+            log::debug!("no short turns on the processor: {e}");
+        }
         let channel = Channel::further(&self.device, self.settings.proc.as_ref().map(AsFd::as_fd));
         let mut desk = Desk::new();
         let mut poller = Poller::new(self.settings.poll);

@@ -12,6 +12,7 @@ pub struct Statistics {
     pub(crate) faults: AtomicU64,
     pub(crate) bytes_read: AtomicU64,
     pub(crate) bytes_written: AtomicU64,
+    pub(crate) bytes_stored: AtomicU64,
     pub(crate) threads: AtomicU64,
     pub(crate) most_threads: AtomicU64,
     pub(crate) poll_hits: AtomicU64,
@@ -29,6 +30,7 @@ impl Default for Statistics {
             faults: AtomicU64::default(),
             bytes_read: AtomicU64::default(),
             bytes_written: AtomicU64::default(),
+            bytes_stored: AtomicU64::default(),
             threads: AtomicU64::default(),
             most_threads: AtomicU64::default(),
             poll_hits: AtomicU64::default(),
@@ -53,6 +55,8 @@ pub struct Snapshot {
     pub bytes_read: u64,
     /// Bytes taken from WRITE.
     pub bytes_written: u64,
+    /// Bytes put into the kernel's page cache before it asked.
+    pub bytes_stored: u64,
     /// Threads there are.
     pub threads: u64,
     /// Most there were at once.
@@ -82,6 +86,7 @@ impl Statistics {
             faults: self.faults.load(Relaxed),
             bytes_read: self.bytes_read.load(Relaxed),
             bytes_written: self.bytes_written.load(Relaxed),
+            bytes_stored: self.bytes_stored.load(Relaxed),
             threads: self.threads.load(Relaxed),
             most_threads: self.most_threads.load(Relaxed),
             poll_hits: self.poll_hits.load(Relaxed),
@@ -107,12 +112,13 @@ impl Snapshot {
     }
 
     /// All other counters, by name.
-    pub fn totals(&self) -> [(&'static str, u64); 11] {
+    pub fn totals(&self) -> [(&'static str, u64); 12] {
         [
             ("errors", self.errors),
             ("faults", self.faults),
             ("bytes_read", self.bytes_read),
             ("bytes_written", self.bytes_written),
+            ("bytes_stored", self.bytes_stored),
             ("threads", self.threads),
             ("most_threads", self.most_threads),
             ("poll_hits", self.poll_hits),

@@ -11,6 +11,7 @@
 mod answer;
 mod backing;
 mod filesystem;
+mod habit;
 mod ioctl;
 mod offered;
 mod table;

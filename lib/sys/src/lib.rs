@@ -12,6 +12,7 @@ pub mod heap;
 pub mod loopback;
 pub mod mapping;
 pub mod mount_attr;
+pub mod schedule;
 pub mod seccomp;
 pub mod spawn;
 pub mod xattrat;

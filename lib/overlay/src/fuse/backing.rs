@@ -13,12 +13,13 @@
 //! Changes by write(2) the kernel notices; those by a shared mapping it does not, so attributes of files that are open for
 //! both reading and writing are kept for a short while only.
 
+use super::filesystem::Handle;
 use fusewire::Connection;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 const SHARDS: usize = 16;
 
@@ -31,6 +32,8 @@ struct Open {
     count: usize,
     /// Open for reading and writing, so possibly mapped.
     mapped: bool,
+    /// One of the descriptors.
+    file: Weak<Handle>,
 }
 
 /// Which nodes are open, and how.
@@ -67,11 +70,23 @@ impl Backings {
         let mut shard = self.shard(node);
         let known = shard.entry(node).or_insert_with(|| {
             let backing = backing.and_then(|file| self.register(file));
-            Open { backing, count: 0, mapped: false }
+            Open { backing, count: 0, mapped: false, file: Weak::new() }
         });
         known.count += 1;
         known.mapped |= mapped;
         known.backing.map_or(Attached::Plain, Attached::Backed)
+    }
+
+    /// What was attached is this.
+    pub(super) fn remember(&self, node: u64, file: &Arc<Handle>) {
+        if let Some(open) = self.shard(node).get_mut(&node) {
+            open.file = Arc::downgrade(file);
+        }
+    }
+
+    /// An open file of this node: quicker than looking it up by its name.
+    pub(super) fn open_file(&self, node: u64) -> Option<Arc<Handle>> {
+        self.shard(node).get(&node)?.file.upgrade()
     }
 
     fn register(&self, fd: BorrowedFd<'_>) -> Option<u32> {

@@ -2,6 +2,7 @@
 
 use super::answer;
 use super::backing::{Attached, Backings};
+use super::habit::Habit;
 use super::{Serving, Table, ioctl};
 use crate::layer::{Answer, Errno, Stat};
 use crate::merge::Entry as Listed;
@@ -12,8 +13,10 @@ use fusewire::{
     Request, Span, Terms, Totals, Writing, XattrMode,
 };
 use rustix::fs::FileType;
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -21,12 +24,21 @@ use std::time::Duration;
 const A_MOMENT: Duration = Duration::from_secs(1);
 /// What the kernel may keep of an open file, and that closing it needs no word.
 const OPENED: u32 = kept::KEEP_CACHE | kept::NOFLUSH;
+/// Entries told of before the number of nodes is looked at again.
+const BETWEEN_PRUNING: u32 = 256;
+/// Files up to this size are given to the kernel when they are opened.
+const SMALL_BYTES: usize = 128 << 10;
+
+thread_local! {
+    static CONTENT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Set-user-id and set-group-id.
 const SET_ID: u32 = libc::S_ISUID | libc::S_ISGID;
 
 /// An open file, and how the kernel has it.
 #[derive(Debug)]
-struct Handle {
+pub(super) struct Handle {
     file: OpenFile,
     /// The node id it was opened under, where that is counted.
     attached: Option<u64>,
@@ -42,11 +54,23 @@ pub(super) struct Served {
     files: Table<Handle>,
     /// There where files are passed through.
     backings: OnceLock<Backings>,
+    connection: OnceLock<Connection>,
+    habit: Habit,
+    /// Entries told of.
+    told: AtomicU32,
 }
 
 impl Served {
     pub(super) fn new(stack: Arc<Stack>, serving: Serving) -> Self {
-        Self { stack, serving, files: Table::new(), backings: OnceLock::new() }
+        Self {
+            stack,
+            serving,
+            files: Table::new(),
+            backings: OnceLock::new(),
+            connection: OnceLock::new(),
+            habit: Habit::default(),
+            told: AtomicU32::new(1),
+        }
     }
 
     fn node(&self, request: &Request<'_>) -> Answer<Arc<Node>> {
@@ -59,14 +83,26 @@ impl Served {
 
     /// An entry, which the kernel counts.
     fn enter(&self, node: &Arc<Node>, stat: &Stat) -> Entry {
-        self.stack.count(node);
-        let id = node.id();
+        let id = self.stack.count(node);
+        if self.told.fetch_add(1, Ordering::Relaxed) % BETWEEN_PRUNING == 0 {
+            self.prune();
+        }
         Entry {
             node: id,
             generation: 0,
             entry_valid: self.serving.offered.validity.get(),
             attributes_valid: self.valid(id),
             attributes: answer::attributes(stat),
+        }
+    }
+
+    /// Has the kernel forget nodes, where more are held than should be. Kernels older than 6.18 do so when they want memory.
+    fn prune(&self) {
+        let surplus = self.stack.surplus();
+        if let Some(connection) = self.connection.get().filter(|_| !surplus.is_empty())
+            && let Err(e) = connection.prune(&surplus)
+        {
+            log::debug!("prune {} nodes: {e}", surplus.len());
         }
     }
 
@@ -99,7 +135,8 @@ impl Served {
     /// Hands an open file to the kernel, which may do the reading and writing itself.
     fn hand_over(&self, id: u64, file: OpenFile, flags: u32, mode: u32) -> Answer<Opened> {
         let Some(backings) = self.backings.get() else {
-            let handle = self.files.add(Handle { file, attached: None, backed: false });
+            self.store(id, &file, flags);
+            let handle = self.files.add(Arc::new(Handle { file, attached: None, backed: false }));
             return Ok(Opened { handle, flags: OPENED, backing: None });
         };
         let access = flags & libc::O_ACCMODE as u32;
@@ -109,14 +146,38 @@ impl Served {
         let pass = !leaves_bits && (upper || self.stack.is_read_only());
         let attached = backings.attach(id, pass.then(|| fd.as_fd()), access == libc::O_RDWR as u32);
         drop(fd);
+        let making_flags = flags;
         let (flags, backing) = match attached {
             Attached::Backed(backing) => (kept::NOFLUSH, Some(backing)),
             // An upper file may have been written past the page cache before.
             Attached::Plain if upper => (kept::NOFLUSH, None),
-            Attached::Plain => (OPENED, None),
+            Attached::Plain => {
+                self.store(id, &file, making_flags);
+                (OPENED, None)
+            }
         };
-        let handle = self.files.add(Handle { file, attached: Some(id), backed: backing.is_some() });
+        let file = Arc::new(Handle { file, attached: Some(id), backed: backing.is_some() });
+        backings.remember(id, &file);
+        let handle = self.files.add(file);
         Ok(Opened { handle, flags, backing })
+    }
+
+    /// Gives the kernel a small lower file's content before it asks for it: saves a READ, and since no READ changes what it
+    /// thinks of the access time, the GETATTR of who looks at the file afterwards.
+    fn store(&self, id: u64, file: &OpenFile, flags: u32) {
+        let Some(connection) = self.connection.get() else { return };
+        if flags & (libc::O_WRONLY | libc::O_RDWR | libc::O_DIRECT) as u32 != 0 {
+            return;
+        }
+        CONTENT.with_borrow_mut(|buffer| {
+            // One byte more shows whether that is all.
+            buffer.resize(SMALL_BYTES + 1, 0);
+            self.stack.show_once(file, buffer, |content| {
+                if let Err(e) = connection.store(id, 0, content) {
+                    log::debug!("store {} bytes for node {id}: {e}", content.len());
+                }
+            });
+        });
     }
 }
 
@@ -135,6 +196,7 @@ fn fill(bytes: &[u8], into: &mut [u8]) -> usize {
 impl Filesystem for Served {
     fn init(&self, offer: &Offer, connection: &Connection) -> Terms {
         let mut terms = Terms::default();
+        let _ = self.connection.set(connection.clone());
         terms.features |= feature::ATOMIC_O_TRUNC
             | feature::DONT_MASK
             | feature::PARALLEL_DIROPS
@@ -162,7 +224,12 @@ impl Filesystem for Served {
     fn lookup(&self, request: &Request<'_>, name: &OsStr) -> Answer<Entry> {
         let parent = self.node(request)?;
         Ok(match self.stack.lookup(&parent, name)? {
-            Some((node, stat)) => self.enter(&node, &stat),
+            Some((node, stat)) => {
+                if !node.is_folder() {
+                    self.habit.asked();
+                }
+                self.enter(&node, &stat)
+            }
             None => Entry { entry_valid: self.serving.offered.validity.get(), ..Entry::default() },
         })
     }
@@ -186,7 +253,8 @@ impl Filesystem for Served {
             modified: changes.modified.map(answer::when),
             drop_set_id: changes.kill_set_id,
         };
-        let file = changes.handle.and_then(|handle| self.files.get(handle));
+        let named = changes.handle.and_then(|handle| self.files.get(handle));
+        let file = named.or_else(|| self.backings.get()?.open_file(request.node));
         let node = self.node(request)?;
         let stat = self.stack.set_attributes(&node, &change, file.as_deref().map(|f| &f.file))?;
         Ok(self.known(request.node, &stat))
@@ -309,11 +377,13 @@ impl Filesystem for Served {
     fn list_plus(&self, request: &Request<'_>, _: u64, offset: u64, into: &mut ListingPlus<'_>) -> Answer<()> {
         let parent = self.node(request)?;
         let listed = self.stack.list_from(&parent, offset)?;
+        let names_alone = self.habit.listing(request.node, listed.entries().len());
         for entry in listed.entries() {
             if !into.has_room_for(&entry.name) {
                 break;
             }
-            if entry.name == "." || entry.name == ".." {
+            let dots = entry.name == "." || entry.name == "..";
+            if dots || names_alone && entry.kind != FileType::Directory {
                 into.add(&name(entry), &Entry::default());
                 continue;
             }

@@ -16,9 +16,9 @@ impl<T> Table<T> {
         Self { things: RwLock::default(), next: AtomicU64::new(1) }
     }
 
-    pub(crate) fn add(&self, thing: T) -> u64 {
+    pub(crate) fn add(&self, thing: Arc<T>) -> u64 {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.things.write().unwrap_or_else(PoisonError::into_inner).insert(number, Arc::new(thing));
+        self.things.write().unwrap_or_else(PoisonError::into_inner).insert(number, thing);
         number
     }
 

@@ -5,7 +5,7 @@ use super::copy_up::Content;
 use super::handle::OpenFile;
 use super::lock::read;
 use super::node::{Node, UPPER};
-use crate::layer::{Answer, Errno, Stat, Time};
+use crate::layer::{Answer, Errno, Stat, Time, stat_of};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -83,8 +83,16 @@ impl Stack {
         if let Some(size) = change.size_bytes {
             self.truncate(node, size, file)?;
         }
-        let spot = self.spot(node)?;
-        let fd = spot.fd()?;
+        let open = file.filter(|_| node.has_upper_content()).map(OpenFile::descriptor);
+        let (spot, open) = match open {
+            Some((file, true)) => (None, Some(file)),
+            _ => (Some(self.spot(node)?), None),
+        };
+        let fd = match (&spot, &open) {
+            (Some(spot), _) => spot.fd()?,
+            (None, Some(file)) => file.as_fd(),
+            (None, None) => return Err(Errno::IO),
+        };
         if change.uid.is_some() || change.gid.is_some() {
             let uid = change.uid.map(|uid| self.owners.stored_uid(uid)).transpose()?;
             let gid = change.gid.map(|gid| self.owners.stored_gid(gid)).transpose()?;
@@ -100,7 +108,15 @@ impl Stack {
                 Timestamps { last_access: timespec(change.accessed), last_modification: timespec(change.modified) };
             self.set_times(fd, &times)?;
         }
-        self.stat(node)
+        if open.is_some() { self.stat_open(node, fd) } else { self.stat(node) }
+    }
+
+    /// The attributes of a node whose upper file is `fd`.
+    pub(crate) fn stat_open(&self, node: &Node, fd: BorrowedFd<'_>) -> Answer<Stat> {
+        let mut stat = self.dressed_fd(stat_of(fd)?, UPPER, fd);
+        stat.links = self.union_links(&stat);
+        stat.inode = node.number;
+        Ok(self.shown(&stat, UPPER, false))
     }
 
     fn truncate(&self, node: &Node, size: u64, file: Option<&OpenFile>) -> Answer<()> {
@@ -128,7 +144,7 @@ impl Stack {
 
     /// Takes set-user-id, and set-group-id where the group may execute, as a write by an ordinary user does.
     pub(crate) fn drop_set_id(&self, fd: BorrowedFd<'_>) -> Answer<()> {
-        let stat = self.dressed_fd(crate::layer::stat_of(fd)?, UPPER, fd);
+        let stat = self.dressed_fd(stat_of(fd)?, UPPER, fd);
         let kept = kept_by_write(stat.mode);
         if stat.kind() == FileType::RegularFile && kept != stat.mode {
             self.set_mode(fd, kept)?;

@@ -90,6 +90,7 @@ impl Stack {
         }
         self.changed(parent);
         let node = self.adopt(parent, name, found);
+        node.lacks_capability();
         let open = file.map(|file| {
             node.opens.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
             OpenFile::new(node.clone(), file, true, true)

@@ -7,7 +7,7 @@
 use super::Stack;
 use super::copy_up::Content;
 use super::lock::{read, write};
-use super::node::{Node, UPPER};
+use super::node::{Node, STORED, UPPER};
 use crate::layer::{Answer, Errno, stat_of};
 use rustix::fs::{FallocateFlags, FileType, OFlags, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
@@ -149,6 +149,24 @@ impl Stack {
             }
         }
         Ok(read(&open.file).clone())
+    }
+
+    /// Calls `with` with all that a lower file holds, once, where it is no more than `buffer` takes; the file cannot be
+    /// copied up meanwhile. Nothing happens where that would have to be waited for.
+    pub fn show_once(&self, open: &OpenFile, buffer: &mut [u8], with: impl FnOnce(&[u8])) {
+        let node = &open.node;
+        if node.hinted(STORED) {
+            return;
+        }
+        let Ok(_turn) = node.turn.try_lock() else { return };
+        if node.has_upper_content() {
+            return;
+        }
+        node.hint(STORED);
+        let Ok(length) = rustix::io::pread(&*read(&open.file).clone(), &mut *buffer, 0) else { return };
+        if let Some(content) = buffer.get(..length).filter(|_| (1..buffer.len()).contains(&length)) {
+            with(content);
+        }
     }
 
     /// Reads at `offset` into `buffer`, less only at the end of the file.

@@ -18,7 +18,7 @@ use rustix::fs::FileType;
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// The upper layer's number; the lower ones are 1 and up, topmost first.
@@ -168,6 +168,13 @@ struct State {
     made: Made,
 }
 
+/// Hint: it has no file capabilities, which the kernel asks for before each first write.
+pub(crate) const NO_CAPABILITY: u8 = 1;
+/// Hint: its content was put into the kernel's page cache.
+pub(crate) const STORED: u8 = 2;
+/// An xattr was set on it: what it lacked before counts no more.
+pub(crate) const XATTR_SET: u8 = 4;
+
 /// An object of the merged tree.
 #[derive(Debug)]
 pub struct Node {
@@ -183,6 +190,8 @@ pub struct Node {
     pub(crate) writers: AtomicU32,
     /// Its type.
     pub kind: FileType,
+    /// What is known of it and spares a question.
+    pub(crate) hints: AtomicU8,
 }
 
 impl Node {
@@ -201,6 +210,7 @@ impl Node {
             opens: AtomicU32::new(0),
             writers: AtomicU32::new(0),
             kind,
+            hints: AtomicU8::new(0),
         }
     }
 
@@ -211,6 +221,26 @@ impl Node {
 
     pub(super) fn set_id(&self, id: u64) {
         self.id.store(id, Ordering::Release);
+    }
+
+    pub(crate) fn hinted(&self, hint: u8) -> bool {
+        self.hints.load(Ordering::Acquire) & hint != 0
+    }
+
+    pub(crate) fn hint(&self, hint: u8) {
+        self.hints.fetch_or(hint, Ordering::AcqRel);
+    }
+
+    /// It was seen to have no file capabilities.
+    pub(crate) fn lacks_capability(&self) {
+        let unless_set = |hints| (hints & XATTR_SET == 0).then_some(hints | NO_CAPABILITY);
+        let _ = self.hints.fetch_update(Ordering::AcqRel, Ordering::Acquire, unless_set);
+    }
+
+    /// An xattr was set on it.
+    pub(crate) fn xattr_was_set(&self) {
+        let update = |hints| Some(hints & !NO_CAPABILITY | XATTR_SET);
+        let _ = self.hints.fetch_update(Ordering::AcqRel, Ordering::Acquire, update);
     }
 
     /// Whether it is a directory.

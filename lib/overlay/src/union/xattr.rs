@@ -6,7 +6,7 @@
 
 use super::Stack;
 use super::copy_up::Content;
-use super::node::Node;
+use super::node::{NO_CAPABILITY, Node};
 use super::owners::keeps_owner;
 use crate::layer::{Answer, Errno};
 use rustix::fs::XattrFlags;
@@ -22,6 +22,8 @@ thread_local! {
     static SETTLED: Cell<u32> = const { Cell::new(0) };
 }
 
+/// Asked for by the kernel before the first write to each file.
+const CAPABILITY: &str = "security.capability";
 /// Largest value and list the kernel allows.
 const MOST_BYTES: usize = 64 << 10;
 
@@ -75,9 +77,17 @@ impl Stack {
 
     /// The value of an xattr.
     pub fn get_xattr(&self, node: &Node, name: &OsStr) -> Answer<Vec<u8>> {
+        let is_capability = name == CAPABILITY;
+        if is_capability && node.hinted(NO_CAPABILITY) {
+            return Err(Errno::NODATA);
+        }
         let spot = self.spot(node)?;
         let Ok(fd) = spot.fd() else { return Err(Errno::NODATA) };
-        self.get_stored(fd, &self.xattrs.store(name))
+        let got = self.get_stored(fd, &self.xattrs.store(name));
+        if is_capability && matches!(got, Err(Errno::NODATA | Errno::NOTSUP)) {
+            node.lacks_capability();
+        }
+        got
     }
 
     /// The names of all xattrs, each ended by a zero byte. `privileged`: the caller may know of `trusted.*`.
@@ -106,7 +116,9 @@ impl Stack {
         let spot = self.spot(node)?;
         let path = self.path_of(spot.fd()?)?;
         let flags = XattrFlags::from_bits(flags).ok_or(Errno::INVAL)?;
-        rustix::fs::setxattr(&*path, &*self.xattrs.store(name), value, flags)
+        let done = rustix::fs::setxattr(&*path, &*self.xattrs.store(name), value, flags);
+        node.xattr_was_set();
+        done
     }
 
     /// Removes an xattr.
