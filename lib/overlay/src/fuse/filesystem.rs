@@ -84,7 +84,7 @@ impl Served {
     /// An entry, which the kernel counts.
     fn enter(&self, node: &Arc<Node>, stat: &Stat) -> Entry {
         let id = self.stack.count(node);
-        if self.told.fetch_add(1, Ordering::Relaxed) % BETWEEN_PRUNING == 0 {
+        if self.told.fetch_add(1, Ordering::Relaxed).is_multiple_of(BETWEEN_PRUNING) {
             self.prune();
         }
         Entry {
