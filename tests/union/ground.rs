@@ -31,6 +31,11 @@ pub(crate) struct Ground {
     pub(crate) kernel: &'static str,
 }
 
+/// Whether these tests were started again by [`rootless`](crate::rootless), for a user who is root of a namespace alone.
+pub(crate) fn in_a_user_namespace() -> bool {
+    std::env::var_os("VENEER_UNION_USER").is_some()
+}
+
 /// Runs `test` in a mount namespace and tmpfs of its own, given the tmpfs' path.
 pub(crate) fn alone(test: impl FnOnce(&Path) + Send) {
     let dir = tempfile::Builder::new().prefix("veneer-union.").tempdir_in("/tmp").expect("a temporary folder");
@@ -130,14 +135,18 @@ impl Ground {
         for folder in ["low", "high", "u", "w", "m"] {
             std::fs::create_dir_all(dir.join(folder)).expect("a folder");
         }
-        let options = "lowerdir=high:low,upperdir=u,workdir=w".to_owned();
+        let mut options = "lowerdir=high:low,upperdir=u,workdir=w".to_owned();
+        if in_a_user_namespace() {
+            options.push_str(",userxattr");
+        }
         Self { dir: dir.to_owned(), driver, options, kernel: "" }
     }
 
     /// The same with all that the kernel's overlay can.
     pub(crate) fn in_full(dir: &Path, driver: Driver) -> Self {
         let mut ground = Self::new(dir, driver);
-        ground.kernel = FULL;
+        // With marks in user.* the kernel has neither redirects nor copies without data.
+        ground.kernel = if in_a_user_namespace() { "" } else { FULL };
         ground
     }
 
@@ -249,10 +258,11 @@ impl Ground {
         self.mark(name, "opaque").is_some_and(|value| value == b"y")
     }
 
-    /// The mark `trusted.overlay.MARK` of an entry of the upper layer.
+    /// The mark `trusted.overlay.MARK` (without root `user.overlay.MARK`) of an entry of the upper layer.
     pub(crate) fn mark(&self, name: &str, mark: &str) -> Option<Vec<u8>> {
         let mut value = [0_u8; 512];
-        let got = rustix::fs::lgetxattr(self.u(name), format!("trusted.overlay.{mark}"), &mut value);
+        let family = if in_a_user_namespace() { "user" } else { "trusted" };
+        let got = rustix::fs::lgetxattr(self.u(name), format!("{family}.overlay.{mark}"), &mut value);
         got.ok().map(|length| value[..length].to_vec())
     }
 
