@@ -135,10 +135,7 @@ impl Ground {
         for folder in ["low", "high", "u", "w", "m"] {
             std::fs::create_dir_all(dir.join(folder)).expect("a folder");
         }
-        let mut options = "lowerdir=high:low,upperdir=u,workdir=w".to_owned();
-        if in_a_user_namespace() {
-            options.push_str(",userxattr");
-        }
+        let options = "lowerdir=high:low,upperdir=u,workdir=w".to_owned();
         Self { dir: dir.to_owned(), driver, options, kernel: "" }
     }
 
@@ -159,10 +156,14 @@ impl Ground {
 
     /// The same; what the mount program said where it failed.
     pub(crate) fn try_mount(&self) -> Result<(), String> {
+        let mut options = self.options.clone();
+        if in_a_user_namespace() && self.driver != Driver::FuseOverlayfs {
+            options.push_str(",userxattr");
+        }
         let mut command = match self.driver {
             Driver::Kernel => {
                 let mut command = Command::new("mount");
-                command.args(["-t", "overlay", "overlay", "-o", &self.options]);
+                command.args(["-t", "overlay", "overlay", "-o", &options]);
                 if !self.kernel.is_empty() {
                     command.args(["-o", self.kernel]);
                 }
@@ -170,12 +171,12 @@ impl Ground {
             }
             Driver::Fuse => {
                 let mut command = Command::new(env!("CARGO_BIN_EXE_ovl-mount"));
-                command.args(["--driver", "fuse", "-o", &self.options]);
+                command.args(["--driver", "fuse", "-o", &options]);
                 command
             }
             Driver::FuseOverlayfs => {
                 let mut command = Command::new("fuse-overlayfs");
-                command.args(["-o", &self.options]);
+                command.args(["-o", &options]);
                 command
             }
         };

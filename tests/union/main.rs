@@ -15,6 +15,7 @@ mod numbers;
 mod owners;
 mod random;
 mod rights;
+mod rootless;
 mod steady;
 mod times;
 mod view;

@@ -245,7 +245,9 @@ fn fill(ground: &Ground, dice: &mut Dice) {
         for folder in ["a", "b"] {
             let path = root.join(folder).join("c");
             if layer == "high" && path.is_dir() {
-                rustix::fs::setxattr(&path, "trusted.overlay.opaque", b"y", XattrFlags::empty()).expect("opaque");
+                let family = if crate::ground::in_a_user_namespace() { "user" } else { "trusted" };
+                let mark = format!("{family}.overlay.opaque");
+                rustix::fs::setxattr(&path, mark, b"y", XattrFlags::empty()).expect("opaque");
             }
         }
     }

@@ -86,7 +86,7 @@ pub(crate) fn describe(path: &Path) -> String {
     let length = rustix::fs::llistxattr(path, &mut names[..]).unwrap_or(0);
     let mut xattrs = Vec::new();
     for name in names[..length].split(|b| *b == 0).filter(|n| !n.is_empty()) {
-        if !name.starts_with(b"trusted.overlay.") {
+        if !name.starts_with(b"trusted.overlay.") && !name.starts_with(b"user.overlay.") {
             let mut value = [0_u8; 256];
             let name = std::ffi::OsStr::from_bytes(name);
             let length = rustix::fs::lgetxattr(path, name, &mut value).unwrap_or(0);
