@@ -86,6 +86,8 @@ pub struct Stack {
     pub(crate) uuids: origin::Uuids,
     /// `/proc/self/fd`, by which descriptors opened by O_PATH are opened again.
     pub(crate) proc: OwnedFd,
+    /// Tells it from all other stacks of this process and those it was forked from.
+    pub(crate) token: u64,
 }
 
 impl Stack {

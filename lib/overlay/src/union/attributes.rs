@@ -80,6 +80,7 @@ impl Stack {
             None => Content::Attributes,
         };
         self.raise(node, content)?;
+        self.forget_bequest(node);
         if let Some(size) = change.size_bytes {
             self.truncate(node, size, file)?;
         }

@@ -4,7 +4,7 @@ use super::contents::Known;
 use super::lock::held;
 use crate::layer::{Folder, Identity, Marks};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// One layer's part of a directory.
@@ -27,6 +27,8 @@ pub(crate) struct Branch {
     pub(crate) checked: AtomicBool,
     /// Asked for since the cache last looked.
     pub(crate) used: AtomicBool,
+    /// What is made in it inherits, so far as that is known (`create.rs`); 0 where it is not.
+    pub(crate) bequest: AtomicU64,
 }
 
 impl Branch {
@@ -41,6 +43,7 @@ impl Branch {
             checked: AtomicBool::new(folder.is_some()),
             folder: Mutex::new(folder),
             used: AtomicBool::new(true),
+            bequest: AtomicU64::new(0),
         }
     }
 
@@ -57,6 +60,7 @@ impl Branch {
             folder: Mutex::new(self.opened()),
             checked: flag(&self.checked),
             used: AtomicBool::new(true),
+            bequest: AtomicU64::new(0),
         }
     }
 

@@ -106,8 +106,8 @@ impl Stack {
             Some(place) => Some(self.raise_folder(&place.parent)?),
             None => None,
         };
-        let spot = self.spot(node)?;
-        let stat = self.dressed_fd(stat_of(spot.fd()?)?, seat.layer, spot.fd()?);
+        let (spot, stat) = self.file_spot(node)?;
+        let stat = self.dressed_fd(stat, seat.layer, spot.fd()?);
         let stat = self.owners.copy(stat, seat.layer);
         let named = place.is_some();
         let origin = if named { self.origin_of(seat.layer, spot.fd()?) } else { None };

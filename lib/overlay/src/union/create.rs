@@ -16,6 +16,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Who makes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,21 +63,17 @@ impl Stack {
         }
         let above = self.raise_folder(parent)?;
         let fd = above.descriptor().ok_or(Errno::IO)?;
-        let whiteout = match above.find(name)? {
-            None => false,
-            Some(stat) if stat.is_whiteout() => true,
-            Some(_) => return Err(Errno::EXIST),
-        };
-        let wish = self.wish(fd, new, mode, maker)?;
-        let (made, stat) = if whiteout {
-            self.make_over_whiteout(fd, name, &wish)?
-        } else {
-            let made = self.make_at(fd, name, &wish)?;
-            let stat = self.dress(&made, &wish).inspect_err(|_| {
-                let flags = if new == New::Folder { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-                let _ = rustix::fs::unlinkat(fd, name, flags);
-            })?;
-            (made, stat)
+        let wish = self.wish(parent, fd, new, mode, maker)?;
+        let (made, stat) = match self.make_at(fd, name, &wish) {
+            Ok(made) => {
+                let stat = self.dress(&made, &wish).inspect_err(|_| unmake(fd, name, new))?;
+                (made, stat)
+            }
+            // Usually there is nothing; so what is there is looked at only when it is in the way.
+            Err(Errno::EXIST) if above.find(name)?.is_some_and(|s| s.is_whiteout()) => {
+                self.make_over_whiteout(fd, name, &wish)?
+            }
+            Err(e) => return Err(e),
         };
         let mut found = Found::upper(stat, self.layers.numbers.of(stat.identity()));
         let mut file = None;
@@ -92,7 +89,7 @@ impl Stack {
         let node = self.adopt(parent, name, found);
         node.lacks_capability();
         let open = file.map(|file| {
-            node.opens.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+            node.opens.fetch_add(1, Ordering::AcqRel);
             OpenFile::new(node.clone(), file, true, true)
         });
         let stat = Stat { inode: node.number, ..self.shown(&stat, UPPER, false) };
@@ -107,7 +104,7 @@ impl Stack {
         }
         let above = self.raise_folder(parent)?;
         let fd = above.descriptor().ok_or(Errno::IO)?;
-        let wish = self.wish(fd, New::File, mode, maker)?;
+        let wish = self.wish(parent, fd, New::File, mode, maker)?;
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let made = rustix::fs::openat(fd, c".", flags, Mode::from_raw_mode(wish.mode)).map_err(|e| match e {
             Errno::ISDIR | Errno::INVAL => Errno::OPNOTSUPP,
@@ -118,28 +115,66 @@ impl Stack {
         let number = self.layers.numbers.of(stat.identity());
         let seat = Seat { orphan: Some(kept), ..Seat::new(UPPER, stat.identity()) };
         let node = self.nodes.add_unnamed(|id| Node::new(id, number, FileType::RegularFile, Body::File(seat)));
-        node.opens.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+        node.opens.fetch_add(1, Ordering::AcqRel);
         let open = OpenFile::new(node.clone(), made, true, true);
         let stat = Stat { inode: node.number, ..self.shown(&stat, UPPER, false) };
         Ok((node, stat, open))
     }
 
-    /// What something new in the directory `above` gets.
-    fn wish<'a>(&self, above: BorrowedFd<'_>, new: New<'a>, mode: u32, maker: Maker) -> Answer<Wish<'a>> {
-        let around = stat_of(above)?;
-        let has_acl = self.has_default_acl(above);
+    /// What something new in the directory `parent`, whose upper part is `above`, gets.
+    fn wish<'a>(
+        &self,
+        parent: &Node,
+        above: BorrowedFd<'_>,
+        new: New<'a>,
+        mode: u32,
+        maker: Maker,
+    ) -> Answer<Wish<'a>> {
+        let (group, has_acl) = self.bequest(parent, above)?;
         let mut mode = mode & 0o7777;
         if !has_acl {
             mode &= !maker.umask;
         }
         let mut owner = (self.owners.stored_uid(maker.uid)?, self.owners.stored_gid(maker.gid)?);
-        if around.mode & libc::S_ISGID != 0 {
-            owner.1 = around.gid;
+        if let Some(group) = group {
+            owner.1 = group;
             if new == New::Folder {
                 mode |= libc::S_ISGID;
             }
         }
         Ok(Wish { new, mode, owner, has_acl })
+    }
+
+    /// The group that a set-group-id directory hands down, and whether it hands down an access list. Remembered until the
+    /// directory's attributes change.
+    fn bequest(&self, parent: &Node, above: BorrowedFd<'_>) -> Answer<(Option<u32>, bool)> {
+        const KNOWN: u64 = 1 << 63;
+        const GROUP: u64 = 1 << 62;
+        const LIST: u64 = 1 << 61;
+        let branch = parent.branch(UPPER).ok_or(Errno::STALE)?;
+        let mut known = branch.bequest.load(Ordering::Acquire);
+        if known == 0 {
+            let around = stat_of(above)?;
+            known = KNOWN | u64::from(around.gid);
+            if around.mode & libc::S_ISGID != 0 {
+                known |= GROUP;
+            }
+            if self.has_default_acl(above) {
+                known |= LIST;
+            }
+            branch.bequest.store(known, Ordering::Release);
+        }
+        let group = u32::try_from(known & u64::from(u32::MAX)).unwrap_or_default();
+        Ok(((known & GROUP != 0).then_some(group), known & LIST != 0))
+    }
+
+    /// The attributes of a directory change: so may what it hands down.
+    pub(crate) fn forget_bequest(&self, node: &Node) {
+        if node.is_folder()
+            && let Some(branch) = node.branch(UPPER)
+        {
+            branch.bequest.store(0, Ordering::Release);
+        }
     }
 
     /// Makes the thing bare: owner and mode come after.
@@ -156,7 +191,7 @@ impl Stack {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 match rustix::fs::openat(folder, name, flags, Mode::empty()) {
                     Err(Errno::ACCESS) => {}
-                    other => return other,
+                    other => return other.inspect_err(|_| unmake(folder, name, wish.new)),
                 }
                 // Not readable even for its owner: an ordinary user's server must look through O_PATH.
             }
@@ -165,7 +200,7 @@ impl Stack {
                 rustix::fs::mknodat(folder, name, kind, mode, rustix::fs::makedev(major, minor))?;
             }
         }
-        rustix::fs::openat(folder, name, point, Mode::empty())
+        rustix::fs::openat(folder, name, point, Mode::empty()).inspect_err(|_| unmake(folder, name, wish.new))
     }
 
     /// Gives the new thing its owner and the mode that creation may have cut (umask) or chown taken (set-id bits).
@@ -276,6 +311,12 @@ impl Stack {
         node.clear_orphan();
         self.stat(node)
     }
+}
+
+/// What could not be finished goes.
+fn unmake(folder: BorrowedFd<'_>, name: &OsStr, new: New<'_>) {
+    let flags = if new == New::Folder { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+    let _ = rustix::fs::unlinkat(folder, name, flags);
 }
 
 #[derive(Debug)]

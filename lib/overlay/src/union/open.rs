@@ -20,6 +20,7 @@ use rustix::mount::OpenTreeFlags;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use sys::mount_attr::{MountAttr, mount_setattr};
 
@@ -79,6 +80,9 @@ impl Default for StackSpec {
         }
     }
 }
+
+/// The next stack's token.
+static TOKENS: AtomicU64 = AtomicU64::new(1);
 
 fn failed(op: &'static str, subject: impl fmt::Display, errno: Errno) -> Error {
     Error::new(Kind::Failed, op, subject).because(std::io::Error::from(errno))
@@ -194,6 +198,7 @@ impl Stack {
             index,
             uuids,
             proc,
+            token: TOKENS.fetch_add(1, Ordering::Relaxed),
         };
         stack.begin_keeping().map_err(|e| {
             failed("keep owners in xattrs of", "the upper layer", e)

@@ -172,15 +172,27 @@ impl Stack {
         if node.is_folder() {
             return Ok(Spot::Folder(self.folder(node, node.top().ok_or(Errno::STALE)?)?));
         }
+        Ok(self.file_spot(node)?.0)
+    }
+
+    /// The same for what is not a directory, with its attributes as they are below.
+    pub(crate) fn file_spot(&self, node: &Node) -> Answer<(Spot, Stat)> {
         for _ in 0..TRIES {
             let seat = node.seat().ok_or(Errno::STALE)?;
             if let Some(orphan) = seat.orphan {
-                return Ok(Spot::Orphan(orphan));
+                let stat = stat_of(orphan.as_fd())?;
+                return Ok((Spot::Orphan(orphan), stat));
             }
             let (above, name) = self.way(node, &seat)?.ok_or(Errno::STALE)?;
             match above.point_at(&name) {
-                Ok(fd) if stat_of(fd.as_fd())?.identity() == seat.identity => return Ok(Spot::File(fd)),
-                Ok(_) | Err(Errno::NOENT) => std::thread::yield_now(),
+                Ok(fd) => {
+                    let stat = stat_of(fd.as_fd())?;
+                    if stat.identity() == seat.identity {
+                        return Ok((Spot::File(fd), stat));
+                    }
+                    std::thread::yield_now();
+                }
+                Err(Errno::NOENT) => std::thread::yield_now(),
                 Err(e) => return Err(e),
             }
         }

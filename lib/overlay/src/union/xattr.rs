@@ -18,8 +18,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 thread_local! {
-    /// The inode of the working directory this thread took, to tell processes apart after a fork.
-    static SETTLED: Cell<u32> = const { Cell::new(0) };
+    /// For which stack this thread took its working directory: one that is opened after a fork is another.
+    static SETTLED: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Asked for by the kernel before the first write to each file.
@@ -30,11 +30,10 @@ const MOST_BYTES: usize = 64 << 10;
 impl Stack {
     /// `fd` as a path of this thread.
     fn path_of(&self, fd: BorrowedFd<'_>) -> Answer<String> {
-        let process = std::process::id();
-        if SETTLED.get() != process {
+        if SETTLED.get() != self.token {
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).map_err(|e| Errno::from_raw_os_error(e as i32))?;
             rustix::process::fchdir(&self.proc)?;
-            SETTLED.set(process);
+            SETTLED.set(self.token);
         }
         Ok(Self::proc_name(fd))
     }
@@ -113,6 +112,7 @@ impl Stack {
     /// Sets an xattr; `flags` are XATTR_CREATE and XATTR_REPLACE.
     pub fn set_xattr(&self, node: &Arc<Node>, name: &OsStr, value: &[u8], flags: u32) -> Answer<()> {
         self.raise(node, Content::Attributes)?;
+        self.forget_bequest(node);
         let spot = self.spot(node)?;
         let path = self.path_of(spot.fd()?)?;
         let flags = XattrFlags::from_bits(flags).ok_or(Errno::INVAL)?;
@@ -129,6 +129,7 @@ impl Stack {
         self.get_stored(spot.fd()?, &stored)?;
         drop(spot);
         self.raise(node, Content::Attributes)?;
+        self.forget_bequest(node);
         let spot = self.spot(node)?;
         rustix::fs::removexattr(&*self.path_of(spot.fd()?)?, &*stored)
     }
