@@ -16,7 +16,8 @@ use std::path::PathBuf;
                       ovl-mount --layers FILE|- --upper U [--work W] [TARGET]\n       \
                       ovl-mount … -- CMD…\n       \
                       ovl-mount -o remount,… TARGET\n       \
-                      ovl-mount status [--json] TARGET|SOCKET",
+                      ovl-mount status [--json] TARGET|SOCKET\n       \
+                      ovl-mount convert [--to kernel|fuse] --lowerdir A:B [--work W] UPPER",
     disable_version_flag = true
 )]
 pub struct Args {
@@ -113,4 +114,40 @@ pub struct StatusArgs {
     /// Where the overlay is mounted, or the socket of --control
     #[arg(value_name = "TARGET|SOCKET")]
     pub target: PathBuf,
+}
+
+/// Change for whom an upper layer is kept, while nothing is mounted with it.
+///
+/// For the kernel: renamed folders of lower layers are copied, files that had no data of their own get it. What shows in the overlay stays
+/// the same. A run that was cut short is taken up by the next.
+#[derive(Debug, Parser)]
+#[command(name = "ovl-mount convert")]
+pub struct ConvertArgs {
+    /// For the kernel, too, or for the fuse driver alone [default: kernel]
+    #[arg(long, value_name = "kernel|fuse")]
+    pub to: Option<String>,
+
+    /// The lower layers it was made over, uppermost first, as in `-o lowerdir=`
+    #[arg(long, value_name = "A:B", conflicts_with = "layers")]
+    pub lowerdir: Option<OsString>,
+
+    /// A file that names the lower layers, one folder a line, lowest first; `-` is stdin
+    #[arg(long, value_name = "FILE")]
+    pub layers: Option<PathBuf>,
+
+    /// The upper's work folder [default: the upper's name and .work]
+    #[arg(long, value_name = "DIR")]
+    pub work: Option<PathBuf>,
+
+    /// Book-keeping is in `user.*` also where `trusted.*` could be used
+    #[arg(long)]
+    pub userxattr: bool,
+
+    /// Print what was done as one JSON line
+    #[arg(long)]
+    pub json: bool,
+
+    /// The layer
+    #[arg(value_name = "UPPER")]
+    pub upper: PathBuf,
 }

@@ -1,9 +1,10 @@
 //! The tool `ovl-mount`: an overlay file system by the kernel or in user space, mounted in one of three forms.
 //!
 //! [`cli`](mod@cli) is the command line as typed ([`mount8`] that of mount(8)'s helpers), [`plan`] what it means, `run` does it
-//! with the room `overlay`; `status` asks a server how it is.
+//! with the room `overlay`; `status` asks a server how it is, `convert` changes for whom an upper is.
 
 pub mod cli;
+mod convert;
 pub mod mount8;
 pub mod plan;
 mod run;
@@ -44,6 +45,10 @@ fn dispatch(args: Vec<OsString>) -> Outcome {
     match verb {
         Some("status") => match parse::<cli::StatusArgs>(args.into_iter().skip(1))? {
             Some(args) => status::run(&args),
+            None => Ok(exit::DONE),
+        },
+        Some("convert") => match parse::<cli::ConvertArgs>(args.into_iter().skip(1))? {
+            Some(args) => convert::run(args),
             None => Ok(exit::DONE),
         },
         _ => match parse::<cli::Args>(args)? {

@@ -146,7 +146,7 @@ fn remount(args: Args, options: Options) -> Result<Plan, Failure> {
     })
 }
 
-fn compat(word: &str) -> Result<Compat, Failure> {
+pub(crate) fn compat(word: &str) -> Result<Compat, Failure> {
     match word {
         "kernel" => Ok(Compat::Kernel),
         "fuse" => Ok(Compat::Fuse),
@@ -169,14 +169,14 @@ fn one_of(flag: Option<PathBuf>, option: Option<PathBuf>, a: &str, b: &str) -> R
 }
 
 /// `rw/` and `.merged` give `rw.merged`.
-fn beside(folder: &std::path::Path, ending: &str) -> PathBuf {
+pub(crate) fn beside(folder: &std::path::Path, ending: &str) -> PathBuf {
     // Components know nothing of trailing slashes and dots, which would put the name inside.
     let mut name: OsString = folder.components().collect::<PathBuf>().into_os_string();
     name.push(ending);
     name.into()
 }
 
-fn usage(error: overlay::Error) -> Failure {
+pub(crate) fn usage(error: overlay::Error) -> Failure {
     Failure::from(error).code(cli::exit::USAGE)
 }
 

@@ -139,7 +139,7 @@ fn tell(plan: &Plan, choice: &Choice) -> Result<(), Failure> {
     }
 }
 
-fn read_layers(list: &LayerList) -> Result<Vec<PathBuf>, Failure> {
+pub(crate) fn read_layers(list: &LayerList) -> Result<Vec<PathBuf>, Failure> {
     let (name, bytes) = match &list.file {
         Some(file) => (file.display().to_string(), std::fs::read(file)),
         None => {

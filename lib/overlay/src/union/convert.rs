@@ -19,7 +19,7 @@ use super::{ROOT, Stack, StackSpec};
 use crate::error::{Error, Kind, Result};
 use crate::layer::{Answer, Errno};
 use crate::xattrs::XattrNamespace;
-use rustix::fs::{AtFlags, XattrFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, XattrFlags};
 use std::ffi::{OsStr, OsString};
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -48,16 +48,16 @@ pub fn convert(spec: &StackSpec, to: Compat) -> Result<Converted> {
     let failed = |errno: Errno| {
         Error::new(Kind::Failed, "convert", upper.display()).because(std::io::Error::from(errno)).hint("run it again")
     };
-    if to == Compat::Fuse && spec.xattrs == XattrNamespace::Trusted {
+    if to == Compat::Fuse {
+        if spec.xattrs == XattrNamespace::User {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            rustix::fs::open(upper, flags, Mode::empty())
+                .and_then(|root| rustix::fs::fsetxattr(root, compat::MARK, compat::FUSE, XattrFlags::empty()))
+                .map_err(failed)?;
+        }
         return Ok(Converted::default());
     }
     let stack = Stack::open(spec)?;
-    if to == Compat::Fuse {
-        let root = stack.layer_root(UPPER).map_err(failed)?;
-        let root = root.descriptor().ok_or(Errno::IO).map_err(failed)?;
-        rustix::fs::fsetxattr(root, compat::MARK, compat::FUSE, XattrFlags::empty()).map_err(failed)?;
-        return Ok(Converted::default());
-    }
     let converted = stack.make_plain().map_err(failed)?;
     stack.sync_all().map_err(failed)?;
     Ok(converted)
