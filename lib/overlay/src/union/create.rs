@@ -216,7 +216,9 @@ impl Stack {
             changed = true;
         }
         let is_link = matches!(wish.new, New::Link(_));
-        let lost = (stat.mode ^ wish.mode) & 0o7777 != 0 && !wish.has_acl;
+        // An access list has decided the permission bits, but in the work folder it knows of no set-group-id above.
+        let ours = if wish.has_acl { 0o7000 } else { 0o7777 };
+        let lost = (stat.mode ^ wish.mode) & ours != 0;
         let cut = changed && wish.mode & (libc::S_ISUID | libc::S_ISGID) != 0;
         if !is_link && (lost || cut) {
             let mode = if wish.has_acl { stat.mode & 0o777 | wish.mode & 0o7000 } else { wish.mode };
