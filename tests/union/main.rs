@@ -13,7 +13,6 @@ mod locks;
 mod marks;
 mod numbers;
 mod owners;
-mod random;
 mod rights;
 mod rootless;
 mod steady;
