@@ -1,6 +1,7 @@
 //! Locks, syncing, and what `statfs` says.
 
 use crate::ground::{Driver, Ground, alike, alone, errno, on_each};
+use crate::server::{Server, until};
 use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -175,4 +176,39 @@ fn refused_while_marked(g: &mut Ground) {
     g.driver = driver;
     g.mount();
     assert_eq!(g.read("f"), "text", "{driver:?}");
+}
+
+/// The kernel's mark stays for good; ours goes when the server ends in good order, since then all is on the disk.
+///
+/// semantics: volatile
+#[test]
+fn a_volatile_upper_is_marked_until_an_orderly_end() {
+    need!(root, fuse, overlay);
+    alone(|dir| {
+        let mut g = Ground::in_full(dir, Driver::Fuse);
+        layers(&g);
+        g.options.push_str(",volatile");
+        g.mount();
+        assert!(g.dir.join(MARK).is_dir());
+        let file = File::create(g.m("new")).expect("a file");
+        file.sync_all().expect("it does nothing, and says so to nobody");
+        drop(file);
+        g.umount();
+        until("the mark is gone", || !g.dir.join(MARK).exists());
+        let options = g.options.clone();
+        for driver in [Driver::Kernel, Driver::Fuse] {
+            std::fs::remove_dir_all(g.dir.join("w")).expect("rm -r");
+            g.put_folder("w");
+            g.driver = Driver::Fuse;
+            g.options = options.clone();
+            let server = Server::start(&g.dir, &g.options, "f");
+            std::fs::write(g.m("d/new"), "new").expect("a file");
+            server.kill();
+            // The one in front may have taken it away already.
+            let _ = nix::mount::umount2(&g.m(""), nix::mount::MntFlags::MNT_DETACH);
+            g.driver = driver;
+            refused_while_marked(&mut g);
+            g.umount();
+        }
+    });
 }

@@ -15,6 +15,7 @@ mod numbers;
 mod owners;
 mod rights;
 mod rootless;
+mod server;
 mod steady;
 mod times;
 mod view;

@@ -1,31 +1,14 @@
 //! The server goes on: with slow layers, odd input, layers that change under it, and many at once.
 
 use crate::ground::{Driver, Ground, alike, alone, on_each};
+use crate::server::Server;
+use nix::sys::signal::Signal;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, RenameFlags, XattrFlags};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use testkit::need;
-
-/// A program that is stopped, and goes on and ends with the test.
-struct Stopped(Child);
-
-impl Stopped {
-    fn signal(&self, signal: nix::sys::signal::Signal) {
-        let pid = nix::unistd::Pid::from_raw(self.0.id().cast_signed());
-        nix::sys::signal::kill(pid, signal).expect("a signal to our own child");
-    }
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        self.signal(nix::sys::signal::Signal::SIGCONT);
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// A layer that is itself served by a program, which is then stopped: whoever reads from it waits.
 ///
@@ -43,21 +26,14 @@ fn a_slow_layer_stops_nobody_who_does_not_read_from_it() {
             g.put_folder("slow/m");
             g.put("low/quick", "quick");
             g.put("low/q/x", "x");
-            let mut command = Command::new(env!("CARGO_BIN_EXE_ovl-mount"));
-            command.args(["--driver", "fuse", "-f", "-o", "lowerdir=low", "m"]).current_dir(g.dir.join("slow"));
-            let server = Stopped(command.stdin(Stdio::null()).spawn().expect("ovl-mount runs"));
-            let start = Instant::now();
-            while !g.dir.join("slow/m/slow0").exists() {
-                assert!(start.elapsed() < Duration::from_secs(5), "the inner one does not mount");
-                std::thread::sleep(Duration::from_millis(5));
-            }
+            let server = Server::start(&g.dir.join("slow"), "lowerdir=low", "slow0");
             g.options = "lowerdir=low:slow/m,upperdir=u,workdir=w".into();
             g.mount();
             // Known already: looking it up again needs nobody.
             let open: Vec<_> =
                 (0..readers).map(|n| std::fs::File::open(g.m(&format!("slow{n}"))).expect("open")).collect();
             assert_eq!(g.read("q/x"), "x");
-            server.signal(nix::sys::signal::Signal::SIGSTOP);
+            server.signal(Signal::SIGSTOP);
             std::thread::scope(|scope| {
                 for mut file in open {
                     scope.spawn(move || {
@@ -77,7 +53,7 @@ fn a_slow_layer_stops_nobody_who_does_not_read_from_it() {
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 let in_time = quick.is_finished();
-                server.signal(nix::sys::signal::Signal::SIGCONT);
+                server.signal(Signal::SIGCONT);
                 let done = quick.join();
                 assert!(in_time && done.is_ok(), "{driver:?}: {readers} slow readers stop the others");
             });
