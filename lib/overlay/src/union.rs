@@ -72,6 +72,7 @@ pub struct Stack {
     pub(crate) folders: Folders,
     pub(crate) layers: Layers,
     pub(crate) listings: Listings,
+    pub(crate) outdated: numbers::Outdated,
     pub(crate) work: Option<Work>,
     pub(crate) xattrs: XattrNamespace,
     pub(crate) owners: Owners,

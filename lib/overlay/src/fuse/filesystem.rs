@@ -73,6 +73,15 @@ impl Served {
         }
     }
 
+    /// Has the kernel ask again for attributes that changed without an answer that says so.
+    fn tell_outdated(&self) {
+        for id in self.stack.outdated() {
+            if let Some(connection) = self.connection.get() {
+                let _ = connection.forget_inode(id, -1, 0);
+            }
+        }
+    }
+
     fn node(&self, request: &Request<'_>) -> Answer<Arc<Node>> {
         self.stack.node(request.node)
     }
@@ -291,7 +300,9 @@ impl Filesystem for Served {
         }
         let (from, to) = (self.node(request)?, self.stack.node(to)?);
         let (keep, exchange) = (flags & libc::RENAME_NOREPLACE != 0, flags & libc::RENAME_EXCHANGE != 0);
-        self.stack.rename(&from, name, &to, to_name, keep, exchange)
+        let renamed = self.stack.rename(&from, name, &to, to_name, keep, exchange);
+        self.tell_outdated();
+        renamed
     }
 
     fn link(&self, request: &Request<'_>, node: u64, name: &OsStr) -> Answer<Entry> {
@@ -305,6 +316,9 @@ impl Filesystem for Served {
         let writes = flags & libc::O_ACCMODE as u32 != libc::O_RDONLY as u32;
         let truncate = flags & libc::O_TRUNC as u32 != 0;
         let file = self.stack.open_file(&node, writes, truncate, kill_set_id)?;
+        if writes || truncate {
+            self.tell_outdated();
+        }
         let mode = match self.backings.get() {
             Some(_) if writes => file.mode()?,
             _ => 0,
@@ -389,7 +403,7 @@ impl Filesystem for Served {
             }
             // An entry that cannot be looked up is left out; asked for by name it tells its error.
             let Ok(Some((node, stat))) = self.stack.look_up_entry(&parent, entry) else { continue };
-            into.add(&name(entry), &self.enter(&node, &stat));
+            into.add(&Name { inode: stat.inode, ..name(entry) }, &self.enter(&node, &stat));
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ impl Stack {
             return Ok(gone);
         }
         let mut stat = self.raw_stat(node)?;
-        stat.inode = node.number;
+        stat.inode = node.number();
         if let Some(data) = node.seat().and_then(|seat| seat.data) {
             stat.blocks = data.blocks;
         }
@@ -116,7 +116,7 @@ impl Stack {
     pub(crate) fn stat_open(&self, node: &Node, fd: BorrowedFd<'_>) -> Answer<Stat> {
         let mut stat = self.dressed_fd(stat_of(fd)?, UPPER, fd);
         stat.links = self.union_links(&stat);
-        stat.inode = node.number;
+        stat.inode = node.number();
         Ok(self.shown(&stat, UPPER, false))
     }
 

@@ -88,7 +88,6 @@ impl Stack {
         })();
         let made = made.inspect_err(|_| work.discard(&name))?;
         let identity = made.identity();
-        self.layers.numbers.remember(identity, node.number);
         let branch = Branch::new(UPPER, identity, Some(Arc::new(made)));
         node.add_upper(branch);
         if let Some(branch) = node.branch(UPPER) {
@@ -151,7 +150,7 @@ impl Stack {
             }
         };
         let orphan = if place.is_some() {
-            self.layers.numbers.remember(copied.identity(), node.number);
+            self.settle_number(node, copied.identity(), plan.origin);
             if shared.is_some() {
                 self.nodes.share(node, copied.identity());
             }

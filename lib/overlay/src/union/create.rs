@@ -92,7 +92,7 @@ impl Stack {
             node.opens.fetch_add(1, Ordering::AcqRel);
             OpenFile::new(node.clone(), file, true, true)
         });
-        let stat = Stat { inode: node.number, ..self.shown(&stat, UPPER, false) };
+        let stat = Stat { inode: node.number(), ..self.shown(&stat, UPPER, false) };
         Ok((node, stat, open))
     }
 
@@ -117,7 +117,7 @@ impl Stack {
         let node = self.nodes.add_unnamed(|id| Node::new(id, number, FileType::RegularFile, Body::File(seat)));
         node.opens.fetch_add(1, Ordering::AcqRel);
         let open = OpenFile::new(node.clone(), made, true, true);
-        let stat = Stat { inode: node.number, ..self.shown(&stat, UPPER, false) };
+        let stat = Stat { inode: node.number(), ..self.shown(&stat, UPPER, false) };
         Ok((node, stat, open))
     }
 

@@ -129,9 +129,9 @@ impl Stack {
 
     /// Lists the merged directory, with `.` and `..`, in the order of offsets.
     pub fn list(&self, node: &Arc<Node>) -> Answer<Vec<Entry>> {
-        let parent = node.place().map_or(node.number, |p| p.parent.number);
+        let parent = node.place().map_or(node.number(), |p| p.parent.number());
         let mut listing = Listing::default();
-        listing.add_dots(node.number, parent);
+        listing.add_dots(node.number(), parent);
         if !node.is_gone() {
             let branches = node.branches();
             for (at, part) in branches.iter().enumerate() {
@@ -212,10 +212,10 @@ impl Stack {
         let inode = if whiteout || part.layer != UPPER {
             self.layers.numbers.of(own)
         } else if let Some(known) = self.nodes.child(node, raw.name) {
-            known.number
+            known.number()
         } else if kind == FileType::Directory && (impure || !only) {
             match self.lookup(node, raw.name) {
-                Ok(Some((found, _))) => found.number,
+                Ok(Some((found, _))) => found.number(),
                 Ok(None) => return Ok(None),
                 // Shown, and told what is wrong with it when it is looked at.
                 Err(_) => self.layers.numbers.of(own),
@@ -257,15 +257,19 @@ impl Stack {
             return self.lookup(parent, &entry.name);
         }
         let stat = self.dressed_at(stat, entry.layer, &*folder, &entry.name)?;
+        let number = match entry.layer {
+            UPPER if stat.links > 1 && !impure => self.upper_number(&*folder, &entry.name, stat.identity())?,
+            _ => entry.inode,
+        };
         let (stat, layer) = self.with_links(parent, &entry.name, stat, entry.layer)?;
         if layer != entry.layer {
             // A copy that other names led to: whether its content is there is for a look-up to find out.
             return self.lookup(parent, &entry.name);
         }
         let shown = self.shown(&stat, layer, false);
-        let found = Found { stat, layer, branches: Vec::new(), data: None, number: entry.inode };
+        let found = Found { stat, layer, branches: Vec::new(), data: None, number };
         let node = self.adopt(parent, &entry.name, found);
-        Ok(Some((node.clone(), Stat { inode: node.number, ..shown })))
+        Ok(Some((node.clone(), Stat { inode: node.number(), ..shown })))
     }
 
     /// The names in `node` changed: a listing that is kept is not to be started again.

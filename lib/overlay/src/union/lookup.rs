@@ -22,7 +22,7 @@ impl Stack {
         let Some(found) = self.probe(parent, name, 0)? else { return Ok(None) };
         let stat = self.shown(&found.stat, found.layer, found.branches.len() > 1);
         let node = self.adopt(parent, name, found);
-        Ok(Some((node.clone(), Stat { inode: node.number, ..stat })))
+        Ok(Some((node.clone(), Stat { inode: node.number(), ..stat })))
     }
 
     /// The node of `name`, without its attributes: for one that is known nothing is asked below.

@@ -179,8 +179,7 @@ pub(crate) const XATTR_SET: u8 = 4;
 #[derive(Debug)]
 pub struct Node {
     id: AtomicU64,
-    /// What it shows as `st_ino`.
-    pub number: u64,
+    number: AtomicU64,
     state: Mutex<State>,
     /// Held while the object is copied up, moved or removed.
     pub(crate) turn: Mutex<()>,
@@ -204,7 +203,7 @@ impl Node {
         };
         Self {
             id: AtomicU64::new(id),
-            number,
+            number: AtomicU64::new(number),
             state: Mutex::new(State { places: Places::None, made }),
             turn: Mutex::default(),
             opens: AtomicU32::new(0),
@@ -241,6 +240,16 @@ impl Node {
     pub(crate) fn xattr_was_set(&self) {
         let update = |hints| Some(hints & !NO_CAPABILITY | XATTR_SET);
         let _ = self.hints.fetch_update(Ordering::AcqRel, Ordering::Acquire, update);
+    }
+
+    /// What it shows as `st_ino`.
+    pub fn number(&self) -> u64 {
+        self.number.load(Ordering::Acquire)
+    }
+
+    /// It is another file from now on: a name that was parted from a lower file's others.
+    pub(crate) fn set_number(&self, number: u64) {
+        self.number.store(number, Ordering::Release);
     }
 
     /// Whether it is a directory.

@@ -10,14 +10,17 @@
 
 use super::Stack;
 use super::lock::{held, read, write};
+use super::node::Node;
 use super::origin::Origin;
+use crate::XattrNamespace;
 use crate::layer::{Answer, Errno, Folder, Identity};
+use rustix::fs::FileType;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsStr};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, RwLock};
 
 /// Bits of an inode number that fit beside the file system's index.
@@ -32,6 +35,10 @@ struct Device {
     /// Its type (statfs(2)): tells how its file handles hold an inode number.
     magic: u64,
 }
+
+/// Nodes whose attributes the kernel has wrong, and whether there are any.
+#[derive(Debug, Default)]
+pub(crate) struct Outdated(Mutex<Vec<u64>>, AtomicBool);
 
 /// The rule, and what it must remember.
 #[derive(Debug, Default)]
@@ -121,6 +128,34 @@ impl Stack {
         let value = self.xattr_at(folder, name, self.xattrs.origin())?;
         let origin = value.and_then(|value| Origin::decode(&value));
         Ok(origin.and_then(|origin| self.number_of_origin(&origin)).unwrap_or(kept))
+    }
+
+    /// The file `node` was copied up and is this object now. `origin`: what was written down as such, if anything.
+    pub(crate) fn settle_number(&self, node: &Node, copy: Identity, origin: Option<Option<&Origin>>) {
+        match origin {
+            // One of several names of a lower file, parted from the others: as overlayfs a file of its own.
+            None => {
+                node.set_number(self.layers.numbers.of(copy));
+                self.outdate(node);
+            }
+            // User xattrs are for files and directories alone.
+            Some(Some(_)) if self.xattrs == XattrNamespace::Trusted || node.kind == FileType::RegularFile => {}
+            Some(_) => self.layers.numbers.remember(copy, node.number()),
+        }
+    }
+
+    /// What the kernel knows of the attributes of `node` is not right any more, and no answer tells it.
+    fn outdate(&self, node: &Node) {
+        held(&self.outdated.0).push(node.id());
+        self.outdated.1.store(true, Ordering::Release);
+    }
+
+    /// The node numbers whose attributes the kernel is to ask for again.
+    pub fn outdated(&self) -> Vec<u64> {
+        if !self.outdated.1.swap(false, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        std::mem::take(&mut *held(&self.outdated.0))
     }
 
     /// The number of what a copy was made from; `None` where that cannot be told.

@@ -8,6 +8,7 @@ use super::layers::Layers;
 use super::listing::Listings;
 use super::node::{Body, Node, UPPER};
 use super::nodes::{Nodes, ROOT};
+use super::numbers::Outdated;
 use super::origin::Uuids;
 use super::owners::Owners;
 use super::reach::Folders;
@@ -188,6 +189,7 @@ impl Stack {
             folders: Folders::new(),
             layers,
             listings: Listings::default(),
+            outdated: Outdated::default(),
             work,
             xattrs: spec.xattrs,
             node_limit: spec.node_limit,

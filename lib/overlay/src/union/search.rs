@@ -345,7 +345,10 @@ impl Stack {
         if search.top.is_none() {
             search.merge.see(*layer, Sight::File);
             let number = match *layer {
-                UPPER if found.impure => self.upper_number(found.folder.as_ref(), &found.name, stat.identity())?,
+                // The kernel does not mark a directory into which it links a copy.
+                UPPER if found.impure || stat.links > 1 => {
+                    self.upper_number(found.folder.as_ref(), &found.name, stat.identity())?
+                }
                 UPPER => self.layers.numbers.of_upper(stat.identity()),
                 _ => self.layers.numbers.of(stat.identity()),
             };

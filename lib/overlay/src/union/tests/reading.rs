@@ -165,7 +165,7 @@ fn numbers(stack: &Stack, folder: &str) -> BTreeMap<String, u64> {
     for entry in listed.entries().iter().skip(2) {
         let name = entry.name.to_string_lossy().into_owned();
         let (found, stat) = stack.lookup(&node, &entry.name).expect("a look-up").expect("it");
-        assert_eq!((entry.inode, found.number), (stat.inode, stat.inode), "{name}");
+        assert_eq!((entry.inode, found.number()), (stat.inode, stat.inode), "{name}");
         numbers.insert(name, stat.inode);
     }
     numbers
