@@ -154,8 +154,24 @@ fn round(overlay: &Overlay, dice: &mut Dice, tally: &mut Tally, what: &str) {
     }
     let kernel = overlay.by(Driver::Kernel);
     kernel.mount();
-    found.assert_same(&seen(&point), &format!("{what}: by the kernel's driver from the same upper"));
+    let differences = found.differences(&seen(&point));
+    let upper = snapshot(&dir.join("u"));
+    let stored: Vec<String> = upper.nodes.iter().map(|(path, node)| stored(path, node)).collect();
+    assert!(
+        differences.is_empty(),
+        "{what}: by the kernel's driver from the same upper (under way: {under_way:?}):\n{}\nthe upper:\n{}\nlast:\n{}",
+        differences.join("\n"),
+        stored.join("\n"),
+        lines.concat()
+    );
     kernel.umount();
+}
+
+/// An entry of an upper with its marks.
+fn stored(path: &Path, node: &testkit::tree::Node) -> String {
+    let text = |value: &[u8]| String::from_utf8_lossy(value).escape_default().to_string();
+    let marks: Vec<String> = node.xattrs.iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
+    format!("{} {node} {:?} {}", path.display(), node.same_as, marks.join(" "))
 }
 
 fn drill(disk: Disk) {

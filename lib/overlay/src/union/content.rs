@@ -68,25 +68,27 @@ impl Stack {
         let spot = self.spot(node)?;
         let target = self.reopen(spot.fd()?, OFlags::RDWR | OFlags::NONBLOCK)?;
         let stat = stat_of(target.as_fd())?;
-        match self.content_of(&seat, &spot, &stat, content)? {
+        // What is going to be cut off is copied too: cut off while the mark is there, the kernel's overlay would show the lower
+        // content at that size, and after the mark is gone zeros would show until it is.
+        let content = if content == Content::First(0) { content } else { Content::Whole };
+        let filled = self.content_of(&seat, &spot, &stat, content)?;
+        match &filled {
             Some((source, bytes)) => {
                 // A write takes capabilities and set-id bits; what must not show is put back.
                 let capability = self.get_stored(target.as_fd(), CAPABILITY).ok();
-                copy_content(source.as_fd(), target.as_fd(), bytes)?;
+                copy_content(source.as_fd(), target.as_fd(), *bytes)?;
                 if let Some(capability) = capability {
                     self.set_stored(target.as_fd(), CAPABILITY, &capability)?;
                 }
                 if stat_of(target.as_fd())?.mode != stat.mode {
                     self.set_mode(target.as_fd(), stat.mode)?;
                 }
-                if bytes < stat.size_bytes {
-                    rustix::fs::ftruncate(&target, bytes)?;
-                }
             }
             None => rustix::fs::ftruncate(&target, 0)?,
         }
         self.set_times(target.as_fd(), &times_of(&stat))?;
-        if !self.volatile {
+        // Of nothing there is nothing to be brought to the disk, and the mark goes without delay.
+        if filled.is_some() && !self.volatile {
             rustix::fs::fsync(&target)?;
         }
         match rustix::fs::fremovexattr(&target, self.xattrs.metacopy()) {
