@@ -77,6 +77,9 @@ fn half(hash: u64) -> u32 {
 impl Stack {
     /// The names of one of the parts of `node`; `None` where they cannot be had, and must be asked for one by one.
     pub(crate) fn contents(&self, node: &Arc<Node>, part: &Arc<Branch>) -> Answer<Option<Arc<Contents>>> {
+        if part.layer == UPPER && self.layers.upper_hides_by_files.load(Ordering::Acquire) {
+            return Ok(None);
+        }
         if part.layer == UPPER && self.layers.upper_is_ours.load(Ordering::Relaxed) {
             return Ok(Some(self.layers.nothing.clone()));
         }

@@ -11,7 +11,7 @@ use std::ffi::CStr;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The layers as a whole.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct Layers {
     pub(crate) keeps: Vec<Option<&'static CStr>>,
     /// The upper layer was empty when it was opened: nobody's `.wh.` files are in it.
     pub(crate) upper_is_ours: AtomicBool,
+    /// Whiteouts in the upper layer are files, which come and go ([`Stack::hide_by_files`]).
+    pub(crate) upper_hides_by_files: AtomicBool,
     /// The kernel has getxattrat(2).
     pub(crate) has_xattrat: AtomicBool,
     /// No names: the contents of such an upper's directories.
@@ -56,6 +58,7 @@ impl Layers {
             numbers,
             keeps,
             upper_is_ours: AtomicBool::new(upper.is_some_and(|root| is_empty(&**root))),
+            upper_hides_by_files: AtomicBool::new(false),
             has_xattrat: AtomicBool::new(has_xattrat),
             nothing: Arc::default(),
         }
@@ -67,6 +70,12 @@ fn is_empty(folder: &dyn Folder) -> bool {
 }
 
 impl Stack {
+    /// From now on `.wh.` files are made in the upper layer: there a look-up asks for them by name.
+    #[expect(dead_code, reason = "for the writing side, where devices cannot be made")]
+    pub(crate) fn hide_by_files(&self) {
+        self.layers.upper_hides_by_files.store(true, Ordering::Release);
+    }
+
     /// The root of a layer, also of a data-only one.
     pub(crate) fn layer_root(&self, layer: usize) -> Answer<Arc<dyn Folder>> {
         match layer.checked_sub(self.layers.last + 1) {
