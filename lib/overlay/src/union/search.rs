@@ -34,8 +34,6 @@ use std::sync::{Arc, Mutex};
 const WHITEOUT_PREFIX: &[u8] = b".wh.";
 /// In a directory: nothing below it shows through.
 const OPAQUE_NAME: &str = ".wh..wh..opq";
-/// Blocks of 512 bytes that a file's xattrs may take: no more make sure that there is content.
-const XATTR_BLOCKS: u64 = 16;
 
 /// Whether a name is a whiteout's, and so never shown.
 pub(crate) fn is_reserved(name: &OsStr) -> bool {
@@ -390,15 +388,15 @@ impl Stack {
     }
 
     /// Whether a file of `layer` may have its content elsewhere, by its attributes. `impure`: its directory is marked so.
+    /// Its blocks alone do not tell: one whose content was just being filled in when the server was killed has them all and
+    /// is still marked, and the kernel's overlay goes by the mark. An empty file can be marked as well.
     pub(crate) fn is_suspect(&self, stat: &Stat, layer: usize, impure: bool) -> bool {
         stat.kind() == FileType::RegularFile
             && self.may_redirect(layer)
-            && (!self.layers.data.is_empty()
-                || stat.blocks.saturating_mul(512) < stat.size_bytes
-                || impure && stat.blocks <= XATTR_BLOCKS)
+            && (!self.layers.data.is_empty() || stat.blocks.saturating_mul(512) < stat.size_bytes || impure)
     }
 
-    /// Whether the content of this regular file is in a layer below: asked only where the blocks it has may be none.
+    /// Whether the content of this regular file is in a layer below: asked only where that can be.
     fn has_data_elsewhere(&self, found: &Sighting) -> Answer<bool> {
         let suspect = self.is_suspect(&found.stat, found.layer, found.impure);
         Ok(suspect && self.xattr_at(&*found.folder, &found.name, self.xattrs.metacopy())?.is_some())
