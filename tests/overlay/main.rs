@@ -5,6 +5,7 @@ mod lifecycle;
 mod mount8;
 mod mounting;
 mod options;
+mod pipeline;
 mod refusals;
 mod remount;
 mod room;
