@@ -119,6 +119,38 @@ fn on_an_overlay_the_fuse_driver_serves() {
     });
 }
 
+/// Its kernel keeps devices 0:0 for its own whiteouts there; a file `.wh.NAME` stands for one, as with fuse-overlayfs.
+#[test]
+fn on_an_overlay_things_can_be_removed_and_renamed() {
+    need!(root, fuse, overlay);
+    room(|room| {
+        room.mounts(&["--driver", "kernel", "-o", OPTIONS, "m"]);
+        for folder in ["m/u2", "m2", "low/dir/inner", "low/full", "low/gone"] {
+            room.folder(folder);
+        }
+        for (file, text) in [("low/dir/a", "a"), ("low/full/f", "f"), ("low/full/g", "g"), ("low/moved", "moved")] {
+            room.file(file, text);
+        }
+        let mounts = || room.mounts(&["--driver", "fuse", "-o", "lowerdir=low,upperdir=m/u2,workdir=m/w2", "m2"]);
+        mounts();
+        let script = "set -e; cd m2; rm both; rmdir gone; rm -r full; mv moved dir/to; mkdir full; echo n >full/n; \
+                      echo again >both; rm both; echo more >both; mv dir other; mkdir dir; rmdir dir; mkdir gone; mv other gone/in; mv gone/in other";
+        let said = room.sh(script);
+        assert_eq!((said.code, said.err.as_str()), (0, ""));
+        let shown = || room.sh("cd m2; find . | sort | tr '\\n' ' '; cat both other/a other/to full/n").out;
+        let expected =
+            ". ./below ./both ./full ./full/n ./gone ./other ./other/a ./other/inner ./other/to more\namovedn\n";
+        assert_eq!(shown(), expected);
+        room.umount("m2");
+        mounts();
+        assert_eq!(shown(), expected, "after it was mounted again");
+        assert!(room.has("u/u2/.wh.moved"), "by name");
+        let said = room.sh("cd m2; rm -r other full gone below both && ls -A");
+        assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (0, "", ""));
+        room.umount("m2");
+    });
+}
+
 /// contract O9
 #[test]
 fn where_none_works_there_is_a_line_for_each() {

@@ -13,7 +13,7 @@ fn programs() -> PathBuf {
 
 /// The pipeline; `$DRIVERS` is the order of preference.
 const PIPELINE: &str = "unpack -C layers image.tar | ovl-mount -v --driver $DRIVERS --layers - --upper rw -- \
-     nsrun --unshare-all --rootfs . -- sh -c 'echo in $(id -u); echo new >/new; rm /etc/group; test -e /etc/group || echo gone'";
+     nsrun --unshare-all --rootfs . -- /bin/sh -c 'PATH=/bin; echo in $(id -u); echo new >/new; rm /etc/group; test -e /etc/group || echo gone'";
 
 /// What `script` says in a fresh folder with an image, run by root in a mount namespace of its own or by the user.
 fn says(as_user: bool, script: &str) -> Said {

@@ -20,6 +20,7 @@ mod convert;
 mod copy_up;
 mod create;
 mod handle;
+mod hide;
 mod index;
 mod layers;
 mod listing;

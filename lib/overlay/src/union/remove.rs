@@ -26,7 +26,11 @@ impl Stack {
         if below {
             let above = self.raise_folder(parent)?;
             let fd = above.descriptor().ok_or(Errno::IO)?;
-            if node.is_in_upper() {
+            if self.hide_by_name(parent, fd, name)? {
+                if node.is_in_upper() {
+                    rustix::fs::unlinkat(fd, name, AtFlags::empty())?;
+                }
+            } else if node.is_in_upper() {
                 let whiteout = work.whiteout()?;
                 rustix::fs::renameat(work.fd(), &whiteout, fd, name).inspect_err(|_| work.discard(&whiteout))?;
             } else {
@@ -53,7 +57,11 @@ impl Stack {
         let above = self.raise_folder(parent)?;
         let fd = above.descriptor().ok_or(Errno::IO)?;
         if below {
-            if node.is_in_upper() {
+            if self.hide_by_name(parent, fd, name)? {
+                if node.is_in_upper() {
+                    self.remove_upper_folder(&*above, name)?;
+                }
+            } else if node.is_in_upper() {
                 let whiteout = work.whiteout()?;
                 let exchanged = rustix::fs::renameat_with(work.fd(), &whiteout, fd, name, RenameFlags::EXCHANGE);
                 // After the exchange it is the directory, with the whiteouts in it.

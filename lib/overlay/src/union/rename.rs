@@ -103,9 +103,12 @@ impl Stack {
                 rustix::fs::unlinkat(from_fd, name, AtFlags::empty())?;
             }
         } else if leaves_whiteout {
-            self.move_leaving_whiteout(from_fd, name, to_fd, new_name)?;
+            self.move_leaving_whiteout(parent, (from_fd, name), (to_fd, new_name))?;
         } else {
             rustix::fs::renameat(from_fd, name, to_fd, new_name)?;
+        }
+        if source.has_lower() {
+            self.unhide(new_parent, to_fd, new_name)?;
         }
         if let Some(target) = &target {
             match parting {
@@ -215,16 +218,15 @@ impl Stack {
 
     fn move_leaving_whiteout(
         &self,
-        from: BorrowedFd<'_>,
-        name: &OsStr,
-        to: BorrowedFd<'_>,
-        new_name: &OsStr,
+        parent: &Arc<Node>,
+        (from, name): (BorrowedFd<'_>, &OsStr),
+        (to, new_name): (BorrowedFd<'_>, &OsStr),
     ) -> Answer<()> {
         match rustix::fs::renameat_with(from, name, to, new_name, RenameFlags::WHITEOUT) {
             // The upper's file system cannot: in two steps, between which the lower file shows again.
             Err(Errno::INVAL | Errno::PERM) => {
                 rustix::fs::renameat(from, name, to, new_name)?;
-                self.work()?.place_whiteout(from, name)
+                self.hide(parent, from, name)
             }
             other => other,
         }

@@ -51,7 +51,7 @@ pub(crate) fn hidden_by(name: &OsStr) -> Option<&OsStr> {
 }
 
 /// The file that hides `name`.
-fn whiteout_of(name: &OsStr) -> OsString {
+pub(crate) fn whiteout_of(name: &OsStr) -> OsString {
     OsString::from_vec([WHITEOUT_PREFIX, name.as_bytes()].concat())
 }
 

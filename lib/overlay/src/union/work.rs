@@ -14,8 +14,8 @@ use std::ffi::{OsStr, OsString};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// How long a server that is just ending may still hold the upper.
@@ -33,6 +33,8 @@ pub(crate) struct Work {
     /// One whiteout that all others are links of, as overlayfs does: it costs no inode each, and inherits no group from a
     /// set-group-id directory.
     whiteout: Mutex<Option<OsString>>,
+    /// Whether whiteouts can be devices here.
+    devices: OnceLock<bool>,
     /// The user's work folder, which holds this one; locked.
     given: OwnedFd,
 }
@@ -76,6 +78,7 @@ impl Work {
         Ok(Self {
             folder,
             next: AtomicU64::new(0),
+            devices: OnceLock::new(),
             marked: AtomicBool::new(volatile),
             whiteout: Mutex::default(),
             given,
@@ -99,6 +102,21 @@ impl Work {
     /// A name that is free in the work folder.
     pub(crate) fn name(&self) -> OsString {
         OsString::from(format!("#{:x}", self.next.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Whether whiteouts can be what the kernel makes them: tried when the first is needed.
+    pub(crate) fn makes_devices(&self) -> bool {
+        *self.devices.get_or_init(|| {
+            let source = self.name();
+            match make_whiteout(self.fd(), &source) {
+                Ok(()) => {
+                    // The first of those that all others are links of.
+                    held(&self.whiteout).get_or_insert(source);
+                    true
+                }
+                Err(e) => !matches!(e, Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL),
+            }
+        })
     }
 
     /// A whiteout under a name of the work folder.
