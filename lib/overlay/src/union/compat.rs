@@ -50,6 +50,12 @@ impl Features {
     }
 }
 
+/// Whether xattrs of the books can be set in `folder` (`ovl_make_workdir` tries the same).
+pub(crate) fn holds_books(folder: BorrowedFd<'_>, xattrs: XattrNamespace) -> bool {
+    let set = rustix::fs::fsetxattr(folder, xattrs.opaque(), b"0", XattrFlags::empty()).is_ok();
+    set && rustix::fs::fremovexattr(folder, xattrs.opaque()).is_ok()
+}
+
 /// What an upper's root says of itself; `None` where it says nothing.
 pub(crate) fn recorded(upper: BorrowedFd<'_>) -> Option<Compat> {
     let mut value = [0_u8; 16];

@@ -155,14 +155,20 @@ impl Stack {
                 if features.index {
                     index = Index::open(work_fd.as_fd());
                 }
-                work = Some(Work::open(work_fd, spec.volatile).map_err(|e| {
+                let opened = Work::open(work_fd, spec.volatile).map_err(|e| {
                     let error = failed("open work folder", work_path.display(), e);
                     match e {
                         Errno::BUSY => error.hint("another overlay is mounted with this upper"),
                         Errno::UCLEAN => unclean(upper, work_path),
                         _ => error,
                     }
-                })?);
+                })?;
+                if features != Features::default() && !compat::holds_books(opened.fd(), spec.xattrs) {
+                    // As overlayfs: what cannot be written down is not done.
+                    features = Features::default();
+                    index = Index::default();
+                }
+                work = Some(opened);
                 uuids.add(&folder);
                 let marks = folder.marks(spec.xattrs).unwrap_or_default();
                 let branch = Branch::new(UPPER, folder.identity(), Some(Arc::new(folder)));

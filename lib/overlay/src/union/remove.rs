@@ -21,7 +21,8 @@ impl Stack {
         let work = self.work()?;
         let _turn = held(&node.turn);
         self.before_unlink(&node, parent, name)?;
-        let below = self.is_below(parent, name)?;
+        // What lies below itself needs no search.
+        let below = !node.is_in_upper() || self.is_below(parent, name)?;
         let parting = self.before_parting(&node)?;
         if below {
             let above = self.raise_folder(parent)?;
