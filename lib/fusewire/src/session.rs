@@ -31,7 +31,7 @@ impl Default for Settings {
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         // With one processor, looking keeps the caller from asking.
-        let poll = if processors > 1 { Duration::from_micros(100) } else { Duration::ZERO };
+        let poll = if processors > 1 { Duration::from_micros(200) } else { Duration::ZERO };
         Self { most_threads: 64, processors, poll, proc: None }
     }
 }

@@ -17,8 +17,13 @@ struct Attributes {
 }
 
 /// Asks for the processor in turns of `slice` (100 µs to 100 ms): no more of it, but sooner after waking (Linux 6.12,
-/// kernel/sched/fair.c, "PREEMPT_SHORT"). Niceness stays. Older kernels take no notice.
+/// kernel/sched/fair.c, "PREEMPT_SHORT"). Niceness stays, and so does a thread of another policy than the usual one as it
+/// is. Older kernels take no notice.
 pub fn ask_for_short_turns(slice: Duration) -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    if unsafe { libc::sched_getscheduler(0) } != libc::SCHED_OTHER {
+        return Ok(());
+    }
     // SAFETY: takes no pointers; -1 is a niceness too, so failure shows as one; it cannot fail for the calling thread.
     let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
     let attributes = Attributes {

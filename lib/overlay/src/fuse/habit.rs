@@ -3,13 +3,14 @@
 //! READDIRPLUS tells of each entry what a look-up would: right for `ls -l` and tar, which ask for all of it, and most of the
 //! work of a `find` that wants names only. The kernel asks for it at the start of every directory and cannot know. So now and
 //! then, after many directories, a small one is answered with the names of its files alone. If no file in it was looked up by
-//! the time the next directory is listed, names are what is wanted, until a file is looked up somewhere. Directories are
-//! always told of in full: they are descended into.
+//! the time the next directory is listed, names are what is wanted, until a file is looked up somewhere; if one was, the next
+//! try comes later than the last. Directories are always told of in full: they are descended into.
 
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
 
-/// Listings in full before the next try.
-const BETWEEN_TRIES: i32 = 16;
+/// Listings in full before the first try, and most before a later one.
+const FIRST_TRY: i32 = 16;
+const LATEST_TRY: i32 = 1024;
 /// Entries of a directory it is tried on at most: so many look-ups a wrong guess costs.
 const SMALL: usize = 48;
 
@@ -18,13 +19,15 @@ const SMALL: usize = 48;
 pub(super) struct Habit {
     /// Listings in full until the next try; negative: names alone.
     left: AtomicI32,
+    /// How many there were before this one.
+    between: AtomicI32,
     /// The directory it is being tried on.
     tried: AtomicU64,
 }
 
 impl Default for Habit {
     fn default() -> Self {
-        Self { left: AtomicI32::new(BETWEEN_TRIES), tried: AtomicU64::new(0) }
+        Self { left: AtomicI32::new(FIRST_TRY), between: AtomicI32::new(FIRST_TRY), tried: AtomicU64::new(0) }
     }
 }
 
@@ -43,6 +46,7 @@ impl Habit {
             // No file was looked up since.
             self.tried.store(0, Relaxed);
             self.left.store(-1, Relaxed);
+            self.between.store(FIRST_TRY, Relaxed);
             return true;
         }
         if left > 0 {
@@ -59,9 +63,11 @@ impl Habit {
 
     /// A file was looked up by its name.
     pub(super) fn asked(&self) {
-        if self.left.load(Relaxed) <= 0 {
+        if self.left.load(Relaxed) < 0 || self.tried.load(Relaxed) != 0 {
             self.tried.store(0, Relaxed);
-            self.left.store(BETWEEN_TRIES, Relaxed);
+            let between = self.between.load(Relaxed).saturating_mul(2).min(LATEST_TRY);
+            self.between.store(between, Relaxed);
+            self.left.store(between, Relaxed);
         }
     }
 }
@@ -87,7 +93,7 @@ mod tests {
                 habit.asked();
             }
         }
-        assert!(lean < 40, "{lean}");
+        assert!(lean < 6, "{lean}");
     }
 
     #[test]
