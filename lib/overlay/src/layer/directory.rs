@@ -25,8 +25,8 @@ const FUSE_OVERLAYFS_OPAQUE: &CStr = c"user.fuseoverlayfs.opaque";
 pub struct Directory {
     fd: OwnedFd,
     identity: Identity,
-    /// Whether other file systems may be mounted below: then every look-up asks the kernel not to enter them.
-    crossing: bool,
+    /// Where other file systems may be mounted below, which are not to be entered: the mount this directory is on.
+    crossing: Option<u64>,
 }
 
 impl Directory {
@@ -34,11 +34,13 @@ impl Directory {
     ///
     /// `crossing`: other mounts can be met below, and are not to be entered.
     pub fn new(fd: OwnedFd, crossing: bool) -> Answer<Self> {
-        let stat = stat_of(fd.as_fd())?;
+        let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+        let raw = rustix::fs::statx(&fd, c"", AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT, wanted)?;
+        let stat = Stat::of(&raw);
         if !stat.is_folder() {
             return Err(Errno::NOTDIR);
         }
-        Ok(Self { fd, identity: stat.identity(), crossing })
+        Ok(Self { fd, identity: stat.identity(), crossing: crossing.then_some(raw.stx_mnt_id) })
     }
 
     fn open_folder(&self, name: &OsStr) -> Answer<OwnedFd> {
@@ -68,18 +70,25 @@ impl Folder for Directory {
 
     fn find(&self, name: &OsStr) -> Answer<Option<Stat>> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        if !self.crossing {
+        let Some(mount) = self.crossing else {
             return match rustix::fs::statx(&self.fd, name, flags, StatxFlags::BASIC_STATS) {
                 Ok(raw) => Ok(Some(Stat::of(&raw))),
                 Err(Errno::NOENT) => Ok(None),
                 Err(e) => Err(e),
             };
+        };
+        // What is mounted there may be our own file system or a dead server: only what the kernel knows without asking it is
+        // wanted. Most names are no mount points, and this is all they cost.
+        let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+        match rustix::fs::statx(&self.fd, name, flags | AtFlags::STATX_DONT_SYNC, wanted) {
+            Ok(raw) if mount != 0 && raw.stx_mnt_id == mount => return Ok(Some(Stat::of(&raw))),
+            Err(Errno::NOENT) => return Ok(None),
+            Ok(_) | Err(_) => {}
         }
         match self.point_at_confined(name) {
             Ok(fd) => stat_of(fd.as_fd()).map(Some),
             Err(Errno::NOENT) => Ok(None),
-            // A mount point. What is mounted there may be our own file system or a dead server: only what the kernel
-            // knows without asking it is wanted.
+            // A mount point.
             Err(Errno::XDEV) => {
                 let flags = flags | AtFlags::STATX_DONT_SYNC;
                 let mut stat = match rustix::fs::statx(&self.fd, name, flags, StatxFlags::BASIC_STATS) {
@@ -97,7 +106,7 @@ impl Folder for Directory {
         let fd = self.open_folder(name)?;
         Ok(Arc::new(match known {
             Some(identity) => Self { fd, identity, crossing: self.crossing },
-            None => Self::new(fd, self.crossing)?,
+            None => Self { crossing: self.crossing, ..Self::new(fd, false)? },
         }))
     }
 
