@@ -49,6 +49,7 @@ pub(crate) fn open(folders: &Folders, options: &Options) -> Result<Stack> {
                 _ => Some(Keeping::Unprivileged),
             },
         },
+        noatime: options.flags.noatime,
         volatile: options.volatile,
         redirect: options.redirect_dir.is_none_or(|r| r == RedirectDir::On),
         metacopy: options.metacopy.unwrap_or(true),

@@ -27,6 +27,8 @@ pub struct Directory {
     identity: Identity,
     /// Where other file systems may be mounted below, which are not to be entered: the mount this directory is on.
     crossing: Option<u64>,
+    /// Files below it are read without moving their access times, where that is allowed.
+    traceless: bool,
 }
 
 impl Directory {
@@ -40,7 +42,12 @@ impl Directory {
         if !stat.is_folder() {
             return Err(Errno::NOTDIR);
         }
-        Ok(Self { fd, identity: stat.identity(), crossing: crossing.then_some(raw.stx_mnt_id) })
+        Ok(Self { fd, identity: stat.identity(), crossing: crossing.then_some(raw.stx_mnt_id), traceless: false })
+    }
+
+    /// The same; reading files below it leaves their access times, where that is allowed.
+    pub fn traceless(self, traceless: bool) -> Self {
+        Self { traceless, ..self }
     }
 
     fn open_folder(&self, name: &OsStr) -> Answer<OwnedFd> {
@@ -105,8 +112,8 @@ impl Folder for Directory {
     fn folder(&self, name: &OsStr, known: Option<Identity>) -> Answer<Arc<dyn Folder>> {
         let fd = self.open_folder(name)?;
         Ok(Arc::new(match known {
-            Some(identity) => Self { fd, identity, crossing: self.crossing },
-            None => Self { crossing: self.crossing, ..Self::new(fd, false)? },
+            Some(identity) => Self { fd, identity, crossing: self.crossing, traceless: self.traceless },
+            None => Self { crossing: self.crossing, ..Self::new(fd, false)?.traceless(self.traceless) },
         }))
     }
 
@@ -131,7 +138,15 @@ impl Folder for Directory {
 
     fn open(&self, name: &OsStr) -> Answer<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        match rustix::fs::openat2(&self.fd, name, flags, Mode::empty(), CONFINED) {
+        let open = |flags| rustix::fs::openat2(&self.fd, name, flags, Mode::empty(), CONFINED);
+        if self.traceless {
+            match open(flags | OFlags::NOATIME) {
+                // Another's file, and we are not privileged.
+                Err(Errno::PERM) => {}
+                other => return other,
+            }
+        }
+        match open(flags) {
             // A file mounted over this name shows as itself.
             Err(Errno::XDEV) => rustix::fs::openat(&self.fd, name, flags, Mode::empty()),
             other => other,

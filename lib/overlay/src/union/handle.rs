@@ -102,9 +102,17 @@ impl Stack {
             }
             if let Some(data) = &seat.data {
                 // The layer of the content is below, where nothing changes: no second try.
-                let file = self.layer_root(data.layer)?.open(data.path.as_os_str())?;
-                let found = stat_of(file.as_fd())?.identity() == data.identity;
-                return if found { Ok((file, false)) } else { Err(Errno::STALE) };
+                let file = match self.layer_root(data.layer)?.open(data.path.as_os_str()) {
+                    Ok(file) => Some(file),
+                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => None,
+                    Err(e) => return Err(e),
+                };
+                let is = |file: &OwnedFd| stat_of(file.as_fd()).is_ok_and(|stat| stat.identity() == data.identity);
+                let Some(file) = file.filter(is) else {
+                    log::error!("{}: content (overlay.metacopy) that is not there any more", data.path.display());
+                    return Err(Errno::IO);
+                };
+                return Ok((file, false));
             }
             let (above, name) = self.way(node, &seat)?.ok_or(Errno::STALE)?;
             let file = match above.open(&name) {
@@ -131,7 +139,7 @@ impl Stack {
             return Ok(());
         }
         if rustix::fs::fgetxattr(file, self.xattrs.metacopy(), &mut [0_u8; 0]).is_ok() {
-            log::error!("inode {}: content in another layer (overlay.metacopy), not followed yet", stat.inode);
+            log::error!("inode {}: its content is in no layer below (overlay.metacopy)", stat.inode);
             return Err(Errno::IO);
         }
         Ok(())

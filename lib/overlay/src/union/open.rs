@@ -47,6 +47,8 @@ pub struct StackSpec {
     pub work: Option<PathBuf>,
     /// Where overlay's own xattrs are kept.
     pub xattrs: XattrNamespace,
+    /// Reading leaves the access times of the upper layer's files too; those of the lower ones it always does.
+    pub noatime: bool,
     /// Above so many nodes the kernel is asked to forget some ([`Stack::surplus`]).
     pub node_limit: usize,
     /// How owners show.
@@ -71,6 +73,7 @@ impl Default for StackSpec {
             upper: None,
             work: None,
             xattrs: XattrNamespace::Trusted,
+            noatime: false,
             node_limit: 1 << 19,
             owners: Owners::default(),
             volatile: false,
@@ -151,7 +154,9 @@ impl Stack {
                 let compat = compat::settle(upper_fd.as_fd(), upper, spec.xattrs, spec.compat)?;
                 let wanted = Features { redirect: spec.redirect, metacopy: spec.metacopy, index: spec.index };
                 features = Features::allowed(wanted, spec.xattrs, compat);
-                let folder = Directory::new(upper_fd, false).map_err(|e| failed("open upper", upper.display(), e))?;
+                let folder = Directory::new(upper_fd, false)
+                    .map(|root| root.traceless(spec.noatime))
+                    .map_err(|e| failed("open upper", upper.display(), e))?;
                 if features.index {
                     index = Index::open(work_fd.as_fd());
                 }
