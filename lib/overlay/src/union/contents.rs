@@ -50,16 +50,6 @@ impl Contents {
         Self { names: sorted(names), hidden: sorted(hidden), hasher: hasher.clone() }
     }
 
-    /// The same with one more name that is hidden.
-    pub(crate) fn with_hidden(&self, name: &OsStr) -> Option<Self> {
-        let new = half(Self::hash(&self.hasher, name));
-        let mut hidden = self.hidden.to_vec();
-        if let Err(at) = hidden.binary_search(&new) {
-            hidden.insert(at, new);
-        }
-        Some(Self { names: self.names.clone(), hidden: hidden.into(), hasher: self.hasher.clone() })
-    }
-
     /// By what names are told apart in contents and listings.
     pub(crate) fn hash(hasher: &RandomState, name: &OsStr) -> u64 {
         hasher.hash_one(name)

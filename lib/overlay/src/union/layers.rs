@@ -71,7 +71,6 @@ fn is_empty(folder: &dyn Folder) -> bool {
 
 impl Stack {
     /// From now on `.wh.` files are made in the upper layer: there a look-up asks for them by name.
-    #[expect(dead_code, reason = "for the writing side, where devices cannot be made")]
     pub(crate) fn hide_by_files(&self) {
         self.layers.upper_hides_by_files.store(true, Ordering::Release);
     }

@@ -27,7 +27,7 @@ impl Stack {
         if below {
             let above = self.raise_folder(parent)?;
             let fd = above.descriptor().ok_or(Errno::IO)?;
-            if self.hide_by_name(parent, fd, name)? {
+            if self.hide_by_name(fd, name)? {
                 if node.is_in_upper() {
                     rustix::fs::unlinkat(fd, name, AtFlags::empty())?;
                 }
@@ -58,7 +58,7 @@ impl Stack {
         let above = self.raise_folder(parent)?;
         let fd = above.descriptor().ok_or(Errno::IO)?;
         if below {
-            if self.hide_by_name(parent, fd, name)? {
+            if self.hide_by_name(fd, name)? {
                 if node.is_in_upper() {
                     self.remove_upper_folder(&*above, name)?;
                 }

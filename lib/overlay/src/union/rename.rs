@@ -103,12 +103,12 @@ impl Stack {
                 rustix::fs::unlinkat(from_fd, name, AtFlags::empty())?;
             }
         } else if leaves_whiteout {
-            self.move_leaving_whiteout(parent, (from_fd, name), (to_fd, new_name))?;
+            self.move_leaving_whiteout((from_fd, name), (to_fd, new_name))?;
         } else {
             rustix::fs::renameat(from_fd, name, to_fd, new_name)?;
         }
         if source.has_lower() {
-            self.unhide(new_parent, to_fd, new_name)?;
+            self.unhide(to_fd, new_name)?;
         }
         if let Some(target) = &target {
             match parting {
@@ -218,7 +218,6 @@ impl Stack {
 
     fn move_leaving_whiteout(
         &self,
-        parent: &Arc<Node>,
         (from, name): (BorrowedFd<'_>, &OsStr),
         (to, new_name): (BorrowedFd<'_>, &OsStr),
     ) -> Answer<()> {
@@ -226,7 +225,7 @@ impl Stack {
             // The upper's file system cannot: in two steps, between which the lower file shows again.
             Err(Errno::INVAL | Errno::PERM) => {
                 rustix::fs::renameat(from, name, to, new_name)?;
-                self.hide(parent, from, name)
+                self.hide(from, name)
             }
             other => other,
         }
