@@ -54,6 +54,7 @@ fn mount_finds_it_by_its_type() {
     });
 }
 
+/// contract O13
 #[test]
 fn a_line_of_fstab() {
     need!(root, fuse, "mount.fuse3");
@@ -89,6 +90,8 @@ fn under_the_name_of_a_helper() {
     });
 }
 
+/// contract O13
+///
 /// By a link where mount(8) looks, over the machine's own folder of helpers.
 #[test]
 fn mount_calls_the_link() {

@@ -15,6 +15,7 @@ fn options(room: &Room) -> String {
     line.split(' ').next().unwrap_or_default().to_owned()
 }
 
+/// contract O12
 #[test]
 fn read_only_and_back() {
     need!(root, fuse, overlay);
@@ -41,6 +42,7 @@ fn read_only_and_back() {
     });
 }
 
+/// contract O12
 #[test]
 fn what_cannot_be_changed_is_refused_by_name() {
     need!(root, fuse, overlay);

@@ -19,6 +19,7 @@ fn tell(pid: i32, signal: Signal) {
     kill(Pid::from_raw(pid), signal).expect("kill");
 }
 
+/// contract O11
 #[test]
 fn status_says_what_is_served_and_how() {
     need!(root, fuse);
@@ -70,6 +71,8 @@ fn status_of_the_kernels_overlay_is_what_its_table_says() {
     });
 }
 
+/// contract O10
+///
 /// As fuse-overlayfs does; there only a line on stderr is to be had.
 #[test]
 fn a_signal_prints_statistics() {
@@ -110,6 +113,8 @@ fn in_the_background_words_go_into_a_file() {
     });
 }
 
+/// contract O10
+///
 /// In every namespace that shows it, though the server is in none of them.
 #[test]
 fn a_server_that_is_told_to_end_takes_the_mount_along() {
@@ -176,6 +181,8 @@ fn a_dead_servers_mount_is_replaced_when_asked() {
     });
 }
 
+/// contract O11
+///
 /// Only its own user and root.
 #[test]
 fn strangers_are_told_nothing() {

@@ -72,6 +72,8 @@ fn one_option_after_the_other() {
     assert_eq!(seen, [("rw".to_owned(), false), ("timeout=1".to_owned(), false), ("noacl".to_owned(), false)]);
 }
 
+/// contract O14
+///
 /// Every option of the table does what the table says: something, nothing, a warning or an error.
 #[test]
 fn the_parser_does_what_the_table_says() {
