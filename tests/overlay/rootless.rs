@@ -91,6 +91,22 @@ fn an_ordinary_user_mounts_by_fusermount3() {
     eventually("the server ends", AT_ONCE, || !alive(server));
 }
 
+/// contract O10, contract O11
+///
+/// The server cannot enter the mount's namespace by itself: fusermount3 unmounts for it.
+#[test]
+fn an_ordinary_users_server_is_asked_and_told_to_end() {
+    need!(root, user, fuse, "fusermount3");
+    let home = user::scratch();
+    let script = "pid=$($OVL status --json m | sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/'); echo x >m/new; kill -USR1 $pid; sleep 0.2; \
+                  $OVL status m | grep -c 'Z .*nodes '; $OVL -o remount,ro m; kill -TERM $pid; \
+                  for i in 1 2 3 4 5 6 7 8 9; do kill -0 $pid 2>/dev/null && sleep 0.5; done; ls m; cat u/new; grep -c \" $PWD/m \" /proc/self/mountinfo";
+    let said = as_user(home.path(), &format!("$OVL --driver fuse -o {OPTIONS} m && {script}"));
+    assert_eq!(said.out, "1\nx\n0\n", "{}", said.err);
+    let refused = "hint: the kernel lets only root of the mount's user namespace do this\n";
+    assert!(said.err.starts_with("ovl-mount: remount m: ") && said.err.ends_with(refused), "{}", said.err);
+}
+
 /// contract O9
 #[test]
 fn an_ordinary_user_without_fusermount3_is_told_what_to_do() {
