@@ -27,6 +27,8 @@ const LEFT_OUT: &[&str] = &[
     "rights::extended_attributes",
     "rights::the_overlays_own_names",
     "rights::trusted_names",
+    // A loop device.
+    "reflink::",
     // What it shows is the rule here.
     "marks::with_userxattr",
     // Owners that the namespace does not have.
