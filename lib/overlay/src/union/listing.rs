@@ -3,7 +3,8 @@
 //! The hash (63 bits of a keyed one) is the entry's offset too, so that reading can go on anywhere without a handle:
 //! whatever was made or removed meanwhile, and also when the listing was dropped, what was there all the time comes once.
 //! `.` and `..` come first, with offsets 1 and 2. A listing is kept on its node for the requests that follow, and a new one
-//! taken when reading starts and the directory was changed since; all of them together are bounded.
+//! taken when reading starts and the directory was changed since; it goes when it was read to its end. All of them together
+//! are bounded.
 //!
 //! An entry's inode number is the one its attributes show: for what lies below as it is there, for what lies in the upper
 //! layer by its origin, and for directories there by a look-up.
@@ -52,10 +53,16 @@ impl Listings {
             let mut ring = held(&self.0);
             ring.kept.push_back((Arc::downgrade(node), length));
             ring.entries += length;
-            while ring.entries > MOST_ENTRIES && ring.kept.len() > 1 {
+            loop {
+                // Most were read to their end and are gone already.
+                let idle = |old: &Weak<Node>| old.upgrade().is_none_or(|node| node.listing().is_none());
+                let over = ring.entries > MOST_ENTRIES && ring.kept.len() > 1;
+                if !over && !ring.kept.front().is_some_and(|(old, _)| idle(old)) {
+                    break;
+                }
                 let Some((old, length)) = ring.kept.pop_front() else { break };
                 ring.entries -= length;
-                dropped.push(old);
+                dropped.extend(over.then_some(old));
             }
         }
         for old in dropped.iter().filter_map(Weak::upgrade) {
@@ -124,6 +131,10 @@ impl Stack {
             }
         };
         let start = entries.partition_point(|entry| entry.offset <= offset);
+        if offset > 0 && start == entries.len() {
+            // Read to its end: what was read is kept by the kernel.
+            node.keep_listing(None);
+        }
         Ok(Listed { entries, start })
     }
 
