@@ -2,11 +2,13 @@
 //! driver after the other. All of it ends with the run's thread.
 
 use super::tree::Rules;
+use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Which overlay serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,9 +121,16 @@ impl Ground {
         if mounted { Ok(()) } else { Err("ovl-mount --driver fuse did not mount".into()) }
     }
 
-    /// Unmounts it; nothing may be open in it.
+    /// Unmounts it; nothing may be open in it. Only for a moment: a program that another thread is about to start holds copies of
+    /// all descriptors until it runs.
     pub(crate) fn umount(&mut self) -> Result<(), String> {
-        umount2(&self.target(), MntFlags::empty()).map_err(|e| format!("umount: {e}"))?;
+        let start = Instant::now();
+        while let Err(e) = umount2(&self.target(), MntFlags::empty()) {
+            if e != Errno::EBUSY || start.elapsed() > Duration::from_secs(5) {
+                return Err(format!("umount: {e}"));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let Some(mut server) = self.server.take() else { return Ok(()) };
         let ended = server.wait().map_err(|e| format!("the server: {e}"))?;
         if ended.success() { Ok(()) } else { Err(format!("the server ended with {ended}")) }
