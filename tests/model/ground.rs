@@ -101,7 +101,7 @@ impl Ground {
         if let (Driver::Fuse, Ok(more)) = (driver, std::env::var("VENEER_FUSE_OPTIONS")) {
             options += &format!(",{more}");
         }
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ovl-mount"));
+        let mut command = Command::new(program());
         command.env_remove("OVL_DRIVER").stdin(Stdio::null()).args(["-o", &options]).arg(self.target());
         if driver == Driver::Kernel {
             let done = command.args(["--driver", "kernel"]).output().map_err(|e| e.to_string())?;
@@ -135,6 +135,11 @@ impl Ground {
         let ended = server.wait().map_err(|e| format!("the server: {e}"))?;
         if ended.success() { Ok(()) } else { Err(format!("the server ended with {ended}")) }
     }
+}
+
+/// The program under test; `VENEER_OVL_MOUNT` names another build of it.
+fn program() -> std::ffi::OsString {
+    std::env::var_os("VENEER_OVL_MOUNT").unwrap_or_else(|| env!("CARGO_BIN_EXE_ovl-mount").into())
 }
 
 impl Drop for Ground {
