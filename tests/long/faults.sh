@@ -12,6 +12,8 @@ export CARGO_TERM_COLOR=never VENEER_SHRINK_SECONDS=0 VENEER_OPERATIONS=${VENEER
 target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 tests=$(cargo test --test model --no-run 2>&1 | sed -n 's/^ *Executable .*(\(.*\))$/\1/p')
 [ -x "$tests" ] || { cargo test --test model --no-run; exit 1; }
+# A copy of its own, which no other cargo replaces meanwhile; below the target folder, where an ordinary user finds it too.
+mkdir -p "$target/faults"; cp "$tests" "$target/faults/model"; cp "$target/CACHEDIR.TAG" "$target/faults/"; tests=$target/faults/model
 copy=$(mktemp -d /tmp/veneer-faults.XXXXXX); trap 'rm -rf "$copy"' EXIT
 git ls-files -z --cached --others --exclude-standard | xargs -0 sh -c 'for f; do [ ! -e "$f" ] || printf "%s\0" "$f"; done' sh |
   tar -c --null -T - | tar -x -C "$copy"

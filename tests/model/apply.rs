@@ -37,6 +37,9 @@ impl Model {
 
     fn attempt(&mut self, op: &Op) -> Result<Answer> {
         let done = |()| Answer::Done;
+        if self.keeps_set_id_otherwise(op) {
+            return Ok(Answer::Skipped);
+        }
         match op {
             Op::Create { path, mode, length, salt } => {
                 let id = self.make(path, Body::File(Vec::new()), *mode)?;
@@ -152,6 +155,21 @@ impl Model {
             }
             _ => self.by_descriptor(op),
         }
+    }
+
+    /// Whether set-id bits would go where FUSE cannot know it; see the head of [`super::tree`].
+    fn keeps_set_id_otherwise(&self, op: &Op) -> bool {
+        let id = match op {
+            Op::Write { path, lesser: true, .. } | Op::Truncate { path, lesser: true, .. } => {
+                self.look(path, true).ok()
+            }
+            Op::WriteOpen { slot, lesser: true, .. } => self.open.get(slot).map(|open| open.id),
+            _ => None,
+        };
+        let Some(id) = id.filter(|_| !self.kernel_serves) else { return false };
+        let mode = self.at(id).mode;
+        let open = self.open.values().any(|open| open.id == id);
+        open && mode & 0o6000 != 0 || mode & 0o2010 == 0o2000
     }
 
     fn by_descriptor(&mut self, op: &Op) -> Result<Answer> {

@@ -7,7 +7,7 @@ use super::tree::{Id, Model, ROOT};
 
 /// Kinds of operation that are not chosen where the FUSE driver has a turn, because something is known to be wrong with them;
 /// printed with each run.
-pub(crate) const LEFT_OUT: &[&str] = &["d_ino without root", "lesser without root"];
+pub(crate) const LEFT_OUT: &[&str] = &["d_ino without root"];
 
 /// More objects than this, and nothing is made any more.
 const MOST_OBJECTS: usize = 70;
@@ -18,14 +18,14 @@ const SLOTS: u64 = 6;
 /// The next operation. Remounts and the like are chosen by [`super::run`].
 pub(crate) fn next(dice: &mut Dice, model: &Model, left_out: &[&str]) -> Op {
     loop {
-        let op = any(dice, model, model.rules.root || !left_out.contains(&"lesser without root"));
+        let op = any(dice, model);
         if !left_out.contains(&op.name().as_str()) {
             return op;
         }
     }
 }
 
-fn any(dice: &mut Dice, model: &Model, may_be_lesser: bool) -> Op {
+fn any(dice: &mut Dice, model: &Model) -> Op {
     let full = model.objects.len() > MOST_OBJECTS;
     let slot = slot(dice, model);
     let there = existing(dice, model);
@@ -33,7 +33,7 @@ fn any(dice: &mut Dice, model: &Model, may_be_lesser: bool) -> Op {
     let salt = dice.roll(256) as u8;
     let seconds = dice.roll(2_000_000_000).cast_signed() - 500_000_000;
     let nanoseconds = dice.roll(1_000_000_000).cast_signed();
-    let lesser = may_be_lesser && dice.once_in(4);
+    let lesser = dice.once_in(4);
     match dice.roll(if full { 90 } else { 118 }) {
         0..=3 => Op::Unlink { path: there },
         4..=6 => Op::Rmdir { path: there },

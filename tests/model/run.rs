@@ -101,7 +101,8 @@ pub(crate) fn shrunk(plan: &Plan, failure: Failure, limit: Duration) -> Failure 
     let mut best = failure;
     let mut piece = best.operations.len().div_ceil(2);
     while piece > 0 && start.elapsed() < limit {
-        let mut at = best.operations.len();
+        // The last one shows the fault.
+        let mut at = best.operations.len().saturating_sub(1);
         while at > 0 && start.elapsed() < limit {
             let from = at.saturating_sub(piece);
             let mut fewer = best.operations.clone();
@@ -111,7 +112,7 @@ pub(crate) fn shrunk(plan: &Plan, failure: Failure, limit: Duration) -> Failure 
             {
                 best = Failure { operations: fewer, wrong, ..best };
             }
-            at = from.min(best.operations.len());
+            at = from.min(best.operations.len().saturating_sub(1));
         }
         piece = if piece == 1 { 0 } else { piece.div_ceil(3) };
     }

@@ -19,6 +19,9 @@
 //!   CAP_DAC_READ_SEARCH of the machine);
 //! - without passthrough FUSE gathers writes in the page cache, and the kernel does not send on a time that it need not change (a
 //!   file written in the clock tick in which it was made): after a remount such a time may be that of the flush;
+//! - where a file is open and its data goes past the FUSE server, the kernel leaves set-id bits that were set since when one writes
+//!   who may not keep them (fs/fuse/passthrough.c); and a server is not told the caller's groups, so that set-group-id without
+//!   execution by the group stays. Such writes are not tried with FUSE;
 //! - not said by this model, because drivers differ for good reasons: link counts, sizes and blocks of directories, blocks of
 //!   files, access times but where they are set, and attributes of a removed lower file (nothing of it is copied up).
 
