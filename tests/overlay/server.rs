@@ -47,6 +47,8 @@ fn status_says_what_is_served_and_how() {
             room.file(format!("m/file-{name}"), "");
         }
         assert!(asked(room, "m")["statistics"]["nodes"].as_u64() >= Some(nodes + 20));
+        room.file("m/both", "written");
+        assert_eq!(asked(room, "m")["statistics"]["copy_ups"], 1);
         // The socket says the same; what the mount's own table adds is not known there.
         assert_eq!(asked(room, "socket")["pid"], status["pid"]);
         let text = room.ovl_mount(&["status", "m"]).out;

@@ -113,6 +113,7 @@ impl Stack {
             let now = statistics.snapshot();
             let mut numbers = serde_json::Map::new();
             numbers.insert("nodes".into(), union.node_count().into());
+            numbers.insert("copy_ups".into(), union.copy_ups().into());
             numbers.extend(now.totals().into_iter().map(|(name, number)| (name.into(), number.into())));
             let operations = now.operations().map(|(name, count)| (name.to_owned(), count.into()));
             numbers.insert("requests".into(), operations.collect::<serde_json::Map<_, _>>().into());

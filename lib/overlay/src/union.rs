@@ -128,6 +128,11 @@ impl Stack {
         self.nodes.len()
     }
 
+    /// How often something was copied up.
+    pub fn copy_ups(&self) -> u64 {
+        self.work.as_ref().map_or(0, Work::copies)
+    }
+
     /// Whether nothing can be written.
     pub fn is_read_only(&self) -> bool {
         self.work.is_none()

@@ -46,17 +46,19 @@ impl Stack {
 
     /// The same for one who has the node's turn.
     pub(crate) fn raise_held(&self, node: &Arc<Node>, content: Content) -> Answer<()> {
-        self.work()?;
+        let work = self.work()?;
         if is_raised(node, content) {
             return Ok(());
         }
         if node.is_folder() {
-            self.copy_folder(node)
+            self.copy_folder(node)?;
         } else if node.is_in_upper() {
-            self.complete(node, content)
+            self.complete(node, content)?;
         } else {
-            self.copy_file(node, content)
+            self.copy_file(node, content)?;
         }
+        work.count_copy();
+        Ok(())
     }
 
     /// The upper part of a directory, made where there is none yet.

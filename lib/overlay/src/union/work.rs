@@ -33,6 +33,8 @@ pub(crate) struct Work {
     /// One whiteout that all others are links of, as overlayfs does: it costs no inode each, and inherits no group from a
     /// set-group-id directory.
     whiteout: Mutex<Option<OsString>>,
+    /// How often something was copied up.
+    copies: AtomicU64,
     /// Whether whiteouts can be devices here.
     devices: OnceLock<bool>,
     /// The user's work folder, which holds this one; locked.
@@ -78,6 +80,7 @@ impl Work {
         Ok(Self {
             folder,
             next: AtomicU64::new(0),
+            copies: AtomicU64::default(),
             devices: OnceLock::new(),
             marked: AtomicBool::new(volatile),
             whiteout: Mutex::default(),
@@ -102,6 +105,16 @@ impl Work {
     /// A name that is free in the work folder.
     pub(crate) fn name(&self) -> OsString {
         OsString::from(format!("#{:x}", self.next.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// One more was copied up.
+    pub(crate) fn count_copy(&self) {
+        self.copies.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often something was copied up.
+    pub(crate) fn copies(&self) -> u64 {
+        self.copies.load(Ordering::Relaxed)
     }
 
     /// Whether whiteouts can be what the kernel makes them: tried when the first is needed.
