@@ -14,6 +14,7 @@ mod locks;
 mod marks;
 mod numbers;
 mod owners;
+mod reflink;
 mod rights;
 mod rootless;
 mod server;
