@@ -17,6 +17,7 @@ mkdir -p "$target/faults"; cp "$tests" "$target/faults/model"; cp "$target/CACHE
 copy=$(mktemp -d /tmp/veneer-faults.XXXXXX); trap 'rm -rf "$copy"' EXIT
 git ls-files -z --cached --others --exclude-standard | xargs -0 sh -c 'for f; do [ ! -e "$f" ] || printf "%s\0" "$f"; done' sh |
   tar -c --null -T - | tar -x -C "$copy"
+mkdir "$copy/.was"
 [ $# -gt 0 ] || set -- $(cd "$here/faults" && ls -- *.patch | sed 's/\.patch$//')
 
 build() { (cd "$copy" && CARGO_TARGET_DIR=$target/faults cargo build --quiet --bin ovl-mount 2>"$copy/.said") || { cat "$copy/.said"; return 1; }; }
@@ -34,6 +35,8 @@ echo "| fault | found by | after operations | seen |"; echo "|---|---|---|---|"
 for fault; do
   patch=$here/faults/$fault.patch
   what=$(head -1 "$patch")
+  files=$(sed -n 's/^--- a\///p' "$patch")
+  (cd "$copy" && cp --parents $files .was/)
   row() { echo "| $fault: $what | $1 | $2 | $3 |"; }
   if ! patch -d "$copy" -p1 --quiet --no-backup-if-mismatch --forward <"$patch" >/dev/null 2>&1; then
     row "the patch no longer applies" - -; bad=$((bad + 1))
@@ -47,6 +50,6 @@ for fault; do
     row "NOBODY" - -; bad=$((bad + 1))
   fi
   # As it was: with fresh times, or cargo would not look.
-  for file in $(sed -n 's/^--- a\///p' "$patch"); do cp "$file" "$copy/$file"; touch "$copy/$file"; done
+  (cd "$copy/.was" && touch $files && cp --parents $files "$copy")
 done
 [ $bad = 0 ] || { echo "$bad not found" >&2; exit 1; }
