@@ -10,7 +10,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, Weak};
 use testkit::fixture;
 
 /// The drivers, the reference first.
@@ -19,7 +19,8 @@ pub(crate) const DRIVERS: [&str; 2] = ["kernel", "fuse"];
 /// A place with the image's layers and an upper that is empty.
 pub(crate) struct Image {
     dir: tempfile::TempDir,
-    tools: Option<PathBuf>,
+    layers: Arc<Layers>,
+    tools: Option<Arc<Image>>,
 }
 
 /// A function for scripts: apt-get, which says something only when it fails.
@@ -27,10 +28,25 @@ pub(crate) const INSTALL: &str = "
 install() { apt-get -qq -o Dpkg::Options::=--force-unsafe-io \"$@\" >/tmp/log 2>&1 || { cat /tmp/log; exit 1; }; }
 ";
 
-/// The unpacked layers, lowest first; they go when the process ends.
-fn layers() -> &'static (tempfile::TempDir, Vec<PathBuf>) {
-    static LAYERS: OnceLock<(tempfile::TempDir, Vec<PathBuf>)> = OnceLock::new();
-    LAYERS.get_or_init(|| {
+/// The unpacked layers, lowest first; removed with the last image that uses them.
+struct Layers {
+    _dir: tempfile::TempDir,
+    paths: Vec<PathBuf>,
+}
+
+/// What tests that run at one time share: made by the first, dropped by the last.
+fn shared<T>(place: &Mutex<Weak<T>>, make: impl FnOnce() -> T) -> Arc<T> {
+    let mut place = place.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    place.upgrade().unwrap_or_else(|| {
+        let made = Arc::new(make());
+        *place = Arc::downgrade(&made);
+        made
+    })
+}
+
+fn layers() -> Arc<Layers> {
+    static LAYERS: Mutex<Weak<Layers>> = Mutex::new(Weak::new());
+    shared(&LAYERS, || {
         let dir = scratch();
         let out = Command::new(env!("CARGO_BIN_EXE_unpack"))
             .arg("-C")
@@ -41,7 +57,7 @@ fn layers() -> &'static (tempfile::TempDir, Vec<PathBuf>) {
             .expect("unpack runs");
         assert!(out.status.success(), "unpack: {}", String::from_utf8_lossy(&out.stderr));
         let paths = String::from_utf8(out.stdout).expect("paths").lines().map(|line| dir.path().join(line)).collect();
-        (dir, paths)
+        Layers { _dir: dir, paths }
     })
 }
 
@@ -52,7 +68,7 @@ fn scratch() -> tempfile::TempDir {
 
 impl Image {
     pub(crate) fn new() -> Self {
-        let image = Self { dir: scratch(), tools: None };
+        let image = Self { dir: scratch(), layers: layers(), tools: None };
         for folder in ["own", "u", "w", "m"] {
             std::fs::create_dir(image.dir.path().join(folder)).expect("a folder");
         }
@@ -61,19 +77,15 @@ impl Image {
 
     /// The image with git and a C compiler in a layer of its own, which the kernel's overlay wrote once for all tests.
     pub(crate) fn with_tools() -> Self {
-        static TOOLS: OnceLock<(Image, PathBuf)> = OnceLock::new();
-        let (_, tools) = TOOLS.get_or_init(|| {
+        static TOOLS: Mutex<Weak<Image>> = Mutex::new(Weak::new());
+        let tools = shared(&TOOLS, || {
             let image = Self::new();
-            image.run(
-                "kernel",
-                &[(&fixture::packages(), "/packages")],
-                &format!("{INSTALL}install install -y --no-install-recommends /packages/*.deb"),
-            );
-            let upper = image.dir.path().join("u");
-            (image, upper)
+            let script = format!("{INSTALL}install install -y --no-install-recommends /packages/*.deb");
+            image.run("kernel", &[(&fixture::packages(), "/packages")], &script);
+            image
         });
         let mut image = Self::new();
-        image.tools = Some(tools.clone());
+        image.tools = Some(tools);
         image
     }
 
@@ -85,8 +97,8 @@ impl Image {
     /// Mounts by `driver` and runs `script` in there. What it printed; it must succeed. `binds` are folders of this machine
     /// and where they are shown inside.
     pub(crate) fn run(&self, driver: &str, binds: &[(&Path, &str)], script: &str) -> String {
-        let lowers = layers().1.iter().rev().map(|path| path.display().to_string());
-        let tops = std::iter::once(self.own()).chain(self.tools.clone());
+        let lowers = self.layers.paths.iter().rev().map(|path| path.display().to_string());
+        let tops = std::iter::once(self.own()).chain(self.tools.iter().map(|tools| tools.dir.path().join("u")));
         let lowers: Vec<String> = tops.map(|path| path.display().to_string()).chain(lowers).collect();
         let options = format!("lowerdir={},upperdir=u,workdir=w", lowers.join(":"));
         let binds: String = binds
