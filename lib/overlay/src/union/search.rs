@@ -389,11 +389,15 @@ impl Stack {
 
     /// Whether a file of `layer` may have its content elsewhere, by its attributes. `impure`: its directory is marked so.
     /// Its blocks alone do not tell: one whose content was just being filled in when the server was killed has them all and
-    /// is still marked, and the kernel's overlay goes by the mark. An empty file can be marked as well.
+    /// is still marked, and the kernel's overlay goes by the mark. An empty file can be marked as well, and a directory into
+    /// which the kernel only linked a copy is not.
     pub(crate) fn is_suspect(&self, stat: &Stat, layer: usize, impure: bool) -> bool {
         stat.kind() == FileType::RegularFile
             && self.may_redirect(layer)
-            && (!self.layers.data.is_empty() || stat.blocks.saturating_mul(512) < stat.size_bytes || impure)
+            && (!self.layers.data.is_empty()
+                || stat.blocks.saturating_mul(512) < stat.size_bytes
+                || impure
+                || stat.links > 1)
     }
 
     /// Whether the content of this regular file is in a layer below: asked only where that can be.
