@@ -255,8 +255,16 @@ impl Stack {
         let mut stop = false;
         let names: Vec<&OsStr> = path.iter().collect();
         let Some((name, above)) = names.split_last() else { return Ok(()) };
+        // The same for the layers below.
+        let (mut below, mut moved) = (PathBuf::new(), false);
         for (depth, step) in above.iter().enumerate() {
-            let Some(stat) = folder.find(step)? else { return Ok(()) };
+            let Some(stat) = folder.find(step)? else {
+                if moved {
+                    below.extend(names.get(depth..).unwrap_or_default());
+                    search.way = Way::Path(below);
+                }
+                return Ok(());
+            };
             if !stat.is_folder() || stat.mounted {
                 search.merge.done = true;
                 return Ok(());
@@ -267,19 +275,23 @@ impl Stack {
             }
             let marks = folder.marks(self.xattrs)?;
             stop |= marks.opaque;
-            if let Some(redirect) = marks.redirect.filter(|r| is_valid(r)) {
+            match marks.redirect.filter(|r| is_valid(r)) {
                 // Below this layer that directory has another path; here the search goes on by the one it came with.
-                let start = names.get(..depth).unwrap_or_default();
-                let rest = names.get(depth + 1..).unwrap_or_default();
-                let moved = match redirect.as_bytes().strip_prefix(b"/") {
-                    Some(path) => {
-                        stop = false;
-                        PathBuf::from(OsStr::from_bytes(path))
+                Some(redirect) => {
+                    moved = true;
+                    match redirect.as_bytes().strip_prefix(b"/") {
+                        Some(path) => {
+                            stop = false;
+                            below = PathBuf::from(OsStr::from_bytes(path));
+                        }
+                        None => below.push(&redirect),
                     }
-                    None => start.iter().collect::<PathBuf>().join(&redirect),
-                };
-                search.way = Way::Path(moved.join(rest.iter().collect::<PathBuf>()));
+                }
+                None => below.push(step),
             }
+        }
+        if moved {
+            search.way = Way::Path(below.join(name));
         }
         let Some(stat) = folder.find(name)? else {
             search.merge.done |= stop;
