@@ -1,6 +1,8 @@
 //! Random operations on overlays, held against a model of the tree: what every operation answers, what it touched, and
 //! time and again the whole tree. The reference goes first: it proves the model; then the drivers, in turns on one upper.
 //!
+//! Of what is chosen three in ten find nothing to work on (an empty slot) and are not counted as done.
+//!
 //! A fresh seed each time, printed; `VENEER_SEED` repeats a run, `VENEER_OPERATIONS` says how many operations, `VENEER_REPLAY`
 //! names a file with a list of operations as a failing run prints it.
 
@@ -110,7 +112,7 @@ fn both_drivers_in_turns_on_one_upper_show_what_the_model_says() {
     need!(root, overlay, fuse);
     let drivers = vec![Driver::Fuse, Driver::Kernel];
     let plan = Plan { rules: FULL, drivers, swap_every: 100, inodes_stay: (true, false) };
-    run("both drivers, in full", &plan, 70_000);
+    run("both drivers, in full", &plan, 100_000);
 }
 
 /// All of an ordinary user's tests, in one process in a user namespace with that user's ranges.
@@ -133,5 +135,5 @@ fn inside_a_user_namespace() {
     }
     let plan = |drivers| Plan { rules: ROOTLESS, drivers, swap_every: 100, inodes_stay: (false, false) };
     run("the reference, rootless", &plan(vec![Driver::Reference]), 5_000);
-    run("both drivers, rootless", &plan(vec![Driver::Fuse, Driver::Kernel]), 30_000);
+    run("both drivers, rootless", &plan(vec![Driver::Fuse, Driver::Kernel]), 45_000);
 }
