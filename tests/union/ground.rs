@@ -46,12 +46,23 @@ pub(crate) fn alone(test: impl FnOnce(&Path) + Send) {
             let none = None::<&str>;
             mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private");
             mount(Some("ground"), &path, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).expect("a tmpfs");
+            let _taken_away = Tree(&path);
             test(&path);
         };
         scope.spawn(body).join()
     });
     if let Err(panic) = done {
         std::panic::resume_unwind(panic);
+    }
+}
+
+/// A mount and all below it, which is detached at the end. Some servers (fuse-overlayfs) live in the namespace of their mount
+/// and so keep each other alive; and removing the folder that a mount is on would leave what is mounted below it connected.
+struct Tree<'a>(&'a Path);
+
+impl Drop for Tree<'_> {
+    fn drop(&mut self) {
+        let _ = umount2(self.0, MntFlags::MNT_DETACH);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Times: which of them an operation moves, on lower files as on upper ones.
 
-use crate::ground::{Ground, alike, on_each};
+use crate::ground::{Driver, Ground, alike, alone, on_each};
 use std::fs::{File, FileTimes, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -169,4 +169,30 @@ fn reading_a_lower_file_changes_nothing_below() {
             assert_eq!((below.atime(), below.mtime()), (OLD, OLD), "{:?}: {name}", g.driver);
         }
     });
+}
+
+/// semantics: times
+#[test]
+fn with_noatime_reading_leaves_the_access_time() {
+    need!(root, fuse, overlay);
+    for driver in [Driver::Kernel, Driver::Fuse] {
+        alone(|dir| {
+            let mut g = Ground::in_full(dir, driver);
+            g.put("low/f", "text");
+            g.put("u/up", "text");
+            for name in ["low/f", "u/up"] {
+                let old = UNIX_EPOCH + Duration::from_secs(OLD as u64);
+                let file = File::options().write(true).open(g.dir.join(name)).expect("open");
+                file.set_times(FileTimes::new().set_accessed(old).set_modified(old)).expect("times");
+            }
+            g.options.push_str(",noatime");
+            g.mount();
+            for name in ["up", "f"] {
+                g.read(name);
+                assert_eq!(g.m(name).metadata().expect("stat").atime(), OLD, "{driver:?}: {name}");
+            }
+            assert_eq!(g.dir.join("low/f").metadata().expect("stat").atime(), OLD, "{driver:?}");
+            assert_eq!(g.u("up").metadata().expect("stat").atime(), OLD, "{driver:?}");
+        });
+    }
 }

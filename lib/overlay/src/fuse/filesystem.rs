@@ -350,6 +350,9 @@ impl Filesystem for Served {
 
     fn write(&self, _: &Request<'_>, handle: u64, offset: u64, data: &[u8], how: Writing) -> Answer<usize> {
         let open = self.file(handle)?;
+        // The kernel took the file's capabilities when it was written to, where that takes them (not by a mapping): bringing
+        // the pages down later takes none.
+        let capability = if how.cached { self.stack.capability(&open.file) } else { None };
         let mut done = self.stack.write(&open.file, data, offset, how.kill_set_id)?;
         // Of pages that it kept the kernel does not look at how much was written: the rest is written or an error, such as
         // ENOSPC, or it would be lost without a word.
@@ -358,6 +361,9 @@ impl Filesystem for Served {
                 0 => return Err(Errno::IO),
                 more => done += more,
             }
+        }
+        if let Some(capability) = capability {
+            self.stack.put_capability_back(&open.file, &capability)?;
         }
         Ok(done)
     }

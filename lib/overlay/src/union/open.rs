@@ -16,7 +16,7 @@ use super::work::Work;
 use crate::error::{Error, Kind, Result};
 use crate::layer::{Directory, Errno, Folder};
 use crate::xattrs::XattrNamespace;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::mount::OpenTreeFlags;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -150,7 +150,7 @@ impl Stack {
                 );
             }
             (Some(upper), Some(work_path)) => {
-                let (upper_fd, work_fd) = open_upper(upper, work_path)?;
+                let (upper_fd, work_fd) = open_upper(upper, work_path, spec.noatime)?;
                 let compat = compat::settle(upper_fd.as_fd(), upper, spec.xattrs, spec.compat)?;
                 let wanted = Features { redirect: spec.redirect, metacopy: spec.metacopy, index: spec.index };
                 features = Features::allowed(wanted, spec.xattrs, compat);
@@ -262,8 +262,38 @@ fn unclean(upper: &Path, work: &Path) -> Error {
         ))
 }
 
+/// Upper and work again, on a clone of their mount of our own, as overlayfs has it: what is done to the mount they were found
+/// on (detached with our own mount still on it, mounted with `noatime`) does not concern us. `None` where there is none:
+/// not privileged, or nothing above both is on their mount.
+fn on_own_mount(upper: &Path, work: &Path, traceless: bool) -> Option<(OwnedFd, OwnedFd)> {
+    let pairs = upper.components().zip(work.components());
+    let above: PathBuf = pairs.take_while(|(a, b)| a == b).map(|(a, _)| a).collect();
+    let place = open_path(&above).ok()?;
+    let found = open_path(upper).ok()?;
+    if mount_of(place.as_fd()).ok()? != mount_of(found.as_fd()).ok()? {
+        return None;
+    }
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let clone = rustix::mount::open_tree(&place, c"", flags).ok()?;
+    let mut attributes = MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() };
+    if traceless {
+        (attributes.set, attributes.clear) = (libc::MOUNT_ATTR_NOATIME, libc::MOUNT_ATTR__ATIME);
+    }
+    mount_setattr(clone.as_fd(), c"", false, &attributes).ok()?;
+    let again = |path: &Path| {
+        let below = path.strip_prefix(&above).ok().filter(|below| !below.as_os_str().is_empty())?;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat2(&clone, below, flags, Mode::empty(), resolve).ok()?;
+        let one = crate::layer::stat_of(fd.as_fd()).ok()?;
+        let other = crate::layer::stat_of(open_path(path).ok()?.as_fd()).ok()?;
+        (one.identity() == other.identity()).then_some(fd)
+    };
+    Some((again(upper)?, again(work)?))
+}
+
 /// Upper and work, open for reading, on one mount.
-fn open_upper(upper: &Path, work: &Path) -> Result<(OwnedFd, OwnedFd)> {
+fn open_upper(upper: &Path, work: &Path, traceless: bool) -> Result<(OwnedFd, OwnedFd)> {
     let open = |op, path: &Path| {
         open_path(path)
             .and_then(|fd| reopen(&fd))
@@ -279,5 +309,5 @@ fn open_upper(upper: &Path, work: &Path) -> Result<(OwnedFd, OwnedFd)> {
         return Err(Error::new(Kind::Request, "overlay", work.display())
             .because(format!("not on the same mount as the upper {}", upper.display())));
     }
-    Ok((upper_fd, work_fd))
+    Ok(on_own_mount(upper, work, traceless).unwrap_or((upper_fd, work_fd)))
 }

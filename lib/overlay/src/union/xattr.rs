@@ -6,6 +6,8 @@
 
 use super::Stack;
 use super::copy_up::Content;
+use super::handle::OpenFile;
+use super::lock::read;
 use super::node::{NO_CAPABILITY, Node};
 use super::owners::keeps_owner;
 use crate::layer::{Answer, Errno};
@@ -13,7 +15,7 @@ use rustix::fs::XattrFlags;
 use rustix::path::Arg;
 use std::cell::Cell;
 use std::ffi::OsStr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
@@ -87,6 +89,25 @@ impl Stack {
             node.lacks_capability();
         }
         got
+    }
+
+    /// The file capabilities of what `open` writes to; a write takes them, whoever makes it (fs/inode.c, file_remove_privs).
+    pub fn capability(&self, open: &OpenFile) -> Option<Vec<u8>> {
+        if open.node.hinted(NO_CAPABILITY) {
+            return None;
+        }
+        let file = read(&open.file).clone();
+        let got = self.get_stored(file.as_fd(), CAPABILITY);
+        if matches!(got, Err(Errno::NODATA | Errno::NOTSUP)) {
+            open.node.lacks_capability();
+        }
+        got.ok()
+    }
+
+    /// Gives the file back what [`Stack::capability`] told.
+    pub fn put_capability_back(&self, open: &OpenFile, capability: &[u8]) -> Answer<()> {
+        let file = read(&open.file).clone();
+        self.set_stored(file.as_fd(), CAPABILITY, capability)
     }
 
     /// The names of all xattrs, each ended by a zero byte. `privileged`: the caller may know of `trusted.*`.
