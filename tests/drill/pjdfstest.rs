@@ -21,6 +21,11 @@ naptime = 0.02
 entries = [["nobody", "nogroup"], ["veneer-test", "veneer-test"]]
 "#;
 
+/// Passes or not by chance: its last step opens a running program with `O_RDONLY|O_TRUNC`. FUSE has the server truncate before
+/// the kernel looks whether the file is being executed; the program dies of it, before that look or after it
+/// (docs/semantics.md, "Where the FUSE driver differs").
+const BY_CHANCE: &str = "open::etxtbsy";
+
 /// What the suite says of each case (`ok`, `FAILED`, `skipped`), and the lines that it says on it.
 type Verdicts = BTreeMap<String, (String, String)>;
 
@@ -90,7 +95,7 @@ fn no_worse_than_the_kernel(disk: Disk) {
             say(&format!("the kernel's overlay fails besides devices 0:0: {unexpected:?}"));
             let worse: Vec<String> = kernel
                 .iter()
-                .filter(|(_, (verdict, _))| verdict == "ok")
+                .filter(|(name, (verdict, _))| verdict == "ok" && *name != BY_CHANCE)
                 .filter_map(|(name, _)| match ours.get(name) {
                     Some((verdict, _)) if verdict == "ok" => None,
                     Some((verdict, lines)) => Some(format!("{name}: {verdict}\n{lines}")),
