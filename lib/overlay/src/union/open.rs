@@ -105,21 +105,27 @@ fn reopen(fd: &OwnedFd) -> std::result::Result<OwnedFd, Errno> {
     }
 }
 
-/// A clone of the mount with nothing mounted below it. Where that is refused (not privileged, or locked mounts below, as
-/// with `/` in a user namespace) the directory itself, and `true`: other mounts may be met.
-fn without_mounts(fd: OwnedFd) -> std::result::Result<(OwnedFd, bool), Errno> {
+/// A clone of the mount that `place` is on, from there down, with nothing mounted below it; private, or what is mounted on the
+/// original later would appear below the clone too: our own mount among it. `traceless`: reading through it leaves access times
+/// alone, where we may ask for that. `None` where cloning is refused: not privileged, or locked mounts below, as with `/` in a
+/// user namespace.
+fn clone_of_mount(place: &OwnedFd, traceless: bool) -> Option<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    let Ok(clone) = rustix::mount::open_tree(&fd, c"", flags) else { return Ok((fd, true)) };
-    // Private, or what is mounted on the original later would appear below the clone too: our own mount among it.
+    let clone = rustix::mount::open_tree(place, c"", flags).ok()?;
     let private = MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() };
-    // Reading through the union leaves no trace below, as overlayfs has it. Not for one who may not change that.
     let (set, clear) = (libc::MOUNT_ATTR_NOATIME, libc::MOUNT_ATTR__ATIME);
-    let traceless = MountAttr { set, clear, ..private };
-    match mount_setattr(clone.as_fd(), c"", false, &traceless)
-        .or_else(|_| mount_setattr(clone.as_fd(), c"", false, &private))
-    {
-        Ok(()) => Ok((clone, false)),
-        Err(_) => Ok((fd, true)),
+    let leaving_no_trace = MountAttr { set, clear, ..private };
+    let made_so = |attributes| mount_setattr(clone.as_fd(), c"", false, attributes).is_ok();
+    let done = traceless && made_so(&leaving_no_trace) || made_so(&private);
+    done.then_some(clone)
+}
+
+/// A layer below, on a clone of its mount, since reading through the union leaves no trace below, as overlayfs has it; or the
+/// directory itself, and `true`: other mounts may be met.
+fn without_mounts(fd: OwnedFd) -> (OwnedFd, bool) {
+    match clone_of_mount(&fd, true) {
+        Some(clone) => (clone, false),
+        None => (fd, true),
     }
 }
 
@@ -244,7 +250,8 @@ fn open_lower(lower: &Lower, called: &str) -> Result<Arc<dyn Folder>> {
             (fd, called.to_owned())
         }
     };
-    let open = without_mounts(fd).and_then(|(fd, crossing)| Directory::new(reopen(&fd)?, crossing));
+    let (fd, crossing) = without_mounts(fd);
+    let open = reopen(&fd).and_then(|fd| Directory::new(fd, crossing));
     Ok(Arc::new(open.map_err(|e| failed("open lower", &shown, e))?))
 }
 
@@ -273,13 +280,7 @@ fn on_own_mount(upper: &Path, work: &Path, traceless: bool) -> Option<(OwnedFd, 
     if mount_of(place.as_fd()).ok()? != mount_of(found.as_fd()).ok()? {
         return None;
     }
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    let clone = rustix::mount::open_tree(&place, c"", flags).ok()?;
-    let mut attributes = MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() };
-    if traceless {
-        (attributes.set, attributes.clear) = (libc::MOUNT_ATTR_NOATIME, libc::MOUNT_ATTR__ATIME);
-    }
-    mount_setattr(clone.as_fd(), c"", false, &attributes).ok()?;
+    let clone = clone_of_mount(&place, traceless)?;
     let again = |path: &Path| {
         let below = path.strip_prefix(&above).ok().filter(|below| !below.as_os_str().is_empty())?;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
