@@ -2,7 +2,6 @@
 //! ends with the test's thread.
 
 use nix::mount::{MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -38,26 +37,12 @@ pub(crate) struct Overlay {
 
 /// Runs `test` in a mount namespace of its own with an empty disk in it, given the disk's path.
 pub(crate) fn alone(disk: Disk, size_mib: u64, test: impl FnOnce(&Path) + Send) {
-    let dir = tempfile::Builder::new().prefix("veneer-drill.").tempdir_in("/tmp").expect("a temporary folder");
-    let path = dir.path().canonicalize().expect("its path");
-    // A thread has a mount namespace of its own, and what it starts inherits that.
-    let done = std::thread::scope(|scope| {
-        let body = || {
-            unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
-            let none = None::<&str>;
-            mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private");
-            mount(Some("drill"), &path, Some("tmpfs"), MsFlags::empty(), Some("mode=755,nr_inodes=0"))
-                .expect("a tmpfs");
-            let root = path.join("disk");
-            std::fs::create_dir(&root).expect("a folder");
-            make_disk(disk, size_mib, &root);
-            test(&root);
-        };
-        scope.spawn(body).join()
+    testkit::alone("drill", "mode=755,nr_inodes=0", |path| {
+        let root = path.join("disk");
+        std::fs::create_dir(&root).expect("a folder");
+        make_disk(disk, size_mib, &root);
+        test(&root);
     });
-    if let Err(panic) = done {
-        std::panic::resume_unwind(panic);
-    }
 }
 
 /// Mounts an empty disk of this size on `point`; an image for it lies beside `point`.

@@ -4,7 +4,6 @@
 use super::tree::Rules;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -34,20 +33,10 @@ pub(crate) struct Ground {
 
 /// Runs `body` in a mount namespace and tmpfs of its own, given the tmpfs' path.
 pub(crate) fn alone<T: Send>(body: impl FnOnce(&Path) -> T + Send) -> T {
-    let dir = tempfile::Builder::new().prefix("veneer-model.").tempdir_in("/tmp").expect("a temporary folder");
-    let path = dir.path().canonicalize().expect("its path");
-    let done = std::thread::scope(|scope| {
-        let body = || {
-            unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
-            let none = None::<&str>;
-            mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private");
-            mount(Some("ground"), &path, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).expect("a tmpfs");
-            rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-            body(&path)
-        };
-        scope.spawn(body).join()
-    });
-    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    testkit::alone("model", "mode=755", |path| {
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+        body(path)
+    })
 }
 
 impl Ground {

@@ -2,8 +2,7 @@
 //! the driver under test. All of it ends with the test's thread.
 
 use crate::view::{differences, view_with_numbers};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
+use nix::mount::{MntFlags, umount2};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -38,32 +37,7 @@ pub(crate) fn in_a_user_namespace() -> bool {
 
 /// Runs `test` in a mount namespace and tmpfs of its own, given the tmpfs' path.
 pub(crate) fn alone(test: impl FnOnce(&Path) + Send) {
-    let dir = tempfile::Builder::new().prefix("veneer-union.").tempdir_in("/tmp").expect("a temporary folder");
-    let path = dir.path().canonicalize().expect("its path");
-    let done = std::thread::scope(|scope| {
-        let body = || {
-            unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
-            let none = None::<&str>;
-            mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private");
-            mount(Some("ground"), &path, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).expect("a tmpfs");
-            let _taken_away = Tree(&path);
-            test(&path);
-        };
-        scope.spawn(body).join()
-    });
-    if let Err(panic) = done {
-        std::panic::resume_unwind(panic);
-    }
-}
-
-/// A mount and all below it, which is detached at the end. Some servers (fuse-overlayfs) live in the namespace of their mount
-/// and so keep each other alive; and removing the folder that a mount is on would leave what is mounted below it connected.
-struct Tree<'a>(&'a Path);
-
-impl Drop for Tree<'_> {
-    fn drop(&mut self) {
-        let _ = umount2(self.0, MntFlags::MNT_DETACH);
-    }
+    testkit::alone("union", "mode=755", test);
 }
 
 /// Runs `test` on each driver, the reference first, and that with all it can: `layers` fills the lower layers, then `test`

@@ -1,14 +1,18 @@
 //! Shared by tests only: what this machine can do, places to work in, and the programs under test.
 //!
+//! - [`alone()`]: a mount namespace with a tmpfs, for what mounts
 //! - [`gate`]: `need!(root, fuse, "crun")`, the first line of a test that needs more than Rust
 //! - [`fixture`]: images, a root file system and a package from real Debian content
 //! - [`tree`]: two directories compared entry by entry
 //! - [`user`]: an ordinary user, for what works without root
 
+mod alone;
 pub mod fixture;
 pub mod gate;
 pub mod tree;
 pub mod user;
+
+pub use alone::alone;
 
 /// The project's folder, where the scripts below `tests/` lie.
 fn project() -> &'static std::path::Path {
