@@ -12,7 +12,15 @@ use std::path::PathBuf;
 /// printed, lowest first; a layer that is there already is not unpacked again. Several images in one archive are told apart
 /// by SOURCE:REF.
 #[derive(Debug, Parser)]
-#[command(name = "unpack", version, override_usage = "unpack [OPTIONS] LAYER|-\n       unpack [OPTIONS] IMAGE[:REF]|-")]
+#[command(
+    name = "unpack",
+    version,
+    override_usage = "unpack [OPTIONS] LAYER|-
+       unpack [OPTIONS] IMAGE[:REF]|-
+       unpack pack [OPTIONS] DIR
+       unpack verify [OPTIONS] DIR LAYER",
+    after_help = "`unpack pack --help` and `unpack verify --help` tell of the way back. What is called `pack` itself is `./pack`."
+)]
 pub(crate) struct Args {
     /// Unpack into DIR; made if it is missing
     #[arg(short = 'C', long, value_name = "DIR", default_value = ".")]

@@ -1,12 +1,16 @@
-//! The tool `unpack`: image layers to directories, in parallel, verified.
+//! The tool `unpack`: image layers to directories, in parallel, verified; and back.
 //!
-//! [`cli`] reads the command line, [`plan`] checks it, [`run`] does it. What it does is in the room `layer`.
+//! Its first word chooses: `pack` makes a layer of a directory ([`pack`]), `verify` compares a directory with a layer ([`verify`]),
+//! anything else is unpacked. There [`cli`] reads the command line, [`plan`] checks it, [`run`] does it. What all of them do is
+//! in the room `layer`.
 
 mod cli;
 mod interrupt;
+mod pack;
 mod plan;
 mod run;
 mod source;
+mod verify;
 
 use ::cli::failure;
 use std::ffi::OsString;
@@ -16,7 +20,16 @@ use std::process::ExitCode;
 const TOOL: &str = "unpack";
 
 /// Runs `unpack` with `args` (the program's name first) and gives its exit code.
-pub fn main(args: Vec<OsString>) -> ExitCode {
+pub fn main(mut args: Vec<OsString>) -> ExitCode {
+    let verb: Option<fn(Vec<OsString>) -> ExitCode> = match args.get(1).and_then(|word| word.to_str()) {
+        Some("pack") => Some(pack::main),
+        Some("verify") => Some(verify::main),
+        _ => None,
+    };
+    if let Some(verb) = verb {
+        args.remove(0);
+        return verb(args);
+    }
     let args = match cli::parse(args) {
         Ok(args) => args,
         Err(cli::Stop::Say(text)) => {

@@ -110,6 +110,8 @@ mod tests {
         assert_eq!(p.whiteouts, Some(Whiteouts::Apply));
         assert_eq!(p.source, "a.tar:debian:12");
         assert_eq!(plan("-:debian:12 -C x").unwrap().source, "-:debian:12");
+        // The verbs are taken before; so what is called like one has a path.
+        assert_eq!(plan("./pack").unwrap().source, "./pack");
         assert_eq!(plan("-").unwrap().directory, PathBuf::from("."));
         assert_eq!(plan("--rootless -").unwrap().keep_owners, Some(false));
         assert_eq!(plan("--rootless --same-owner -").unwrap().keep_owners, Some(true));
