@@ -45,6 +45,16 @@ pub struct Time {
     pub nanoseconds: u32,
 }
 
+/// A file with holes, of which only what is between them is in the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sparse {
+    /// Bytes of the whole file, holes among them.
+    pub real_size: u64,
+    /// Where in the file the data goes, as offset and length: sorted, not overlapping, none beyond `real_size`, none empty;
+    /// together [`Entry::size`] bytes, which follow in the archive one behind the other.
+    pub extents: Vec<(u64, u64)>,
+}
+
 /// One entry, with everything its headers say about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -62,10 +72,19 @@ pub struct Entry {
     pub gid: u64,
     /// Time of the last modification.
     pub mtime: Time,
-    /// Bytes of data that follow.
+    /// Bytes of data that follow in the archive; of a file with holes, those between the holes.
     pub size: u64,
-    /// Extended attributes, names without the `SCHILY.xattr.` before them.
+    /// Where in the file the data goes, if it has holes; `None` where the data is the file.
+    pub sparse: Option<Sparse>,
+    /// Extended attributes under their names on Linux, POSIX ACLs (`system.posix_acl_access`) and the SELinux label
+    /// (`security.selinux`) among them, whichever way the archive says them.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The owner's name, empty where there is none. Says nothing about who the owner will be: `uid` does.
+    pub uname: Vec<u8>,
+    /// The group's name, likewise.
+    pub gname: Vec<u8>,
+    /// What its headers say that cannot be carried over, in words for people (`ACL entry user:joe:rw-: no numeric id`).
+    pub left_out: Vec<String>,
 }
 
 /// Longest GNU name and longest PAX header that is read into memory. (A path of Linux has at most 4096 bytes, an xattr 64 KiB.)
@@ -331,7 +350,11 @@ fn compose(
         },
         mtime,
         size: if kind == EntryKind::File { pax.size.unwrap_or(size) } else { 0 },
+        sparse: None,
         xattrs: pax.xattrs,
+        uname: header.uname(),
+        gname: header.gname(),
+        left_out: Vec::new(),
         path,
     })
 }

@@ -73,6 +73,19 @@ impl<'a> Header<'a> {
         self.field("time", 136..148)
     }
 
+    pub(crate) fn uname(&self) -> Vec<u8> {
+        self.posix_text(265..297)
+    }
+
+    pub(crate) fn gname(&self) -> Vec<u8> {
+        self.posix_text(297..329)
+    }
+
+    /// What only headers with a magic have.
+    fn posix_text(&self, range: std::ops::Range<usize>) -> Vec<u8> {
+        if &self.0[257..262] == b"ustar" { until_nul(&self.0[range]).to_vec() } else { Vec::new() }
+    }
+
     pub(crate) fn device(&self) -> Result<(u32, u32), String> {
         if &self.0[257..262] != b"ustar" {
             return Ok((0, 0));

@@ -56,6 +56,13 @@ impl<'a> Tree<'a> {
     /// Makes what `entry` says, its data taken from `archive`.
     pub(super) fn add<R: BufRead>(&mut self, entry: &Entry, archive: &mut Archive<R>) -> Result<(), Fault> {
         self.entries += 1;
+        if entry.sparse.is_some() {
+            return Err(Fault::entry(Kind::Unsupported, &entry.path, "sparse files are not read yet")
+                .hint("pack the layer again without sparse files (tar without --sparse)"));
+        }
+        for what in &entry.left_out {
+            self.skip(&entry.path, what);
+        }
         let path = inside(&entry.path, &entry.path)?;
         if path.is_empty() {
             if entry.kind != EntryKind::Directory {
