@@ -12,6 +12,7 @@
 //! - [`extract`]: one layer into one directory, with whiteouts as told, everything below one descriptor
 //! - [`folders`]: all layers of an image into folders named by chain id, in parallel
 //! - [`probe`]: whether a stream is a layer or an image
+//! - [`select`]: which entries are wanted, by patterns
 //! - [`stage`]: a folder that is either complete and has its name, or is gone
 //!
 //! Invariants. A path of a layer is only ever opened by [`openat2(2)`] below the descriptor of its directory, so that no
@@ -29,6 +30,7 @@ pub mod folders;
 mod pipeline;
 pub mod probe;
 pub mod remove;
+pub mod select;
 pub mod source;
 pub mod stage;
 
