@@ -24,6 +24,8 @@ pub enum Kind {
     NotAnImage,
     /// There is no image of that name or platform, or more than one.
     Choice,
+    /// More than the caller allowed.
+    Limit,
     /// The caller asked to stop.
     Cancelled,
 }

@@ -17,8 +17,9 @@ mod resolve;
 mod tree;
 mod whiteouts;
 
-use crate::archive::Archive;
+use crate::archive::{Archive, Entry};
 use crate::error::{Error, Result};
+use crate::owners::IdMaps;
 use crate::pipeline::{self, Known, Watch};
 use spec::{DiffId, Digest};
 use std::fmt;
@@ -56,28 +57,102 @@ impl Whiteouts {
 
 /// Whose the files become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Owners {
+pub enum Owners<'a> {
     /// Those the layer names. In a user namespace that has no such id the kernel refuses, and so do we.
     #[default]
     Keep,
     /// The caller's: no owner is set at all.
     Caller,
+    /// Those that the layer's ids stand for on this machine. An id without one is an error.
+    Map(&'a IdMaps),
+    /// The caller's; owner, group, mode and type as the layer names them are kept in the xattr
+    /// `user.containers.override_stat`, as containers/storage does and fuse-overlayfs shows them.
+    Record,
 }
 
+/// What becomes of device nodes (whiteouts are none).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Devices {
+    /// They are made; where that is not permitted, it is an error.
+    #[default]
+    Fail,
+    /// They are made; where that is not permitted they are left out, with a line in [`Report::skipped`].
+    Skip,
+    /// They become empty files that say in `user.containers.override_stat` what they are.
+    Record,
+}
+
+/// How much a run may write: all layers of an image together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Bytes of files' contents that the archive holds. Holes of sparse files take no room and do not count.
+    pub bytes: Option<u64>,
+    /// Entries, of whichever type.
+    pub files: Option<u64>,
+}
+
+/// Whether equal files of different layers share their blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dedup {
+    /// Each file is its own.
+    #[default]
+    Off,
+    /// Files that are equal in content, owner, mode, time and xattrs are one file with several names.
+    Hardlink,
+    /// Files of equal content share their blocks, where the file system can (XFS, btrfs).
+    Reflink,
+}
+
+/// Says of a path whether its entry is taken.
+pub type Choice<'a> = dyn Fn(&[u8]) -> bool + Sync + 'a;
+
 /// What a caller allows and wants to hear of.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Options<'a> {
     /// The form of whiteouts.
     pub whiteouts: Whiteouts,
     /// Whose the files become.
-    pub owners: Owners,
-    /// Skip what needs privileges that are not there (devices, xattrs of `trusted.` and `security.`), each with a line in
+    pub owners: Owners<'a>,
+    /// What becomes of device nodes.
+    pub devices: Devices,
+    /// Skip xattrs that need privileges that are not there (of `trusted.` and `security.`), each with a line in
     /// [`Report::skipped`], instead of failing.
     pub skip_privileged: bool,
+    /// Set no xattrs but those that overlays and recorded owners need.
+    pub no_xattrs: bool,
+    /// How much may be written.
+    pub limits: Limits,
+    /// Which entries are taken, by their path without leading `/`, `.` and `..`; `None`: all.
+    pub select: Option<&'a Choice<'a>>,
+    /// Whether equal files of an image's layers share their blocks.
+    pub dedup: Dedup,
+    /// Bring an image's layers to disk before they get their names.
+    pub sync: bool,
+    /// Called for each entry that is taken, before it is written, from a thread of ours.
+    pub on_entry: Option<&'a (dyn Fn(&Entry) + Sync)>,
     /// Called with the number of bytes of the blob just read, from a thread of ours.
     pub on_progress: Option<&'a (dyn Fn(u64) + Sync)>,
     /// Set to true by whoever wants it to stop; the error then is [`Kind::Cancelled`](crate::Kind::Cancelled).
     pub cancel: Option<&'a AtomicBool>,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self {
+            whiteouts: Whiteouts::default(),
+            owners: Owners::default(),
+            devices: Devices::default(),
+            skip_privileged: false,
+            no_xattrs: false,
+            limits: Limits::default(),
+            select: None,
+            dedup: Dedup::default(),
+            sync: true,
+            on_entry: None,
+            on_progress: None,
+            cancel: None,
+        }
+    }
 }
 
 impl fmt::Debug for Options<'_> {
@@ -85,7 +160,12 @@ impl fmt::Debug for Options<'_> {
         f.debug_struct("Options")
             .field("whiteouts", &self.whiteouts)
             .field("owners", &self.owners)
+            .field("devices", &self.devices)
             .field("skip_privileged", &self.skip_privileged)
+            .field("no_xattrs", &self.no_xattrs)
+            .field("limits", &self.limits)
+            .field("dedup", &self.dedup)
+            .field("sync", &self.sync)
             .finish_non_exhaustive()
     }
 }
@@ -123,6 +203,10 @@ pub struct Report {
     pub tar_bytes: u64,
     /// Entries of the tar, whiteouts among them.
     pub entries: u64,
+    /// Bytes of files' contents that were written.
+    pub content_bytes: u64,
+    /// Bytes that [`Options::dedup`] found in another layer.
+    pub shared_bytes: u64,
     /// What was left out because [`Options::skip_privileged`] allowed it or the file system cannot hold it: a line each,
     /// naming the entry; after [`SKIPPED_LINES`] lines only counted.
     pub skipped: Vec<String>,
@@ -174,6 +258,8 @@ pub(crate) fn unpack_until(
         blob_bytes: sums.blob_bytes,
         tar_bytes: sums.tar_bytes,
         entries,
+        content_bytes: 0,
+        shared_bytes: 0,
         skipped_count: skipped.count,
         skipped: skipped.lines,
     })

@@ -11,6 +11,7 @@
 //! - [`archive`]: tar entries out of a stream of bytes: ustar, PAX, GNU
 //! - [`extract`]: one layer into one directory, with whiteouts as told, everything below one descriptor
 //! - [`folders`]: all layers of an image into folders named by chain id, in parallel
+//! - [`owners`]: ids of a container as ids of the machine
 //! - [`probe`]: whether a stream is a layer or an image
 //! - [`select`]: which entries are wanted, by patterns
 //! - [`stage`]: a folder that is either complete and has its name, or is gone
@@ -27,6 +28,7 @@ pub mod compression;
 pub mod error;
 pub mod extract;
 pub mod folders;
+pub mod owners;
 mod pipeline;
 pub mod probe;
 pub mod remove;

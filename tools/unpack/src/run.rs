@@ -7,7 +7,7 @@ use crate::source::{self, Opened, Source};
 use cli::failure::Outcome;
 use cli::progress::Progress;
 use cli::{Failure, exit, output};
-use layer::extract::{self, Expected, Options, Owners, Report, Whiteouts};
+use layer::extract::{self, Devices, Expected, Options, Owners, Report, Whiteouts};
 use layer::folders::{self, Folder};
 use layer::probe::{self, Probed, What};
 use layer::source::{ImageSource, choose};
@@ -153,9 +153,11 @@ impl Work<'_> {
         Options {
             whiteouts: self.plan.whiteouts.unwrap_or_else(|| Whiteouts::overlay_form(self.target.fd.as_fd())),
             owners: if keep { Owners::Keep } else { Owners::Caller },
+            devices: if self.plan.skip_privileged { Devices::Skip } else { Devices::Fail },
             skip_privileged: self.plan.skip_privileged,
             on_progress: Some(tell),
             cancel: Some(&self.stop.flag),
+            ..Options::default()
         }
     }
 

@@ -9,7 +9,7 @@
 //! repository's, so that what `umoci --image debian:12` calls it and what we call it is the same.
 
 use super::is_host;
-use layer::extract::{Options, Report, Whiteouts, unpack_layer};
+use layer::extract::{Devices, Options, Report, Whiteouts, unpack_layer};
 use layer::source::{Image, ImageSource, LayerRef};
 use spec::{ChainId, Digest, Platform, Reference};
 use std::io::{self, Read, Write};
@@ -205,8 +205,9 @@ fn take_layer(root: &Root, want: &Want<'_>, open: &Open<'_>, stop: &AtomicBool) 
     let form = Whiteouts::overlay_form(draft.diff());
     let xattrs = if form == Whiteouts::Overlay { Xattrs::Trusted } else { Xattrs::User };
     // Without root there is no making of devices; engines leave them out there.
-    let options =
-        Options { whiteouts: form, skip_privileged: xattrs == Xattrs::User, cancel: Some(stop), ..Options::default() };
+    let skip_privileged = xattrs == Xattrs::User;
+    let devices = if skip_privileged { Devices::Skip } else { Devices::Fail };
+    let options = Options { whiteouts: form, devices, skip_privileged, cancel: Some(stop), ..Options::default() };
     let report = unpack_layer(&mut tee, draft.diff(), &want.layer.expected(), &options);
     if let Some(error) = tee.failed {
         return Err(store::error::system("write blob below", root.path(), error));

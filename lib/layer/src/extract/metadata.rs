@@ -55,7 +55,7 @@ fn owner_fault(entry: &[u8], uid: u64, gid: u64, error: Errno) -> Fault {
 impl Tree<'_> {
     /// Everything for a regular file or a directory, through its descriptor.
     pub(super) fn set_by_fd(&mut self, fd: BorrowedFd<'_>, name: &[u8], a: &Attributes) -> Result<(), Fault> {
-        if self.options.owners == Owners::Keep {
+        if matches!(self.options.owners, Owners::Keep) {
             let (uid, gid) = ids(name, a.uid, a.gid)?;
             rustix::fs::fchown(fd, Some(uid), Some(gid)).map_err(|e| owner_fault(name, a.uid, a.gid, e))?;
         }
@@ -75,7 +75,7 @@ impl Tree<'_> {
         a: &Attributes,
         link: bool,
     ) -> Result<(), Fault> {
-        if self.options.owners == Owners::Keep {
+        if matches!(self.options.owners, Owners::Keep) {
             let (uid, gid) = ids(name, a.uid, a.gid)?;
             rustix::fs::chownat(dir, last, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
                 .map_err(|e| owner_fault(name, a.uid, a.gid, e))?;

@@ -2,7 +2,7 @@
 
 use super::metadata::Attributes;
 use super::resolve::{Blocked, Root, normalise, split};
-use super::{Options, SKIPPED_LINES, Whiteouts};
+use super::{Devices, Options, SKIPPED_LINES, Whiteouts};
 use crate::archive::{Archive, Entry, EntryKind};
 use crate::error::{Fault, Kind, shown};
 use crate::remove;
@@ -185,7 +185,7 @@ impl<'a> Tree<'a> {
 
     fn node(&mut self, place: &Place, path: &[u8], entry: &Entry, kind: FileType, device: u64) -> Result<(), Fault> {
         let mode = Mode::RUSR | Mode::WUSR;
-        let skip = self.options.skip_privileged;
+        let skip = self.options.devices != Devices::Fail;
         let made = self.make(place, path, entry, "mknod", |dir, name| {
             match rustix::fs::mknodat(dir, name, kind, mode, device) {
                 Err(Errno::PERM) => Ok(false),
