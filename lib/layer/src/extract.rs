@@ -13,7 +13,7 @@
 //! (`SCHILY.xattr.system.posix_acl_access`) they are set.
 
 mod metadata;
-mod resolve;
+pub(crate) mod resolve;
 mod tree;
 mod whiteouts;
 
@@ -124,6 +124,9 @@ pub struct Options<'a> {
     pub limits: Limits,
     /// Which entries are taken, by their path without leading `/`, `.` and `..`; `None`: all.
     pub select: Option<&'a Choice<'a>>,
+    /// With [`select`](Self::select), a word of hexadecimal digits that tells this choice from others: the folder of part of
+    /// a layer must not pass for the layer's.
+    pub part: Option<&'a str>,
     /// Whether equal files of an image's layers share their blocks.
     pub dedup: Dedup,
     /// Bring an image's layers to disk before they get their names.
@@ -146,6 +149,7 @@ impl Default for Options<'_> {
             no_xattrs: false,
             limits: Limits::default(),
             select: None,
+            part: None,
             dedup: Dedup::default(),
             sync: true,
             on_entry: None,

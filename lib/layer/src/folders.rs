@@ -19,8 +19,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// What became of a layer.
 #[derive(Debug, Clone)]
 pub struct Folder {
-    /// Its name: the chain id, whose hexadecimal digits are the folder's name.
+    /// The chain id of the layers up to this one.
     pub chain_id: ChainId,
+    /// What the folder is called below the directory: the digits of the chain id, and [`Options::part`] behind a hyphen.
+    pub name: String,
     /// The layer, as the image lists it.
     pub layer: LayerRef,
     /// What was unpacked; `None` where the folder was there already.
@@ -40,7 +42,12 @@ pub fn unpack_image(
         .layers
         .iter()
         .zip(image.chain_ids())
-        .map(|(layer, chain_id)| Folder { chain_id, layer: layer.clone(), report: None })
+        .map(|(layer, chain_id)| Folder {
+            chain_id,
+            name: name(&chain_id, options),
+            layer: layer.clone(),
+            report: None,
+        })
         .collect();
     let mut missing = Vec::new();
     for (at, folder) in folders.iter().enumerate() {
@@ -53,7 +60,7 @@ pub fn unpack_image(
         stage::sync(dir)?;
     }
     for (at, report, stage) in done {
-        stage.commit(&name(&folders[at].chain_id))?;
+        stage.commit(&c_name(&folders[at].name))?;
         folders[at].report = Some(report);
     }
     if !missing.is_empty() {
@@ -63,18 +70,26 @@ pub fn unpack_image(
 }
 
 /// How many bytes of blobs [`unpack_image`] would read: those of the layers that are not there yet.
-pub fn bytes_to_read(image: &Image, dir: BorrowedFd<'_>) -> u64 {
-    let there = |chain_id: &ChainId| rustix::fs::statat(dir, name(chain_id), AtFlags::SYMLINK_NOFOLLOW).is_ok();
+pub fn bytes_to_read(image: &Image, dir: BorrowedFd<'_>, options: &Options<'_>) -> u64 {
+    let there = |id: &ChainId| rustix::fs::statat(dir, c_name(&name(id, options)), AtFlags::SYMLINK_NOFOLLOW).is_ok();
     image.layers.iter().zip(image.chain_ids()).filter(|(_, id)| !there(id)).map(|(l, _)| l.size_bytes).sum()
 }
 
-fn name(chain_id: &ChainId) -> CString {
+fn name(chain_id: &ChainId, options: &Options<'_>) -> String {
+    let mut name = chain_id.0.hex();
+    if let Some(part) = options.part {
+        name.extend(["-", part]);
+    }
+    name
+}
+
+fn c_name(name: &str) -> CString {
     // Hexadecimal digits hold no NUL.
-    CString::new(chain_id.0.hex()).unwrap_or_default()
+    CString::new(name).unwrap_or_default()
 }
 
 fn is_there(dir: BorrowedFd<'_>, folder: &Folder) -> Result<bool> {
-    let name = name(&folder.chain_id);
+    let name = c_name(&folder.name);
     match rustix::fs::statat(dir, &name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Ok(true),
         Ok(_) => Err(Error::new(Kind::System, "", name.to_string_lossy())

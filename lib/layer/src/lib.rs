@@ -12,6 +12,7 @@
 //! - [`extract`]: one layer into one directory, with whiteouts as told, everything below one descriptor
 //! - [`folders`]: all layers of an image into folders named by chain id, in parallel
 //! - [`owners`]: ids of a container as ids of the machine
+//! - [`list`]: the entries of a layer, without writing them
 //! - [`probe`]: whether a stream is a layer or an image
 //! - [`select`]: which entries are wanted, by patterns
 //! - [`stage`]: a folder that is either complete and has its name, or is gone
@@ -28,6 +29,7 @@ pub mod compression;
 pub mod error;
 pub mod extract;
 pub mod folders;
+pub mod list;
 pub mod owners;
 mod pipeline;
 pub mod probe;

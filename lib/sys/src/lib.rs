@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod file_handle;
 pub mod fuse_device;
 pub mod heap;
+pub mod local_time;
 pub mod loopback;
 pub mod mapping;
 pub mod mount_attr;

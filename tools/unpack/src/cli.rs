@@ -9,14 +9,15 @@ use std::path::PathBuf;
 ///
 /// SOURCE is a layer (a tar, plain or packed with gzip or zstd), or an image: an OCI layout (a folder or a tar) or a
 /// docker-archive. A layer's tree goes into DIR. An image's layers go into folders of their own below DIR, and their paths are
-/// printed, lowest first; a layer that is there already is not unpacked again. Several images in one archive are told apart
-/// by SOURCE:REF.
+/// printed, lowest first; a layer that is there already is not unpacked again. With --flatten the image's tree goes into DIR.
+/// Several images in one archive are told apart by SOURCE:REF.
 #[derive(Debug, Parser)]
 #[command(
     name = "unpack",
     version,
     override_usage = "unpack [OPTIONS] LAYER|-
        unpack [OPTIONS] IMAGE[:REF]|-
+       unpack -t [OPTIONS] LAYER|IMAGE[:REF]|-
        unpack pack [OPTIONS] DIR
        unpack verify [OPTIONS] DIR LAYER",
     after_help = "`unpack pack --help` and `unpack verify --help` tell of the way back. What is called `pack` itself is `./pack`."
@@ -26,6 +27,18 @@ pub(crate) struct Args {
     #[arg(short = 'C', long, value_name = "DIR", default_value = ".")]
     pub(crate) directory: PathBuf,
 
+    /// Print what is in SOURCE, and write nothing
+    #[arg(short = 't', long)]
+    pub(crate) list: bool,
+
+    /// With --list: types, modes, owners, sizes and times too, as tar -tv --numeric-owner
+    #[arg(short = 'v', long, visible_alias = "verbose")]
+    pub(crate) long: bool,
+
+    /// Put all layers of an image into DIR itself, one over the other: the image's tree
+    #[arg(long)]
+    pub(crate) flatten: bool,
+
     /// Take SOURCE for that, whatever is in it
     #[arg(long = "as", value_name = "WHAT")]
     pub(crate) told: Option<Told>,
@@ -33,6 +46,14 @@ pub(crate) struct Args {
     /// Of an image for several machines, the one for OS/ARCH[/VARIANT] [default: this machine's]
     #[arg(long, value_name = "OS/ARCH")]
     pub(crate) platform: Option<String>,
+
+    /// Only what fits PATTERN, from the layer's root on, and all below it (as tar -x --wildcards PATTERN)
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) include: Vec<OsString>,
+
+    /// Nothing that fits PATTERN, from the layer's root or any slash on, nor what is below it (as tar --exclude)
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) exclude: Vec<OsString>,
 
     /// What becomes of whiteouts [default: overlay, or userxattr where that is not permitted]
     #[arg(long, value_name = "FORM")]
@@ -46,9 +67,46 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) no_same_owner: bool,
 
-    /// No owners, and devices and xattrs that need privileges are skipped, with a line each
+    /// The layer's users from C on are the machine's from H on, N of them [default: 1]; can be repeated
+    #[arg(long, value_name = "C:H[:N]")]
+    pub(crate) uid_map: Vec<String>,
+
+    /// The same for groups
+    #[arg(long, value_name = "C:H[:N]")]
+    pub(crate) gid_map: Vec<String>,
+
+    /// Both at once; auto: your id as 0, then your ranges of /etc/subuid and /etc/subgid
+    #[arg(long, value_name = "C:H[:N]|auto")]
+    pub(crate) idmap: Vec<String>,
+
+    /// Owners, modes and devices are kept in the xattr user.containers.override_stat; xattrs that need privileges are skipped,
+    /// with a line each
     #[arg(long)]
     pub(crate) rootless: bool,
+
+    /// What becomes of device nodes [default: fail where they cannot be made]
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) devices: Option<DeviceNodes>,
+
+    /// Set no extended attributes (whiteouts and --rootless use theirs all the same)
+    #[arg(long)]
+    pub(crate) no_xattrs: bool,
+
+    /// Let equal files of an image's layers share their blocks [default: off]
+    #[arg(long, value_name = "HOW")]
+    pub(crate) dedup: Option<Sharing>,
+
+    /// Stop where files would hold more than SIZE altogether (10G, 500M; K, M, G, T are powers of 1024, KB, MB, … of 1000)
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_size: Option<String>,
+
+    /// Stop where there would be more than N files, of whichever type
+    #[arg(long, value_name = "N")]
+    pub(crate) max_files: Option<u64>,
+
+    /// Do not wait until the folders of an image are on disk
+    #[arg(long)]
+    pub(crate) no_sync: bool,
 
     /// Unpack N layers at a time [default: one a processor]
     #[arg(short, long, value_name = "N")]
@@ -58,7 +116,7 @@ pub(crate) struct Args {
     #[arg(short = 'z', long)]
     pub(crate) null: bool,
 
-    /// Print a line of JSON for each layer
+    /// Print a line of JSON for each layer, or with --list for each entry
     #[arg(long)]
     pub(crate) json: bool,
 
@@ -91,6 +149,26 @@ pub(crate) enum Form {
     Apply,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum DeviceNodes {
+    /// They are made, or it is an error
+    Fail,
+    /// They are made, or left out with a line each
+    Skip,
+    /// They become empty files that say in an xattr what they are
+    Record,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Sharing {
+    /// Each file has its own
+    Off,
+    /// Files equal in everything are one file with several names
+    Hardlink,
+    /// Files of equal content share blocks, where the file system can
+    Reflink,
+}
+
 /// Why there are no arguments.
 pub(crate) enum Stop {
     /// Help or the version was asked for.
@@ -106,6 +184,7 @@ pub(crate) fn parse(mut args: Vec<OsString>) -> Result<Args, Stop> {
         let source = args.remove(at);
         args.extend(["--".into(), source]);
     }
+    let as_tar = args.get(1).and_then(|word| hint_for_tar(&word.to_string_lossy()));
     Args::try_parse_from(args).map_err(|error| {
         use clap::error::ErrorKind;
         match error.kind() {
@@ -116,8 +195,50 @@ pub(crate) fn parse(mut args: Vec<OsString>) -> Result<Args, Stop> {
                 let message = first.strip_prefix("error: ").unwrap_or(first);
                 let message =
                     if error.kind() == ErrorKind::MissingRequiredArgument { "nothing to unpack" } else { message };
-                Stop::Fail(Failure::usage(message).hint("unpack --help lists the options"))
+                Stop::Fail(Failure::usage(message).hint(as_tar.unwrap_or("unpack --help lists the options")))
             }
         }
     })
+}
+
+/// What to say to who types tar's or umoci's first word, if that is what it is.
+fn hint_for_tar(word: &str) -> Option<&'static str> {
+    let letters = word.strip_prefix('-').unwrap_or(word);
+    let bundle = letters.len() > 1 && letters.bytes().all(|b| b"xtczjJvfpa".contains(&b));
+    match word {
+        "--image" => {
+            Some("the image is the last word: unpack -C DIR IMAGE[:REF], or with --flatten for umoci's rootfs")
+        }
+        "-x" | "--extract" | "--get" | "-f" | "--file" => Some(EXTRACT),
+        "-c" | "--create" => Some(CREATE),
+        _ if bundle && letters.contains('x') => Some(EXTRACT),
+        _ if bundle && letters.contains('c') => Some(CREATE),
+        _ if bundle && letters.contains('t') && letters.contains('f') => {
+            Some("the archive is the last word, and how it is packed is told by its content: unpack -t ARCHIVE, or -tv")
+        }
+        _ => None,
+    }
+}
+
+const EXTRACT: &str =
+    "the archive is the last word, and how it is packed is told by its content: unpack -C DIR ARCHIVE";
+const CREATE: &str = "unpack pack DIR > LAYER makes a layer of a directory";
+
+#[cfg(test)]
+mod tests {
+    use super::hint_for_tar;
+
+    #[test]
+    fn knows_tars_first_word() {
+        for word in ["-xzf", "xzf", "-x", "-xf", "--extract"] {
+            assert!(hint_for_tar(word).is_some_and(|h| h.ends_with("unpack -C DIR ARCHIVE")), "{word}");
+        }
+        for word in ["-czf", "cf", "-c"] {
+            assert!(hint_for_tar(word).is_some_and(|h| h.starts_with("unpack pack")), "{word}");
+        }
+        assert!(hint_for_tar("-tzf").is_some_and(|h| h.contains("unpack -t")));
+        for word in ["-t", "-tv", "-C", "-z", "layer.tar", "x", "-"] {
+            assert_eq!(hint_for_tar(word), None, "{word}");
+        }
+    }
 }

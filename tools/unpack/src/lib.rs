@@ -1,15 +1,18 @@
 //! The tool `unpack`: image layers to directories, in parallel, verified; and back.
 //!
 //! Its first word chooses: `pack` makes a layer of a directory ([`pack`]), `verify` compares a directory with a layer ([`verify`]),
-//! anything else is unpacked. There [`cli`] reads the command line, [`plan`] checks it, [`run`] does it. What all of them do is
+//! anything else is unpacked. There [`cli`] reads the command line, [`plan`] checks it, [`run`] does it ([`list`] where it is only to be listed). What all of them do is
 //! in the room `layer`.
 
 mod cli;
 mod interrupt;
+mod list;
 mod pack;
 mod plan;
+mod report;
 mod run;
 mod source;
+mod target;
 mod verify;
 
 use ::cli::failure;

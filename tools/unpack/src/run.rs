@@ -1,168 +1,232 @@
-//! Does what the plan says: reads the source, unpacks, tells.
+//! Does what the plan says: finds out what the source is, then lists it or unpacks it.
 
-use crate::TOOL;
-use crate::interrupt::Stop;
-use crate::plan::{Output, Plan};
+use crate::interrupt::{Interruptible, Stop};
+use crate::list::{self, Listing};
+use crate::plan::{Action, Output, Owners, Plan, Unpack};
+use crate::report;
 use crate::source::{self, Opened, Source};
+use crate::target::Target;
 use cli::failure::Outcome;
 use cli::progress::Progress;
 use cli::{Failure, exit, output};
-use layer::extract::{self, Devices, Expected, Options, Owners, Report, Whiteouts};
-use layer::folders::{self, Folder};
+use layer::extract::{self, Expected, Options, Whiteouts};
+use layer::folders;
+use layer::owners::{self, IdMaps};
 use layer::probe::{self, Probed, What};
 use layer::source::{ImageSource, choose};
 use layer::{Kind, remove};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
-use rustix::io::Errno;
 use serde_json::json;
+use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::num::NonZeroUsize;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Does it.
 pub(crate) fn run(plan: &Plan) -> Outcome {
     let stop = Stop::listen()?;
-    let outcome = unpack(plan, &stop);
+    let outcome = act(plan, &stop);
     stop.obey();
     outcome
 }
 
-fn unpack(plan: &Plan, stop: &std::sync::Arc<Stop>) -> Outcome {
+fn act(plan: &Plan, stop: &Arc<Stop>) -> Outcome {
     let Source { opened, name, reference } = source::open(&plan.source, stop)?;
-    let target = Target::open(&plan.directory)?;
-    let work = Work { plan, stop, target: &target, name: &name, reference: reference.as_deref() };
-    let result = match opened {
-        Opened::Folder(fd) => match plan.told {
-            Some(What::Layer) => Err(Failure::new(format_args!("{name}: a folder, not a layer"))),
-            _ => ImageSource::from_folder(fd, &name).map_err(Failure::from).and_then(|source| work.image(&source)),
-        },
-        Opened::File(file) => work.file(file),
-        Opened::Stream(stream) => match probe::stream(stream, plan.told, &name, &plan.directory) {
-            Ok(Probed::Layer(replay)) => work.layer(replay, None),
-            Ok(Probed::Image(file)) => work.archive(file),
-            Err(error) => Err(error.into()),
-        },
-    };
-    if result.is_err() {
-        target.take_back();
+    let reference = reference.as_deref();
+    match &plan.action {
+        Action::List(style) => {
+            let look = Look { plan, name: &name, reference, spool: std::env::temp_dir() };
+            let listing = Listing::new(*style, &plan.select, stop, plan.quiet);
+            match look.find(opened)? {
+                Found::Image(source) => {
+                    let image = look.choose(&source)?;
+                    listing.image(&source, image)
+                }
+                Found::File(file, size) => listing.layer(file, &name, size),
+                Found::Stream(stream) => listing.layer(stream, &name, None),
+            }
+        }
+        Action::Unpack(how) => {
+            let target = Target::open(&how.directory)?;
+            let look = Look { plan, name: &name, reference, spool: how.directory.clone() };
+            let work = Work { plan, how, stop, target: &target, name: &name };
+            let result = look.find(opened).and_then(|found| match found {
+                Found::Image(source) => work.image(&source, &look),
+                Found::File(file, size) => work.layer(file, size),
+                Found::Stream(stream) => work.layer(stream, None),
+            });
+            if result.is_err() {
+                target.take_back();
+            }
+            result
+        }
     }
-    result
+}
+
+/// What a source turned out to be.
+enum Found {
+    Image(Box<ImageSource>),
+    /// A layer, and its size where that is known.
+    File(File, Option<u64>),
+    /// A layer on its way to us.
+    Stream(probe::Replay<Interruptible>),
+}
+
+/// Finding that out.
+struct Look<'a> {
+    plan: &'a Plan,
+    name: &'a str,
+    reference: Option<&'a str>,
+    /// Where an image that comes by a pipe is kept meanwhile.
+    spool: PathBuf,
+}
+
+impl Look<'_> {
+    fn find(&self, opened: Opened) -> Result<Found, Failure> {
+        let found = match opened {
+            Opened::Folder(fd) => match self.plan.told {
+                Some(What::Layer) => return Err(Failure::new(format_args!("{}: a folder, not a layer", self.name))),
+                _ => Found::Image(Box::new(ImageSource::from_folder(fd, self.name)?)),
+            },
+            Opened::File(file) => {
+                let what = match self.plan.told {
+                    Some(what) => what,
+                    // Only an image has names.
+                    None if self.reference.is_some() => What::Image,
+                    None => probe::file(&file, self.name)?,
+                };
+                match what {
+                    What::Layer => {
+                        let size = file.metadata().ok().map(|m| m.len());
+                        Found::File(file, size)
+                    }
+                    What::Image => self.archive(file)?,
+                }
+            }
+            Opened::Stream(stream) => match probe::stream(stream, self.plan.told, self.name, &self.spool)? {
+                Probed::Layer(replay) => Found::Stream(replay),
+                Probed::Image(file) => self.archive(file)?,
+            },
+        };
+        if !matches!(found, Found::Image(_)) && (self.reference.is_some() || self.plan.platform.is_some()) {
+            let what = if self.reference.is_some() { ":REF" } else { "--platform" };
+            return Err(Failure::usage(format_args!("{}: a layer has no {what}; only an image has", self.name)));
+        }
+        Ok(found)
+    }
+
+    fn archive(&self, file: File) -> Result<Found, Failure> {
+        Ok(Found::Image(Box::new(ImageSource::from_file(file, self.name, &self.spool)?)))
+    }
+
+    fn choose<'s>(&self, source: &'s ImageSource) -> Result<&'s layer::source::Image, Failure> {
+        Ok(choose(source.images(), source.name(), self.reference, self.plan.platform.as_ref())?)
+    }
 }
 
 struct Work<'a> {
     plan: &'a Plan,
+    how: &'a Unpack,
     stop: &'a Stop,
     target: &'a Target,
     name: &'a str,
-    reference: Option<&'a str>,
 }
 
 impl Work<'_> {
-    fn file(&self, file: File) -> Outcome {
-        let what = match self.plan.told {
-            Some(what) => what,
-            // Only an image has names.
-            None if self.reference.is_some() => What::Image,
-            None => probe::file(&file, self.name)?,
-        };
-        match what {
-            What::Layer => {
-                let size = file.metadata().ok().map(|m| m.len());
-                self.layer(file, size)
-            }
-            What::Image => self.archive(file),
-        }
-    }
-
-    fn archive(&self, file: File) -> Outcome {
-        self.image(&ImageSource::from_file(file, self.name, &self.plan.directory)?)
-    }
-
     fn layer(&self, blob: impl Read + Send, size_bytes: Option<u64>) -> Outcome {
-        if self.reference.is_some() || self.plan.platform.is_some() {
-            let what = if self.reference.is_some() { ":REF" } else { "--platform" };
-            return Err(Failure::usage(format_args!("{}: a layer has no {what}; only an image has", self.name)));
-        }
         let progress = self.progress(size_bytes);
-        let tell = |count| progress.add(count);
         let expected = Expected::named(self.name);
-        let report = extract::unpack_layer(blob, self.target.fd.as_fd(), &expected, &self.options(&tell))
-            .map_err(|error| self.failure(error))?;
+        let report =
+            self.with_options(&progress, |options| extract::unpack_layer(blob, self.target.fd(), &expected, options))?;
         drop(progress);
-        tell_skipped(self.name, &report);
-        if self.plan.output == Output::Json {
-            let mut line = described(&report);
-            line["path"] = json!(self.plan.directory.to_string_lossy());
-            return printed(output::json_line(&line));
+        list::nothing_unused(&self.plan.select, self.name)?;
+        report::tell_skipped(self.name, &report);
+        if self.how.output == Output::Json {
+            let mut line = report::described(&report);
+            line["path"] = json!(self.how.directory.to_string_lossy());
+            return report::printed(output::json_line(&line));
         }
         Ok(exit::DONE)
     }
 
-    fn image(&self, source: &ImageSource) -> Outcome {
-        if self.plan.whiteouts == Some(Whiteouts::Apply) {
+    fn image(&self, source: &ImageSource, look: &Look<'_>) -> Outcome {
+        if self.how.flatten {
+            return Err(Failure::new("--flatten: not there yet"));
+        }
+        if self.how.whiteouts == Some(Whiteouts::Apply) {
             return Err(Failure::usage(format_args!("{}: an image; --whiteouts apply is for one layer", self.name))
                 .hint(
                     "unpack its layers one after the other into one folder, or lay them over each other with ovl-mount",
                 ));
         }
-        let image = choose(source.images(), source.name(), self.reference, self.plan.platform.as_ref())?;
-        let dir = self.target.fd.as_fd();
-        let progress = self.progress(Some(folders::bytes_to_read(image, dir)));
-        let tell = |count| progress.add(count);
-        let folders = folders::unpack_image(source, image, dir, &self.options(&tell), self.jobs())
-            .map_err(|error| self.failure(error))?;
+        let image = look.choose(source)?;
+        let dir = self.target.fd();
+        let part = self.plan.select.mark();
+        let to_read = folders::bytes_to_read(image, dir, &Options { part: part.as_deref(), ..Options::default() });
+        let progress = self.progress(Some(to_read));
+        let folders = self.with_options(&progress, |options| {
+            folders::unpack_image(source, image, dir, &Options { part: part.as_deref(), ..*options }, self.jobs())
+        })?;
         drop(progress);
-        for folder in &folders {
+        let new = || folders.iter().filter(|folder| folder.report.is_some());
+        if new().count() == folders.len()
+            && let Err(failure) = list::nothing_unused(&self.plan.select, self.name)
+        {
+            for name in new().filter_map(|folder| CString::new(folder.name.clone()).ok()) {
+                let _ = remove::remove_tree(dir, &name);
+            }
+            return Err(failure);
+        }
+        for folder in new() {
             if let Some(report) = &folder.report {
-                tell_skipped(&folder.layer.expected().name, report);
+                report::tell_skipped(&folder.layer.expected().name, report);
             }
         }
-        printed(self.print(&folders))
+        report::printed(report::folders(self.how.output, &self.how.directory, &folders))
     }
 
-    fn print(&self, folders: &[Folder]) -> io::Result<()> {
-        for folder in folders {
-            let hex = folder.chain_id.0.hex();
-            let path = self.plan.directory.join(&hex);
-            match self.plan.output {
-                Output::Paths(end) => {
-                    let mut line = path.as_os_str().as_bytes().to_vec();
-                    line.push(end);
-                    output::write(&line)?;
-                }
-                Output::Json => {
-                    let mut line = match &folder.report {
-                        Some(report) => described(report),
-                        None => json!({"diff_id": folder.layer.diff_id, "digest": folder.layer.digest}),
-                    };
-                    line["path"] = json!(path.to_string_lossy());
-                    line["chain_id"] = json!(folder.chain_id);
-                    line["unpacked"] = json!(folder.report.is_some());
-                    output::json_line(&line)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn options<'o>(&'o self, tell: &'o (dyn Fn(u64) + Sync)) -> Options<'o> {
-        let keep = self.plan.keep_owners.unwrap_or_else(|| rustix::process::geteuid().is_root());
-        Options {
-            whiteouts: self.plan.whiteouts.unwrap_or_else(|| Whiteouts::overlay_form(self.target.fd.as_fd())),
-            owners: if keep { Owners::Keep } else { Owners::Caller },
-            devices: if self.plan.skip_privileged { Devices::Skip } else { Devices::Fail },
-            skip_privileged: self.plan.skip_privileged,
-            on_progress: Some(tell),
+    fn with_options<T>(
+        &self,
+        progress: &Progress,
+        act: impl FnOnce(&Options<'_>) -> layer::Result<T>,
+    ) -> Result<T, Failure> {
+        let map = match &self.how.owners {
+            Owners::MapOfUser => map_of_user()?,
+            Owners::Map(map) => map.clone(),
+            _ => IdMaps::default(),
+        };
+        let owners = match &self.how.owners {
+            Owners::Default if rustix::process::geteuid().is_root() => extract::Owners::Keep,
+            Owners::Default | Owners::Caller => extract::Owners::Caller,
+            Owners::Keep => extract::Owners::Keep,
+            Owners::Record => extract::Owners::Record,
+            Owners::Map(_) | Owners::MapOfUser => extract::Owners::Map(&map),
+        };
+        let select = &self.plan.select;
+        let takes = |path: &[u8]| select.takes(path);
+        let on_progress = |count| progress.add(count);
+        let on_entry = |_: &layer::archive::Entry| progress.add_file();
+        let options = Options {
+            whiteouts: self.how.whiteouts.unwrap_or_else(|| Whiteouts::overlay_form(self.target.fd())),
+            owners,
+            devices: self.how.devices,
+            skip_privileged: self.how.skip_privileged,
+            no_xattrs: self.how.no_xattrs,
+            limits: self.how.limits,
+            select: if select.is_everything() { None } else { Some(&takes) },
+            part: None,
+            dedup: self.how.dedup,
+            sync: self.how.sync,
+            on_entry: if progress.is_hidden() { None } else { Some(&on_entry) },
+            on_progress: if progress.is_hidden() { None } else { Some(&on_progress) },
             cancel: Some(&self.stop.flag),
-            ..Options::default()
-        }
+        };
+        act(&options).map_err(|error| self.failure(error))
     }
 
     fn jobs(&self) -> NonZeroUsize {
-        self.plan.jobs.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+        self.how.jobs.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
     }
 
     fn progress(&self, total_bytes: Option<u64>) -> Progress {
@@ -180,71 +244,19 @@ impl Work<'_> {
     }
 }
 
-/// The folder to unpack into.
-#[derive(Debug)]
-struct Target {
-    path: std::path::PathBuf,
-    fd: OwnedFd,
-    made: bool,
-    was_empty: bool,
-}
-
-impl Target {
-    fn open(path: &Path) -> Result<Self, Failure> {
-        let fail = |op, e: Errno| -> Failure {
-            layer::Error::new(Kind::System, op, path.display()).because(io::Error::from(e)).into()
+/// The caller's own id and ranges of subordinate ids, as newuidmap would map them.
+fn map_of_user() -> Result<IdMaps, Failure> {
+    let id = rustix::process::geteuid().as_raw();
+    let group = rustix::process::getegid().as_raw();
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(id)).ok().flatten();
+    let name = user.map_or_else(|| id.to_string(), |user| user.name);
+    let runs = |path: &str, own: u32| {
+        let fail = |why: &dyn std::fmt::Display| {
+            Failure::new(format_args!("--idmap auto: {path}: {why}"))
+                .hint(format_args!("give {name} a range in /etc/subuid and /etc/subgid, or say one: --idmap C:H:N"))
         };
-        let made = match rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(0o755)) {
-            Ok(()) => true,
-            Err(Errno::EXIST | Errno::ISDIR) => false,
-            Err(e) => return Err(fail("mkdir", e)),
-        };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| fail("open", e))?;
-        let was_empty = made || remove::is_empty(fd.as_fd()).map_err(|e| fail("read", e))?;
-        Ok(Self { path: path.to_owned(), fd, made, was_empty })
-    }
-
-    /// Leaves it as it was found, where that is possible: it was empty.
-    fn take_back(&self) {
-        if self.was_empty {
-            let _ = remove::remove_contents(self.fd());
-        }
-        if self.made {
-            let _ = rustix::fs::unlinkat(CWD, &self.path, AtFlags::REMOVEDIR);
-        }
-    }
-
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
-fn described(report: &Report) -> serde_json::Value {
-    json!({
-        "digest": report.digest,
-        "diff_id": report.diff_id,
-        "blob_bytes": report.blob_bytes,
-        "tar_bytes": report.tar_bytes,
-        "entries": report.entries,
-        "skipped": report.skipped_count,
-    })
-}
-
-fn tell_skipped(layer: &str, report: &Report) {
-    for line in &report.skipped {
-        output::complain(TOOL, &format!("layer {layer}: skipped {line}"));
-    }
-    let more = report.skipped_count - report.skipped.len() as u64;
-    if more > 0 {
-        output::complain(TOOL, &format!("layer {layer}: skipped {more} more"));
-    }
-}
-
-/// A reader of ours that has gone wants no more: that is no failure.
-fn printed(result: io::Result<()>) -> Outcome {
-    match result {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(format_args!("stdout: {error}"))),
-        _ => Ok(exit::DONE),
-    }
+        let file = std::fs::read_to_string(path).map_err(|e| fail(&e))?;
+        owners::from_subids(&file, &name, own).map_err(|e| fail(&e))
+    };
+    Ok(IdMaps { uids: runs("/etc/subuid", id)?, gids: runs("/etc/subgid", group)? })
 }

@@ -122,7 +122,7 @@ fn retry<T>(mut open: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Resu
 }
 
 /// An entry's name as a path below the root: no `/` before it, no `.`, no `..`; empty for the root itself.
-pub(super) fn normalise(name: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn normalise(name: &[u8]) -> Option<Vec<u8>> {
     let mut path = Vec::with_capacity(name.len());
     for part in name.split(|&b| b == b'/') {
         match part {

@@ -1,0 +1,72 @@
+//! What has been done, told: a path or a line of JSON for each folder on standard output, what was left out on standard error.
+
+use crate::TOOL;
+use crate::plan::Output;
+use cli::failure::Outcome;
+use cli::{Failure, exit, output};
+use layer::extract::Report;
+use layer::folders::Folder;
+use serde_json::{Value, json};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// The folders of an image, which are below `directory`.
+pub(crate) fn folders(output: Output, directory: &Path, folders: &[Folder]) -> io::Result<()> {
+    let mut all = Vec::new();
+    for folder in folders {
+        let path = directory.join(&folder.name);
+        match output {
+            Output::Paths(end) => {
+                all.extend_from_slice(path.as_os_str().as_bytes());
+                all.push(end);
+            }
+            Output::Json => {
+                let mut line = match &folder.report {
+                    Some(report) => described(report),
+                    None => json!({"diff_id": folder.layer.diff_id, "digest": folder.layer.digest}),
+                };
+                line["path"] = json!(path.to_string_lossy());
+                line["chain_id"] = json!(folder.chain_id);
+                line["unpacked"] = json!(folder.report.is_some());
+                all.extend_from_slice(line.to_string().as_bytes());
+                all.push(b'\n');
+            }
+        }
+    }
+    output::write(&all)
+}
+
+/// What a layer was, as members of a JSON object.
+pub(crate) fn described(report: &Report) -> Value {
+    json!({
+        "digest": report.digest,
+        "diff_id": report.diff_id,
+        "blob_bytes": report.blob_bytes,
+        "tar_bytes": report.tar_bytes,
+        "entries": report.entries,
+        "content_bytes": report.content_bytes,
+        "shared_bytes": report.shared_bytes,
+        "skipped": report.skipped_count,
+        "skipped_lines": report.skipped,
+    })
+}
+
+/// Says what was left out of a layer, and why.
+pub(crate) fn tell_skipped(layer: &str, report: &Report) {
+    for line in &report.skipped {
+        output::complain(TOOL, &format!("layer {layer}: skipped {line}"));
+    }
+    let more = report.skipped_count - report.skipped.len() as u64;
+    if more > 0 {
+        output::complain(TOOL, &format!("layer {layer}: skipped {more} more"));
+    }
+}
+
+/// A reader of ours that has gone wants no more: that is no failure.
+pub(crate) fn printed(result: io::Result<()>) -> Outcome {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(format_args!("stdout: {error}"))),
+        _ => Ok(exit::DONE),
+    }
+}
