@@ -4,6 +4,7 @@ mod against_tar;
 mod bench;
 mod broken;
 mod hostile;
+mod hostile_names;
 mod images;
 mod list;
 mod rootless;

@@ -118,25 +118,38 @@ impl Fault {
             Some(entry) => error.because(entry),
             None => error.because(self.plain),
         };
-        match self.hint {
+        let general = match self.kind {
+            Kind::Truncated | Kind::Digest => Some("fetch or save it again"),
+            Kind::Corrupt | Kind::DiffId => Some("the layer is broken; fetch or build the image again"),
+            Kind::Escape => Some("the layer is hostile or broken; do not use this image"),
+            Kind::Unsupported => Some("build the image again without it"),
+            Kind::System | Kind::NotAnImage | Kind::Choice | Kind::Cancelled | Kind::Limit => None,
+        };
+        match self.hint.as_deref().or(general) {
             Some(hint) => error.hint(hint),
             None => error,
         }
     }
 }
 
-/// A name out of an archive as it is shown to people: what is not UTF-8 or would move a terminal's cursor is escaped.
+/// A name out of an archive as it is shown to people: what is not UTF-8, would move a terminal's cursor, or would make the
+/// line read otherwise than it is (other writing directions, what has no width) is escaped.
 pub fn shown(name: &[u8]) -> String {
     let mut text = String::with_capacity(name.len());
     for part in name.utf8_chunks() {
         for c in part.valid().chars() {
-            if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
+            if c.is_control() || is_unseen(c) { text.extend(c.escape_default()) } else { text.push(c) }
         }
         for byte in part.invalid() {
             text.push_str(&format!("\\x{byte:02x}"));
         }
     }
     text
+}
+
+/// Unicode's separators of lines, marks of direction, and characters without width.
+fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! Shared by tests only: what this machine can do, places to work in, and the programs under test.
 //!
 //! - [`alone()`]: a mount namespace with a tmpfs, for what mounts
+//! - [`corpus`]: tars by hand, hostile ones too
 //! - [`gate`]: `need!(root, fuse, "crun")`, the first line of a test that needs more than Rust
 //! - [`fixture`]: images, a root file system and a package from real Debian content
 //! - [`tree`]: two directories compared entry by entry
 //! - [`user`]: an ordinary user, for what works without root
 
 mod alone;
+pub mod corpus;
 pub mod fixture;
 pub mod gate;
 pub mod tree;
