@@ -9,24 +9,33 @@
 //! something, only [`Whiteouts::Apply`] removes trees; else a directory that is not empty is in the way, as it is for tar.
 //!
 //! Directories get owner, mode, xattrs and times when all is in them; until then they are open to their owner alone.
-//! POSIX ACLs in star's text form (`SCHILY.acl.*`) are passed over, as engines do; as xattrs
-//! (`SCHILY.xattr.system.posix_acl_access`) they are set.
+//! What is left out, since the file system cannot hold it or [`Options`] allow it, is told in the [`Report`].
 
+mod dirs;
+mod files;
+mod finish;
+mod limits;
 mod metadata;
+mod nodes;
 pub(crate) mod resolve;
 mod tree;
+mod undo;
 mod whiteouts;
 
 use crate::archive::{Archive, Entry};
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault, Result};
 use crate::owners::IdMaps;
 use crate::pipeline::{self, Known, Watch};
+use metadata::Ways;
 use spec::{DiffId, Digest};
 use std::fmt;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::AtomicBool;
 use tree::Tree;
+
+pub(crate) use limits::Allowance;
+pub use undo::left_behind;
 
 /// In which form a layer says that something of the layers below is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -218,55 +227,102 @@ pub struct Report {
     pub skipped_count: u64,
 }
 
+impl Report {
+    /// Takes over what was skipped since the last time.
+    fn with_skipped(mut self, ways: &Ways<'_>) -> Self {
+        let skipped = ways.take_skipped();
+        self.skipped_count += skipped.count;
+        self.skipped.extend(skipped.lines);
+        self.skipped.truncate(SKIPPED_LINES);
+        self
+    }
+}
+
 /// How many lines of [`Report::skipped`] are kept.
 pub const SKIPPED_LINES: usize = 100;
 
 /// Unpacks the layer `blob` (plain, gzip or zstd) into the directory `dest`.
 ///
-/// `dest` is best empty and the caller's own: after an error it holds part of the layer, and the caller removes it
-/// (see [`Stage`](crate::stage::Stage)). Nothing is synced to disk.
+/// If `dest` is empty it holds part of the layer after an error, and the caller removes it (see
+/// [`Stage`](crate::stage::Stage)). If it held something, all of that is there again as it was, and nothing else. Nothing is
+/// synced to disk.
 pub fn unpack_layer(
     blob: impl Read + Send,
     dest: BorrowedFd<'_>,
     expected: &Expected,
     options: &Options<'_>,
 ) -> Result<Report> {
-    unpack_until(blob, dest, expected, options, None)
+    unpack_until(blob, dest, expected, options, None, &Allowance::default())
 }
 
-/// The same, with a second flag that stops it.
+/// The same, with a second flag that stops it, and what is still allowed.
 pub(crate) fn unpack_until(
     blob: impl Read + Send,
     dest: BorrowedFd<'_>,
     expected: &Expected,
     options: &Options<'_>,
     stop: Option<&AtomicBool>,
+    allowance: &Allowance,
 ) -> Result<Report> {
+    let in_layer = |fault: Fault| -> Error { fault.in_layer(&expected.name) };
+    // In a thread of its own, since the umask is a thread's own only where it was unshared, and our caller's stays.
+    on_own_thread(|exact| {
+        let ways = Ways::new(dest, options, exact);
+        let mut tree = Tree::new(dest, &ways, allowance).map_err(in_layer)?;
+        let report = add_layer(&mut tree, blob, expected, options, stop)
+            .and_then(|report| tree.finish().and_then(|()| tree.keep()).map(|()| report.with_skipped(&ways)));
+        report.map_err(|fault| in_layer(taken_back(&mut tree, fault)))
+    })
+}
+
+/// Runs `work` with a umask of nothing, if that is possible; it is told.
+pub(crate) fn on_own_thread<T: Send>(work: impl FnOnce(bool) -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| work(metadata::own_umask()));
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Adds a whole layer to `tree`, but for what its directories are due in the end.
+fn add_layer(
+    tree: &mut Tree<'_>,
+    blob: impl Read + Send,
+    expected: &Expected,
+    options: &Options<'_>,
+    stop: Option<&AtomicBool>,
+) -> std::result::Result<Report, Fault> {
     let known = Known { digest: expected.digest, diff_id: expected.diff_id, size_bytes: expected.size_bytes };
     let watch = Watch { on_progress: options.on_progress, cancel: options.cancel, stop };
-    let in_layer = |fault: crate::error::Fault| -> Error { fault.in_layer(&expected.name) };
-    let tree = Tree::new(dest, options).map_err(in_layer)?;
-    let (tree, sums) = pipeline::run(blob, &known, watch, |chunks| {
-        let mut tree = tree;
+    let ((), sums) = pipeline::run(blob, &known, watch, |chunks| {
         let mut archive = Archive::new(chunks);
         while let Some(entry) = archive.next()? {
-            tree.add(&entry, &mut archive)?;
+            tree.add(entry, &mut archive)?;
         }
-        Ok(tree)
-    })
-    .map_err(in_layer)?;
-    let (entries, skipped) = tree.finish().map_err(in_layer)?;
-    Ok(Report {
+        tree.settle_all()
+    })?;
+    let counts = tree.next_layer();
+    let report = Report {
         digest: sums.digest,
         diff_id: sums.diff_id,
         blob_bytes: sums.blob_bytes,
         tar_bytes: sums.tar_bytes,
-        entries,
-        content_bytes: 0,
+        entries: counts.entries,
+        content_bytes: counts.content_bytes,
         shared_bytes: 0,
-        skipped_count: skipped.count,
-        skipped: skipped.lines,
-    })
+        skipped_count: 0,
+        skipped: Vec::new(),
+    };
+    Ok(report.with_skipped(tree.ways))
+}
+
+/// After `fault`: takes back what was done to a directory that held something.
+fn taken_back(tree: &mut Tree<'_>, fault: Fault) -> Fault {
+    let left = tree.undo();
+    match left.first() {
+        Some(first) => fault
+            .hint(format_args!("{} of what was unpacked could not be taken back, the first being {first}", left.len())),
+        None => fault,
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! are complete and on disk, the lowest first; after an error none of the new ones does.
 
 use crate::error::{Error, Kind, Result, system};
-use crate::extract::{self, Options, Report};
+use crate::extract::{self, Allowance, Options, Report};
 use crate::source::{Image, ImageSource, LayerRef};
 use crate::stage::{self, Stage};
 use rustix::fs::{AtFlags, FileType};
@@ -110,12 +110,12 @@ fn unpack_missing(
     jobs: NonZeroUsize,
 ) -> Result<Vec<Done>> {
     let next = AtomicUsize::new(0);
-    let stop = AtomicBool::new(false);
+    let (stop, allowance) = (AtomicBool::new(false), Allowance::default());
     let done: Mutex<(Vec<Done>, Option<Error>)> = Mutex::default();
     let work = || {
         while !stop.load(Ordering::Relaxed) {
             let Some(&at) = missing.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-            let result = unpack_one(source, &folders[at].layer, dir, options, &stop);
+            let result = unpack_one(source, &folders[at].layer, dir, options, &stop, &allowance);
             let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             match result {
                 Ok((report, stage)) => done.0.push((at, report, stage)),
@@ -149,10 +149,11 @@ fn unpack_one(
     dir: BorrowedFd<'_>,
     options: &Options<'_>,
     stop: &AtomicBool,
+    allowance: &Allowance,
 ) -> Result<(Report, Stage)> {
     let stage = Stage::new(dir)?;
     let blob = source.blob(layer)?;
-    let report = extract::unpack_until(blob, stage.fd(), &layer.expected(), options, Some(stop))?;
+    let report = extract::unpack_until(blob, stage.fd(), &layer.expected(), options, Some(stop), allowance)?;
     Ok((report, stage))
 }
 

@@ -5,6 +5,7 @@
 
 pub mod bpf;
 pub mod capability;
+pub mod chmodat;
 pub mod daemon;
 pub mod file_handle;
 pub mod fuse_device;

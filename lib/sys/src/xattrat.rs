@@ -1,22 +1,47 @@
-//! Extended attributes by directory and name, without opening the file: `getxattrat(2)` and `listxattrat(2)` (Linux 6.13).
+//! Extended attributes by directory and name, without opening the file: `setxattrat(2)`, `getxattrat(2)` and `listxattrat(2)`
+//! (Linux 6.13).
 
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// The same number on every architecture.
+/// The same numbers on every architecture.
+const SETXATTRAT: libc::c_long = 463;
 const GETXATTRAT: libc::c_long = 464;
 const LISTXATTRAT: libc::c_long = 465;
+
+/// `struct xattr_args` of the kernel.
+#[repr(C)]
+struct Args {
+    value: u64,
+    size: u32,
+    flags: u32,
+}
+
+/// Gives `name` in `dir` the xattr called `xattr`. Does not follow a link. With an empty name it is `dir` itself, which may be
+/// O_PATH. ENOSYS on older kernels.
+pub fn set(dir: BorrowedFd<'_>, name: &CStr, xattr: &CStr, value: &[u8]) -> io::Result<()> {
+    let size = u32::try_from(value.len()).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
+    let args = Args { value: value.as_ptr() as u64, size, flags: 0 };
+    // SAFETY: the kernel reads two NUL-terminated strings, size_of::<Args>() bytes of `args` and `size` bytes of `value`, all
+    // borrowed for the call.
+    let done = unsafe {
+        libc::syscall(
+            SETXATTRAT,
+            dir.as_raw_fd(),
+            name.as_ptr(),
+            at_flags(name),
+            xattr.as_ptr(),
+            &raw const args,
+            size_of::<Args>(),
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
 
 /// Reads the xattr called `xattr` of `name` in `dir` into `value`; gives its length, also where `value` is empty. Does not
 /// follow a link. With an empty name that of `dir` itself, which may be O_PATH. ENOSYS on older kernels.
 pub fn get(dir: BorrowedFd<'_>, name: &CStr, xattr: &CStr, value: &mut [u8]) -> io::Result<usize> {
-    #[repr(C)]
-    struct Args {
-        value: u64,
-        size: u32,
-        flags: u32,
-    }
     let args =
         Args { value: value.as_mut_ptr() as u64, size: u32::try_from(value.len()).unwrap_or(u32::MAX), flags: 0 };
     // SAFETY: the kernel reads two NUL-terminated strings and size_of::<Args>() bytes of `args`, and writes at most

@@ -1,28 +1,62 @@
-//! Owner, mode, xattrs and times of what has been made, in the order the kernel wants: `chown` clears set-id bits and
-//! capabilities, so it comes first; times last.
+//! Owner, mode, xattrs and times of what has been made, by descriptor or by a name that is not followed, and no call more than
+//! it takes.
+//!
+//! The order is the kernel's: `chown` clears set-id bits and capabilities, so it comes first; an ACL changes the mode, so xattrs
+//! come before it (and an ordinary user can set them while the file is still writable); times last. What is right from the
+//! start is not set again: the owner where the directory is [`plain`](super::dirs::Dir::plain) and the ids are ours, the mode
+//! where it was given to open(2) under a umask of nothing.
 
-use super::tree::Tree;
-use super::{Owners, Whiteouts};
-use crate::archive::{Entry, Time};
+use super::nodes::{Due, Xattrs};
+use super::{Devices, Options, Owners, SKIPPED_LINES, Whiteouts};
+use crate::archive::{Entry, EntryKind, Time};
 use crate::error::{Fault, Kind, shown};
-use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
+use crate::owners::mapped;
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
 use rustix::io::Errno;
-use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::ffi::{CStr, CString};
+use std::fmt;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::{Mutex, PoisonError};
 
-/// What a directory gets at the end.
-#[derive(Debug, Clone)]
-pub(super) struct Attributes {
-    pub(super) mode: u32,
-    pub(super) uid: u64,
-    pub(super) gid: u64,
-    pub(super) mtime: Time,
-    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+/// Where owners are kept that could not be given (containers/storage, `pkg/idtools`).
+pub(crate) const OVERRIDE: &CStr = c"user.containers.override_stat";
+
+/// What an overlay reads about the directory or file itself. In a layer they would be another's word taken for its own.
+const OVERLAYS_OWN: [&[u8]; 4] =
+    [b"trusted.overlay.", b"user.overlay.", b"user.fuseoverlayfs.", b"security.fuseoverlayfs."];
+
+/// What was left out.
+#[derive(Debug, Default)]
+pub(super) struct Skipped {
+    pub(super) lines: Vec<String>,
+    pub(super) count: u64,
 }
 
-impl Attributes {
-    pub(super) fn of(entry: &Entry) -> Self {
-        Self { mode: entry.mode, uid: entry.uid, gid: entry.gid, mtime: entry.mtime, xattrs: entry.xattrs.clone() }
+/// Owner and group as they are set, or recorded.
+pub(super) type Ids = (u32, u32);
+
+/// What a file gets.
+#[derive(Debug, Clone)]
+pub(super) struct Attributes {
+    pub(super) mode: u16,
+    pub(super) ids: Ids,
+    pub(super) mtime: Time,
+    pub(super) xattrs: Xattrs,
+}
+
+/// How attributes are set. Shared by all who write.
+pub(super) struct Ways<'a> {
+    pub(super) options: &'a Options<'a>,
+    /// Our own ids.
+    me: Ids,
+    /// The mode given to open(2) is the mode: no umask, no default ACL above.
+    exact: bool,
+    skipped: Mutex<Skipped>,
+}
+
+impl fmt::Debug for Ways<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ways").field("me", &self.me).field("exact", &self.exact).finish_non_exhaustive()
     }
 }
 
@@ -33,79 +67,223 @@ pub(super) fn times(mtime: Time) -> Timestamps {
     }
 }
 
-/// Owner and group as the kernel takes them.
-fn ids(entry: &[u8], uid: u64, gid: u64) -> Result<(Uid, Gid), Fault> {
-    let narrow = |id: u64, what: &str| match u32::try_from(id) {
-        Ok(id) if id != u32::MAX => Ok(id),
-        _ => Err(Fault::entry(Kind::Unsupported, entry, format_args!("{what} {id} is no id that Linux knows"))),
-    };
-    Ok((Uid::from_raw(narrow(uid, "owner")?), Gid::from_raw(narrow(gid, "group")?)))
+fn mode_of(mode: u16) -> Mode {
+    Mode::from_raw_mode(u32::from(mode))
 }
 
-fn owner_fault(entry: &[u8], uid: u64, gid: u64, error: Errno) -> Fault {
-    let fault = Fault::system(entry, format_args!("chown {uid}:{gid}"), error);
-    match error {
-        Errno::INVAL => fault
-            .hint("this user namespace has no such id; map a range of ids (nsrun --map-auto), or use --no-same-owner"),
-        Errno::PERM => fault.hint("only root gives files away; use --no-same-owner"),
-        _ => fault,
+/// A umask of nothing for this thread alone; false where it may not have its own (a seccomp filter).
+pub(super) fn own_umask() -> bool {
+    let own = nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).is_ok();
+    if own {
+        rustix::process::umask(Mode::empty());
     }
+    own
 }
 
-impl Tree<'_> {
-    /// Everything for a regular file or a directory, through its descriptor.
-    pub(super) fn set_by_fd(&mut self, fd: BorrowedFd<'_>, name: &[u8], a: &Attributes) -> Result<(), Fault> {
-        if matches!(self.options.owners, Owners::Keep) {
-            let (uid, gid) = ids(name, a.uid, a.gid)?;
-            rustix::fs::fchown(fd, Some(uid), Some(gid)).map_err(|e| owner_fault(name, a.uid, a.gid, e))?;
+impl<'a> Ways<'a> {
+    /// For what is made below `dest`; `exact`: every thread that makes it has no umask.
+    pub(super) fn new(dest: BorrowedFd<'_>, options: &'a Options<'a>, exact: bool) -> Self {
+        let inherits = rustix::fs::fgetxattr(dest, c"system.posix_acl_default", &mut [0_u8; 0]).is_ok();
+        let me = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        Self { options, me, exact: exact && !inherits, skipped: Mutex::default() }
+    }
+
+    pub(super) fn skip(&self, name: &[u8], why: impl fmt::Display) {
+        let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        skipped.count += 1;
+        if skipped.lines.len() < SKIPPED_LINES {
+            skipped.lines.push(format!("{}: {why}", shown(name)));
         }
-        rustix::fs::fchmod(fd, Mode::from_raw_mode(a.mode)).map_err(|e| Fault::system(name, "chmod", e))?;
-        for (key, value) in &a.xattrs {
-            self.set_xattr(name, key, |key| rustix::fs::fsetxattr(fd, key, value, XattrFlags::empty()))?;
+    }
+
+    pub(super) fn take_skipped(&self) -> Skipped {
+        std::mem::take(&mut self.skipped.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn records(&self) -> bool {
+        matches!(self.options.owners, Owners::Record)
+    }
+
+    /// Whether such a node is written as an empty file that says what it is. An ordinary user can make a pipe, but cannot
+    /// record whose it is.
+    pub(super) fn is_recorded(&self, kind: EntryKind) -> bool {
+        match kind {
+            EntryKind::CharDevice(..) | EntryKind::BlockDevice(..) => self.options.devices == Devices::Record,
+            EntryKind::Fifo => self.records(),
+            _ => false,
+        }
+    }
+
+    /// Owner and group of an entry as the kernel takes them, or as they are recorded.
+    pub(super) fn ids(&self, name: &[u8], uid: u64, gid: u64) -> Result<Ids, Fault> {
+        let narrow = |id: u64, what: &str| match u32::try_from(id) {
+            Ok(id) if id != u32::MAX => Ok(id),
+            _ => Err(Fault::entry(Kind::Unsupported, name, format_args!("{what} {id} is no id that Linux knows"))),
+        };
+        let (uid, gid) = match self.options.owners {
+            Owners::Caller => return Ok(self.me),
+            Owners::Keep | Owners::Record => (uid, gid),
+            Owners::Map(maps) => {
+                let of = |runs, id, what: &str, option: &str| {
+                    mapped(runs, id).ok_or_else(|| {
+                        let why = format!("{what} {id} has no id on this machine in the map");
+                        Fault::entry(Kind::Unsupported, name, why)
+                            .hint(format_args!("map more ids with {option} {id}:HOST:COUNT"))
+                    })
+                };
+                (of(&maps.uids, uid, "owner", "--uid-map")?, of(&maps.gids, gid, "group", "--gid-map")?)
+            }
+        };
+        Ok((narrow(uid, "owner")?, narrow(gid, "group")?))
+    }
+
+    pub(super) fn attributes(&self, entry: &mut Entry) -> Result<Attributes, Fault> {
+        let ids = self.ids(&entry.path, entry.uid, entry.gid)?;
+        let xattrs = std::mem::take(&mut entry.xattrs);
+        Ok(Attributes { mode: (entry.mode & 0o7777) as u16, ids, mtime: entry.mtime, xattrs })
+    }
+
+    /// What a directory that no entry names gets: root's, as far as roots can be given.
+    pub(super) fn implied(&self) -> Due {
+        let ids = self.ids(b"", 0, 0).unwrap_or(self.me);
+        let ids = match self.options.owners {
+            Owners::Map(_) | Owners::Record => ids,
+            Owners::Keep | Owners::Caller => self.me,
+        };
+        Due { mode: 0o755, uid: ids.0, gid: ids.1, mtime: None, xattrs: Xattrs::new() }
+    }
+
+    fn owner_fault(&self, name: &[u8], (uid, gid): Ids, error: Errno) -> Fault {
+        let fault = Fault::system(name, format_args!("chown {uid}:{gid}"), error);
+        match error {
+            Errno::INVAL => fault.hint(
+                "this user namespace has no such id; map a range of ids (nsrun --map-auto), or use --no-same-owner",
+            ),
+            Errno::PERM => fault.hint("only root gives files away; use --no-same-owner"),
+            _ => fault,
+        }
+    }
+
+    /// The owner that has to be set; `plain`: what is made there is ours.
+    fn owner_to_set(&self, ids: Ids, plain: bool) -> Option<(Option<Uid>, Option<Gid>)> {
+        let keep = matches!(self.options.owners, Owners::Caller | Owners::Record) || plain && ids == self.me;
+        (!keep).then(|| (Some(Uid::from_raw(ids.0)), Some(Gid::from_raw(ids.1))))
+    }
+
+    /// The mode on disk: recorded ones leave the owner in.
+    fn real_mode(&self, mode: u16, directory: bool) -> u16 {
+        match (self.records(), directory) {
+            (false, _) => mode,
+            (true, true) => mode & 0o777 | 0o700,
+            (true, false) => mode & 0o777 | 0o600,
+        }
+    }
+
+    /// The mode to open a new file with.
+    pub(super) fn opening_mode(&self, a: &Attributes) -> Mode {
+        if self.is_mode_final(a) { mode_of(self.real_mode(a.mode, false)) } else { Mode::RUSR | Mode::WUSR }
+    }
+
+    /// Set-id bits come after the owner; xattrs want a file that can be written, and may be an ACL.
+    fn is_mode_final(&self, a: &Attributes) -> bool {
+        self.exact && self.real_mode(a.mode, false) & 0o6000 == 0 && a.xattrs.is_empty()
+    }
+
+    /// Everything for a regular file that was made with [`opening_mode`](Self::opening_mode) in a directory that is `plain` or
+    /// not; `kind` is what is recorded.
+    pub(super) fn dress_file(
+        &self,
+        fd: BorrowedFd<'_>,
+        name: &[u8],
+        a: &Attributes,
+        plain: bool,
+        kind: EntryKind,
+    ) -> Result<(), Fault> {
+        if let Some((uid, gid)) = self.owner_to_set(a.ids, plain) {
+            rustix::fs::fchown(fd, uid, gid).map_err(|e| self.owner_fault(name, a.ids, e))?;
+        }
+        self.record(fd, name, a.mode, a.ids, kind)?;
+        self.set_xattrs(fd, name, &a.xattrs)?;
+        if !self.is_mode_final(a) {
+            let mode = mode_of(self.real_mode(a.mode, false));
+            rustix::fs::fchmod(fd, mode).map_err(|e| Fault::system(name, "chmod", e))?;
         }
         rustix::fs::futimens(fd, &times(a.mtime)).map_err(|e| Fault::system(name, "utimens", e))
     }
 
-    /// Everything for what is not opened (links, devices, pipes), by its name in `dir`.
-    pub(super) fn set_by_name(
-        &mut self,
+    /// Everything for a directory, when all is in it. `ours`: it was made by us, with mode 0700.
+    pub(super) fn dress_directory(&self, fd: BorrowedFd<'_>, name: &[u8], due: &Due, plain: bool) -> Result<(), Fault> {
+        let ids = (due.uid, due.gid);
+        if let Some((uid, gid)) = self.owner_to_set(ids, plain) {
+            rustix::fs::fchown(fd, uid, gid).map_err(|e| self.owner_fault(name, ids, e))?;
+        }
+        self.record(fd, name, due.mode, ids, EntryKind::Directory)?;
+        self.set_xattrs(fd, name, &due.xattrs)?;
+        let mode = mode_of(self.real_mode(due.mode, true));
+        rustix::fs::fchmod(fd, mode).map_err(|e| Fault::system(name, "chmod", e))?;
+        match due.mtime {
+            Some(mtime) => rustix::fs::futimens(fd, &times(mtime)).map_err(|e| Fault::system(name, "utimens", e)),
+            None => Ok(()),
+        }
+    }
+
+    /// Everything for what is not opened (links, devices, pipes), by its name in `dir`. No step follows a link.
+    pub(super) fn dress_name(
+        &self,
         dir: BorrowedFd<'_>,
-        last: &CString,
+        last: &CStr,
         name: &[u8],
         a: &Attributes,
+        plain: bool,
         link: bool,
     ) -> Result<(), Fault> {
-        if matches!(self.options.owners, Owners::Keep) {
-            let (uid, gid) = ids(name, a.uid, a.gid)?;
-            rustix::fs::chownat(dir, last, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-                .map_err(|e| owner_fault(name, a.uid, a.gid, e))?;
+        if let Some((uid, gid)) = self.owner_to_set(a.ids, plain) {
+            rustix::fs::chownat(dir, last, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(|e| self.owner_fault(name, a.ids, e))?;
+        }
+        for (key, value) in &a.xattrs {
+            self.set_xattr(name, key, |key| set_xattr_at(dir, last, key, value))?;
         }
         if !link {
-            // It was made a moment ago and is no link, so following links does not matter.
-            rustix::fs::chmodat(dir, last, Mode::from_raw_mode(a.mode), AtFlags::empty())
-                .map_err(|e| Fault::system(name, "chmod", e))?;
-        }
-        if !a.xattrs.is_empty() {
-            // There is no setxattrat(2) before Linux 6.13, and an O_PATH descriptor has no xattrs.
-            let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
-            path.extend_from_slice(last.as_bytes());
-            for (key, value) in &a.xattrs {
-                self.set_xattr(name, key, |key| rustix::fs::lsetxattr(&path[..], key, value, XattrFlags::empty()))?;
-            }
+            chmod_at(dir, last, u32::from(a.mode)).map_err(|e| Fault::system(name, "chmod", e))?;
         }
         rustix::fs::utimensat(dir, last, &times(a.mtime), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|e| Fault::system(name, "utimens", e))
     }
 
+    fn record(&self, fd: BorrowedFd<'_>, name: &[u8], mode: u16, ids: Ids, kind: EntryKind) -> Result<(), Fault> {
+        if !self.records() && !self.is_recorded(kind) {
+            return Ok(());
+        }
+        let value = recorded(ids, mode, kind);
+        rustix::fs::fsetxattr(fd, OVERRIDE, value.as_bytes(), XattrFlags::empty()).map_err(|e| {
+            let fault = Fault::system(name, format_args!("setxattr {}", OVERRIDE.to_string_lossy()), e);
+            match e {
+                Errno::NOTSUP => fault.hint("owners can be recorded only on a file system that has user xattrs"),
+                _ => fault,
+            }
+        })
+    }
+
+    fn set_xattrs(&self, fd: BorrowedFd<'_>, name: &[u8], xattrs: &Xattrs) -> Result<(), Fault> {
+        for (key, value) in xattrs {
+            self.set_xattr(name, key, |key| rustix::fs::fsetxattr(fd, key, value, XattrFlags::empty()))?;
+        }
+        Ok(())
+    }
+
     fn set_xattr(
-        &mut self,
+        &self,
         name: &[u8],
         key: &[u8],
         set: impl FnOnce(&[u8]) -> rustix::io::Result<()>,
     ) -> Result<(), Fault> {
-        let overlays_own = key.starts_with(b"trusted.overlay.") || key.starts_with(b"user.overlay.");
+        if self.options.no_xattrs {
+            return Ok(());
+        }
+        let overlays_own = OVERLAYS_OWN.iter().any(|own| key.starts_with(own)) || key == OVERRIDE.to_bytes();
         if overlays_own && self.options.whiteouts != Whiteouts::Oci {
-            // An overlay would take it for its own word on what this directory hides or stands for.
+            // An overlay would take it for its own word on what this directory hides or whose the file is.
             self.skip(name, format_args!("xattr {} belongs to overlay file systems", shown(key)));
             return Ok(());
         }
@@ -121,19 +299,72 @@ impl Tree<'_> {
             }
             Err(e) => {
                 let fault = Fault::system(name, format_args!("setxattr {}", shown(key)), e);
-                Err(if e == Errno::PERM { fault.hint("skip what needs privileges with --rootless") } else { fault })
+                Err(match e {
+                    Errno::PERM => fault.hint("skip what needs privileges with --rootless"),
+                    Errno::NOSPC | Errno::TOOBIG | Errno::RANGE => {
+                        fault.hint("this file system has no room for so large an xattr; use another, or --no-xattrs")
+                    }
+                    _ => fault,
+                })
             }
         }
     }
+}
 
-    /// Gives all directories of the layer what their entries said, the deepest first.
-    pub(super) fn finish_directories(&mut self) -> Result<(), Fault> {
-        let directories = std::mem::take(&mut self.directories);
-        self.root.forget();
-        for (path, attributes) in directories.iter().rev() {
-            let fd = self.open_directory(path, path)?;
-            self.set_by_fd(fd.as_fd(), path, attributes)?;
+/// `UID:GID:MODE:TYPE`, as containers/storage writes it and fuse-overlayfs reads it.
+pub(crate) fn recorded((uid, gid): Ids, mode: u16, kind: EntryKind) -> String {
+    let kind = match kind {
+        EntryKind::Directory => "dir".to_owned(),
+        EntryKind::Symlink => "symlink".to_owned(),
+        EntryKind::Fifo => "pipe".to_owned(),
+        EntryKind::CharDevice(major, minor) => format!("char-{major}-{minor}"),
+        EntryKind::BlockDevice(major, minor) => format!("block-{major}-{minor}"),
+        EntryKind::File | EntryKind::HardLink => "file".to_owned(),
+    };
+    format!("{uid}:{gid}:{mode:04o}:{kind}")
+}
+
+fn set_xattr_at(dir: BorrowedFd<'_>, last: &CStr, key: &[u8], value: &[u8]) -> rustix::io::Result<()> {
+    let c_key = CString::new(key).map_err(|_| Errno::INVAL)?;
+    match errno(sys::xattrat::set(dir, last, &c_key, value)) {
+        Err(Errno::NOSYS) => {
+            let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
+            path.extend_from_slice(last.to_bytes());
+            rustix::fs::lsetxattr(&path[..], key, value, XattrFlags::empty())
         }
-        Ok(())
+        other => other,
+    }
+}
+
+fn chmod_at(dir: BorrowedFd<'_>, last: &CStr, mode: u32) -> rustix::io::Result<()> {
+    match errno(sys::chmodat::chmod(dir, last, mode)) {
+        Err(Errno::NOSYS) => {
+            // What is open cannot be swapped for a link any more; a link itself opens too, but has no mode to set.
+            let fd = rustix::fs::openat(dir, last, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+            if rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) == rustix::fs::FileType::Symlink {
+                return Err(Errno::OPNOTSUPP);
+            }
+            let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            rustix::fs::chmod(&path[..], Mode::from_raw_mode(mode))
+        }
+        other => other,
+    }
+}
+
+fn errno<T>(result: std::io::Result<T>) -> rustix::io::Result<T> {
+    result.map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_are_recorded_as_containers_storage_writes_them() {
+        assert_eq!(recorded((0, 5), 0o4755, EntryKind::File), "0:5:4755:file");
+        assert_eq!(recorded((1, 2), 0o70, EntryKind::Directory), "1:2:0070:dir");
+        assert_eq!(recorded((0, 0), 0o666, EntryKind::CharDevice(1, 3)), "0:0:0666:char-1-3");
+        assert_eq!(recorded((0, 6), 0o660, EntryKind::BlockDevice(8, 16)), "0:6:0660:block-8-16");
+        assert_eq!(recorded((0, 0), 0o600, EntryKind::Fifo), "0:0:0600:pipe");
     }
 }

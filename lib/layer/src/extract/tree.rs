@@ -1,180 +1,219 @@
 //! The directory that a layer becomes, entry by entry.
 
-use super::metadata::Attributes;
-use super::resolve::{Blocked, Root, normalise, split};
-use super::{Devices, Options, SKIPPED_LINES, Whiteouts};
+use super::dirs::{Dir, Dirs};
+use super::files::{self, Data, NewFile};
+use super::limits::Allowance;
+use super::metadata::Ways;
+use super::nodes::{Due, NodeId, ROOT};
+use super::resolve::{Missing, changed, normalise, nul, split};
+use super::undo::Journal;
+use super::{Devices, Whiteouts};
 use crate::archive::{Archive, Entry, EntryKind};
 use crate::error::{Fault, Kind, shown};
 use crate::remove;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::CString;
-use std::fmt;
+use std::collections::HashSet;
+use std::ffi::{CStr, CString};
 use std::io::BufRead;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::rc::Rc;
-
-/// What was left out.
-#[derive(Debug, Default)]
-pub(super) struct Skipped {
-    pub(super) lines: Vec<String>,
-    pub(super) count: u64,
-}
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 /// The state of one extraction.
 pub(super) struct Tree<'a> {
-    pub(super) root: Root<'a>,
-    pub(super) options: &'a Options<'a>,
-    /// What each directory of the layer gets at the end, by its path.
-    pub(super) directories: BTreeMap<Vec<u8>, Attributes>,
-    /// Paths of this layer, where the directory was not empty and so not all in it is ours.
-    pub(super) ours: Option<BTreeSet<Vec<u8>>>,
+    pub(super) dirs: Dirs,
+    pub(super) ways: &'a Ways<'a>,
+    /// The path looked up last, and the directory it is.
+    pub(super) last: Option<(Vec<u8>, NodeId)>,
+    /// What this layer has, as hashes of directory and name, where not all there is need be this layer's. Directories are
+    /// marked in their nodes.
+    pub(super) ours: Option<HashSet<u64>>,
+    /// The number of the layer.
+    pub(super) layer: u32,
+    /// How to take all back, where something stood there before.
+    pub(super) journal: Option<Journal>,
+    allowance: &'a Allowance,
     entries: u64,
-    skipped: Skipped,
+    content_bytes: u64,
 }
 
 /// Where an entry goes.
 pub(super) struct Place {
-    pub(super) parent: Rc<OwnedFd>,
+    pub(super) node: NodeId,
+    pub(super) dir: Arc<Dir>,
     pub(super) last: CString,
 }
 
+/// What came of a layer.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Counts {
+    pub(super) entries: u64,
+    pub(super) content_bytes: u64,
+}
+
 impl<'a> Tree<'a> {
-    pub(super) fn new(dest: BorrowedFd<'a>, options: &'a Options<'a>) -> Result<Self, Fault> {
+    pub(super) fn new(dest: BorrowedFd<'_>, ways: &'a Ways<'a>, allowance: &'a Allowance) -> Result<Self, Fault> {
+        let dirs = Dirs::new(dest).map_err(|e| Fault::system(b".", "open directory", e))?;
         let fresh = remove::is_empty(dest).map_err(|e| Fault::system(b".", "read directory", e))?;
         Ok(Self {
-            root: Root::new(dest),
-            options,
-            directories: BTreeMap::new(),
-            ours: if fresh { None } else { Some(BTreeSet::new()) },
+            dirs,
+            ways,
+            last: None,
+            ours: if fresh { None } else { Some(HashSet::new()) },
+            layer: 1,
+            journal: if fresh { None } else { Some(Journal::default()) },
+            allowance,
             entries: 0,
-            skipped: Skipped::default(),
+            content_bytes: 0,
         })
     }
 
+    /// What came of the layer so far; what comes next is of the next layer, applied to what is there.
+    pub(super) fn next_layer(&mut self) -> Counts {
+        self.layer += 1;
+        self.ours = Some(HashSet::new());
+        let counts = Counts { entries: self.entries, content_bytes: self.content_bytes };
+        (self.entries, self.content_bytes) = (0, 0);
+        counts
+    }
+
     /// Makes what `entry` says, its data taken from `archive`.
-    pub(super) fn add<R: BufRead>(&mut self, entry: &Entry, archive: &mut Archive<R>) -> Result<(), Fault> {
+    pub(super) fn add<R: BufRead>(&mut self, mut entry: Entry, archive: &mut Archive<R>) -> Result<(), Fault> {
+        let options = self.ways.options;
+        let path = inside(&entry.path, &entry.path)?;
+        if options.select.is_some_and(|takes| !takes(&path)) {
+            return Ok(());
+        }
         self.entries += 1;
-        if entry.sparse.is_some() {
-            return Err(Fault::entry(Kind::Unsupported, &entry.path, "sparse files are not read yet")
-                .hint("pack the layer again without sparse files (tar without --sparse)"));
+        self.count_entry(&entry.path)?;
+        if let Some(tell) = options.on_entry {
+            tell(&entry);
         }
         for what in &entry.left_out {
-            self.skip(&entry.path, what);
+            self.ways.skip(&entry.path, what);
         }
-        let path = inside(&entry.path, &entry.path)?;
         if path.is_empty() {
             if entry.kind != EntryKind::Directory {
                 return Err(Fault::entry(Kind::Corrupt, &entry.path, "an entry for the root that is no directory"));
             }
-            self.directories.insert(path, Attributes::of(entry));
-            return Ok(());
+            return self.due(ROOT, entry);
         }
         let (parent, last) = split(&path);
-        if self.options.whiteouts != Whiteouts::Oci && self.whiteout(parent, last, entry)? {
+        if options.whiteouts != Whiteouts::Oci && self.whiteout(parent, last, &entry)? {
             return Ok(());
         }
-        let place = self.place(&path, &entry.path)?;
+        let place = self.place(parent, last, &entry.path)?;
+        self.settle(place.node, last)?;
+        self.touch(place.node, &entry.path)?;
         match entry.kind {
-            EntryKind::File => self.file(&place, &path, entry, archive)?,
-            EntryKind::Directory => self.directory(&place, &path, entry)?,
+            EntryKind::File => self.file(&place, entry, archive)?,
+            EntryKind::Directory => return self.directory(&place, entry),
+            EntryKind::HardLink => self.hard_link(&place, &entry)?,
             EntryKind::Symlink => {
-                let target = CString::new(&entry.link[..]).map_err(|_| nul(entry))?;
-                self.make(&place, &path, entry, "symlink", |dir, name| rustix::fs::symlinkat(&target, dir, name))?;
-                self.set_by_name(place.parent.as_fd(), &place.last, &entry.path, &Attributes::of(entry), true)?;
+                let target = CString::new(&entry.link[..]).map_err(|_| nul(&entry.path))?;
+                self.make(&place, &entry.path, "symlink", |dir, name| rustix::fs::symlinkat(&target, dir, name))?;
+                self.dress_name(&place, entry, true)?;
             }
-            EntryKind::HardLink => self.hard_link(&place, &path, entry)?,
-            EntryKind::Fifo => self.node(&place, &path, entry, FileType::Fifo, 0)?,
+            kind if self.ways.is_recorded(kind) => {
+                entry.size = 0;
+                self.file(&place, entry, archive)?;
+            }
+            EntryKind::Fifo => self.node(&place, entry, FileType::Fifo, 0)?,
             EntryKind::CharDevice(major, minor) => {
-                self.node(&place, &path, entry, FileType::CharacterDevice, rustix::fs::makedev(major, minor))?;
+                self.node(&place, entry, FileType::CharacterDevice, rustix::fs::makedev(major, minor))?;
             }
             EntryKind::BlockDevice(major, minor) => {
-                self.node(&place, &path, entry, FileType::BlockDevice, rustix::fs::makedev(major, minor))?;
+                self.node(&place, entry, FileType::BlockDevice, rustix::fs::makedev(major, minor))?;
             }
         }
-        self.claim(&path);
+        self.claim(place.node, last);
         Ok(())
     }
 
-    /// The end: directories get what they are due. Gives the number of entries and what was left out.
-    pub(super) fn finish(mut self) -> Result<(u64, Skipped), Fault> {
-        self.finish_directories()?;
-        Ok((self.entries, self.skipped))
-    }
-
-    pub(super) fn skip(&mut self, name: &[u8], why: impl fmt::Display) {
-        self.skipped.count += 1;
-        if self.skipped.lines.len() < SKIPPED_LINES {
-            self.skipped.lines.push(format!("{}: {why}", shown(name)));
+    /// Counts one more thing that is made.
+    pub(super) fn count_entry(&self, entry: &[u8]) -> Result<(), Fault> {
+        if self.dirs.nodes.full() {
+            return Err(Fault::entry(Kind::Limit, entry, "more directories than can be kept in mind"));
         }
+        self.allowance.entry(self.ways.options.limits, entry)
     }
 
-    fn file<R: BufRead>(
-        &mut self,
-        place: &Place,
-        path: &[u8],
-        entry: &Entry,
-        archive: &mut Archive<R>,
-    ) -> Result<(), Fault> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = self.make(place, path, entry, "create", |dir, name| {
-            rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)
-        })?;
-        loop {
-            let bytes = archive.data()?;
-            if bytes.is_empty() {
-                break;
-            }
-            let count = match rustix::io::write(&fd, bytes) {
-                Ok(count) => count,
-                Err(Errno::INTR) => 0,
-                Err(e) => return Err(Fault::system(&entry.path, "write", e)),
-            };
-            archive.consume(count);
+    fn due(&mut self, node: NodeId, entry: Entry) -> Result<(), Fault> {
+        let (uid, gid) = self.ways.ids(&entry.path, entry.uid, entry.gid)?;
+        self.dirs.nodes.claim(node, self.layer);
+        let (mode, mtime) = ((entry.mode & 0o7777) as u16, Some(entry.mtime));
+        self.dirs.nodes.set_due(node, Due { mode, uid, gid, mtime, xattrs: entry.xattrs });
+        Ok(())
+    }
+
+    fn file<R: BufRead>(&mut self, place: &Place, mut entry: Entry, archive: &mut Archive<R>) -> Result<(), Fault> {
+        self.allowance.bytes(self.ways.options.limits, entry.size, &entry.path)?;
+        self.content_bytes += entry.size;
+        let attributes = self.ways.attributes(&mut entry)?;
+        let new =
+            NewFile { entry: entry.path, attributes, kind: entry.kind, plain: place.dir.plain, sparse: entry.sparse };
+        let mode = self.ways.opening_mode(&new.attributes);
+        let fd = self.make(place, &new.entry, "create", |dir, name| files::create(dir, name, mode))?;
+        let data = if entry.size == 0 { Data::None } else { Data::Archive(archive, entry.size) };
+        files::write(fd.as_fd(), &new, data, self.ways)
+    }
+
+    fn directory(&mut self, place: &Place, entry: Entry) -> Result<(), Fault> {
+        if let Some(known) = self.dirs.nodes.child(place.node, place.last.to_bytes()) {
+            return self.due(known, entry);
         }
-        self.set_by_fd(fd.as_fd(), &entry.path, &Attributes::of(entry))
-    }
-
-    fn directory(&mut self, place: &Place, path: &[u8], entry: &Entry) -> Result<(), Fault> {
-        let dir = place.parent.as_fd();
-        match rustix::fs::mkdirat(dir, &place.last, Mode::RWXU) {
-            Ok(()) => {}
+        let node = match rustix::fs::mkdirat(&*place.dir, &place.last, Mode::RWXU) {
+            Ok(()) => self.made_directory(place.node, place.last.to_bytes())?,
             Err(Errno::EXIST) => {
-                let stat = stat(dir, &place.last).map_err(|e| Fault::system(&entry.path, "stat", e))?;
-                if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+                let stat = stat(place.dir.as_fd(), &place.last).map_err(|e| Fault::system(&entry.path, "stat", e))?;
+                if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                    self.dirs.nodes.add(place.node, place.last.to_bytes(), false)
+                } else {
                     let hidden = self.is_whiteout(&stat);
-                    self.make_way(place, path, &entry.path)?;
-                    rustix::fs::mkdirat(dir, &place.last, Mode::RWXU)
+                    self.make_way(place, &entry.path)?;
+                    rustix::fs::mkdirat(&*place.dir, &place.last, Mode::RWXU)
                         .map_err(|e| Fault::system(&entry.path, "mkdir", e))?;
+                    let node = self.made_directory(place.node, place.last.to_bytes())?;
                     if hidden {
-                        self.make_opaque(path, &entry.path)?;
+                        self.make_opaque(node, &entry.path)?;
                     }
+                    node
                 }
             }
             Err(e) => return Err(Fault::system(&entry.path, "mkdir", e)),
-        }
-        self.directories.insert(path.to_vec(), Attributes::of(entry));
-        Ok(())
+        };
+        self.due(node, entry)
     }
 
-    fn hard_link(&mut self, place: &Place, path: &[u8], entry: &Entry) -> Result<(), Fault> {
-        let target = inside(&entry.link, &entry.path)?;
-        if target == path {
-            return Ok(());
+    /// Takes note of a directory that was made just now.
+    pub(super) fn made_directory(&mut self, parent: NodeId, name: &[u8]) -> Result<NodeId, Fault> {
+        if let Some(journal) = &mut self.journal {
+            journal.made(parent, name);
         }
+        let node = self.dirs.nodes.add(parent, name, true);
+        self.dirs.nodes.claim(node, self.layer);
+        Ok(node)
+    }
+
+    fn hard_link(&mut self, place: &Place, entry: &Entry) -> Result<(), Fault> {
+        let target = inside(&entry.link, &entry.path)?;
         let (target_parent, target_last) = split(&target);
         let absent = || {
             let why = format!("hard link to {}, which is not in the layer", shown(&entry.link));
             Fault::entry(Kind::Corrupt, &entry.path, why).hint("the layer is broken; fetch or build the image again")
         };
-        let from = match self.root.directory(target_parent, &entry.path) {
-            Ok(from) => from,
-            Err(Blocked::Fault(fault)) => return Err(fault),
-            Err(Blocked::Missing | Blocked::NotDirectory) => return Err(absent()),
-        };
-        let target_last = CString::new(target_last).map_err(|_| nul(entry))?;
-        let linked = self.make(place, path, entry, "link", |dir, name| {
+        let Some(from) = self.descend(target_parent, &entry.path, Missing::Tell)? else { return Err(absent()) };
+        if from == place.node && target_last == place.last.to_bytes() {
+            return Ok(());
+        }
+        if self.dirs.nodes.child(from, target_last).is_some() || target.is_empty() {
+            let why = format!("hard link to {}, which is a directory", shown(&entry.link));
+            return Err(Fault::entry(Kind::Corrupt, &entry.path, why));
+        }
+        self.settle(from, target_last)?;
+        let from = self.dir(from, &entry.path)?;
+        let target_last = CString::new(target_last).map_err(|_| nul(&entry.path))?;
+        let linked = self.make(place, &entry.path, "link", |dir, name| {
             match rustix::fs::linkat(&*from, &target_last, dir, name, AtFlags::empty()) {
                 Err(Errno::NOENT) => Ok(false),
                 other => other.map(|()| true),
@@ -183,57 +222,65 @@ impl<'a> Tree<'a> {
         if linked { Ok(()) } else { Err(absent()) }
     }
 
-    fn node(&mut self, place: &Place, path: &[u8], entry: &Entry, kind: FileType, device: u64) -> Result<(), Fault> {
+    fn node(&mut self, place: &Place, entry: Entry, kind: FileType, device: u64) -> Result<(), Fault> {
         let mode = Mode::RUSR | Mode::WUSR;
-        let skip = self.options.devices != Devices::Fail;
-        let made = self.make(place, path, entry, "mknod", |dir, name| {
+        let made = self.make(place, &entry.path, "mknod", |dir, name| {
             match rustix::fs::mknodat(dir, name, kind, mode, device) {
                 Err(Errno::PERM) => Ok(false),
                 other => other.map(|()| true),
             }
         })?;
         if made {
-            return self.set_by_name(place.parent.as_fd(), &place.last, &entry.path, &Attributes::of(entry), false);
+            return self.dress_name(place, entry, false);
         }
-        if skip {
-            self.skip(&entry.path, "device: not permitted");
+        if self.ways.options.devices == Devices::Skip {
+            self.ways.skip(&entry.path, "device: not permitted");
             return Ok(());
         }
         Err(Fault::system(&entry.path, "mknod", Errno::PERM)
             .hint("only root outside user namespaces makes devices; skip them with --rootless"))
     }
 
+    fn dress_name(&mut self, place: &Place, mut entry: Entry, link: bool) -> Result<(), Fault> {
+        let attributes = self.ways.attributes(&mut entry)?;
+        self.ways.dress_name(place.dir.as_fd(), &place.last, &entry.path, &attributes, place.dir.plain, link)
+    }
+
     /// Runs `make`, and once more after making way where something stands there.
-    fn make<T>(
+    pub(super) fn make<T>(
         &mut self,
         place: &Place,
-        path: &[u8],
-        entry: &Entry,
+        entry: &[u8],
         what: &'static str,
-        make: impl Fn(BorrowedFd<'_>, &CString) -> rustix::io::Result<T>,
+        make: impl Fn(BorrowedFd<'_>, &CStr) -> rustix::io::Result<T>,
     ) -> Result<T, Fault> {
-        let dir = place.parent.as_fd();
-        let made = match make(dir, &place.last) {
+        let made = match make(place.dir.as_fd(), &place.last) {
             Err(Errno::EXIST) => {
-                self.make_way(place, path, &entry.path)?;
-                make(dir, &place.last)
+                self.make_way(place, entry)?;
+                make(place.dir.as_fd(), &place.last)
             }
             other => other,
         };
-        made.map_err(|e| Fault::system(&entry.path, what, e))
+        if let (Some(journal), Ok(_)) = (&mut self.journal, &made) {
+            journal.made(place.node, place.last.to_bytes());
+        }
+        made.map_err(|e| match e {
+            Errno::EXIST => changed(entry),
+            e => Fault::system(entry, what, e),
+        })
     }
 
-    /// Removes what stands at `place`.
-    pub(super) fn make_way(&mut self, place: &Place, path: &[u8], entry: &[u8]) -> Result<(), Fault> {
-        let dir = place.parent.as_fd();
-        let trees = self.ours.is_none() || self.options.whiteouts == Whiteouts::Apply;
-        let removed = if trees {
-            remove::remove_tree(dir, &place.last)
-        } else {
-            match rustix::fs::unlinkat(dir, &place.last, AtFlags::empty()) {
-                Err(Errno::ISDIR) => rustix::fs::unlinkat(dir, &place.last, AtFlags::REMOVEDIR),
+    /// Removes what stands at `place`, or puts it where it can be fetched from again.
+    pub(super) fn make_way(&mut self, place: &Place, entry: &[u8]) -> Result<(), Fault> {
+        let trees = self.ours.is_none() || self.ways.options.whiteouts == Whiteouts::Apply;
+        let removed = match (&self.journal, trees) {
+            (Some(_), false) if self.is_full_directory(place) => Err(Errno::NOTEMPTY),
+            (Some(_), _) => return self.put_aside(place, entry),
+            (None, true) => remove::remove_tree(place.dir.as_fd(), &place.last),
+            (None, false) => match rustix::fs::unlinkat(&*place.dir, &place.last, AtFlags::empty()) {
+                Err(Errno::ISDIR) => rustix::fs::unlinkat(&*place.dir, &place.last, AtFlags::REMOVEDIR),
                 other => other,
-            }
+            },
         };
         match removed {
             Err(Errno::NOTEMPTY | Errno::EXIST) => {
@@ -244,92 +291,57 @@ impl<'a> Tree<'a> {
             Err(e) => return Err(Fault::system(entry, "remove what was there", e)),
             Ok(()) => {}
         }
-        self.disown(path);
+        self.disown(place.node, place.last.to_bytes());
         Ok(())
     }
 
-    /// Forgets all we knew of `path` and what is below it.
-    pub(super) fn disown(&mut self, path: &[u8]) {
-        self.root.forget();
-        self.directories.remove(path);
-        // All that starts with `path/` sorts before `path0`, the byte after the slash.
-        let below = || [path, b"/"].concat()..[path, b"0"].concat();
-        let gone: Vec<Vec<u8>> = self.directories.range(below()).map(|(p, _)| p.clone()).collect();
-        for path in gone {
-            self.directories.remove(&path);
+    fn is_full_directory(&self, place: &Place) -> bool {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::openat(&*place.dir, &place.last, flags, Mode::empty()) {
+            Ok(fd) => !remove::is_empty(fd.as_fd()).unwrap_or(false),
+            // What cannot be read is taken for full.
+            Err(e) => e == Errno::ACCESS,
+        }
+    }
+
+    /// Forgets all we knew of `name` in `node`, and of what is below it.
+    pub(super) fn disown(&mut self, node: NodeId, name: &[u8]) {
+        self.last = None;
+        if let Some(child) = self.dirs.nodes.child(node, name) {
+            self.dirs.forget();
+            self.dirs.nodes.kill(child);
         }
         if let Some(ours) = &mut self.ours {
-            ours.remove(path);
-            let gone: Vec<Vec<u8>> = ours.range(below()).cloned().collect();
-            for path in gone {
-                ours.remove(&path);
-            }
+            ours.remove(&self.dirs.nodes.hash(node, name));
         }
     }
 
-    fn claim(&mut self, path: &[u8]) {
+    pub(super) fn claim(&mut self, node: NodeId, name: &[u8]) {
         if let Some(ours) = &mut self.ours {
-            ours.insert(path.to_vec());
+            ours.insert(self.dirs.nodes.hash(node, name));
+            self.dirs.nodes.claim(node, self.layer);
         }
     }
 
-    /// Where `path` is to be made; directories on the way that are missing are made, with mode 0755.
-    pub(super) fn place(&mut self, path: &[u8], entry: &[u8]) -> Result<Place, Fault> {
-        let (parent, last) = split(path);
-        let last = CString::new(last).map_err(|_| Fault::entry(Kind::Corrupt, entry, "a name with a NUL in it"))?;
-        Ok(Place { parent: self.ensure_directory(parent, entry)?, last })
+    /// Where `last` in the directory `parent` is to be made; directories on the way that are missing are made.
+    pub(super) fn place(&mut self, parent: &[u8], last: &[u8], entry: &[u8]) -> Result<Place, Fault> {
+        let last = CString::new(last).map_err(|_| nul(entry))?;
+        let node = self.descend(parent, entry, Missing::Make)?.unwrap_or(ROOT);
+        Ok(Place { node, dir: self.dir(node, entry)?, last })
     }
 
-    fn ensure_directory(&mut self, path: &[u8], entry: &[u8]) -> Result<Rc<OwnedFd>, Fault> {
-        let blocked = match self.root.directory(path, entry) {
-            Ok(fd) => return Ok(fd),
-            Err(Blocked::Fault(fault)) => return Err(fault),
-            Err(blocked) => blocked,
-        };
-        let Place { parent, last } = self.place(path, entry)?;
-        let mut made = rustix::fs::mkdirat(&parent, &last, Mode::RWXU);
-        if made == Err(Errno::EXIST) {
-            let stat = stat(parent.as_fd(), &last).map_err(|e| Fault::system(entry, "stat", e))?;
-            if self.is_whiteout(&stat) {
-                let place = Place { parent: Rc::clone(&parent), last: last.clone() };
-                self.make_way(&place, path, entry)?;
-                made = rustix::fs::mkdirat(&parent, &last, Mode::RWXU);
-                if made.is_ok() {
-                    self.make_opaque(path, entry)?;
-                }
-            }
-        }
-        match made {
-            Ok(()) => {
-                rustix::fs::chmodat(&parent, &last, Mode::from_raw_mode(0o755), AtFlags::empty())
-                    .map_err(|e| Fault::system(entry, "chmod", e))?;
-                self.claim(path);
-            }
-            Err(Errno::EXIST) => {
-                let what = if matches!(blocked, Blocked::Missing) { "a link to nothing" } else { "not a directory" };
-                return Err(Fault::entry(Kind::Corrupt, entry, format_args!("{} is {what}", shown(path))));
-            }
-            Err(e) => return Err(Fault::system(entry, "mkdir", e)),
-        }
-        match self.root.directory(path, entry) {
-            Ok(fd) => Ok(fd),
-            Err(Blocked::Fault(fault)) => Err(fault),
-            Err(_) => Err(Fault::system(entry, "open directory", Errno::NOENT)),
-        }
+    /// Waits for all that is still being written.
+    pub(super) fn settle_all(&mut self) -> Result<(), Fault> {
+        Ok(())
     }
 
-    /// The directory `path`, which is there, for its xattrs and times.
-    pub(super) fn open_directory(&self, path: &[u8], entry: &[u8]) -> Result<OwnedFd, Fault> {
-        match self.root.open(path, OFlags::RDONLY, entry) {
-            Ok(fd) => Ok(fd),
-            Err(Blocked::Fault(fault)) => Err(fault),
-            Err(Blocked::Missing) => Err(Fault::system(entry, "open directory", Errno::NOENT)),
-            Err(Blocked::NotDirectory) => Err(Fault::system(entry, "open directory", Errno::NOTDIR)),
-        }
+    /// Waits for what is still being written under that name.
+    pub(super) fn settle(&mut self, _node: NodeId, _name: &[u8]) -> Result<(), Fault> {
+        Ok(())
     }
 }
 
-pub(super) fn stat(dir: BorrowedFd<'_>, name: &CString) -> rustix::io::Result<rustix::fs::Stat> {
+pub(super) fn stat(dir: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<rustix::fs::Stat> {
     rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
 }
 
@@ -343,8 +355,4 @@ fn inside(name: &[u8], entry: &[u8]) -> Result<Vec<u8>, Fault> {
         };
         Fault::entry(Kind::Escape, entry, why).hint("the layer is hostile or broken; do not use this image")
     })
-}
-
-fn nul(entry: &Entry) -> Fault {
-    Fault::entry(Kind::Corrupt, &entry.path, "a name with a NUL in it")
 }

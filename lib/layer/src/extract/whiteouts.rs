@@ -6,7 +6,8 @@
 
 use super::Whiteouts;
 use super::metadata::times;
-use super::resolve::{Blocked, split};
+use super::nodes::NodeId;
+use super::resolve::{Missing, nul};
 use super::tree::{Place, Tree, stat};
 use crate::archive::{Entry, Time};
 use crate::error::{Fault, Kind, shown};
@@ -33,44 +34,45 @@ impl Tree<'_> {
                         .hint("the layer is hostile or broken; do not use this image"));
                 }
             }
-            Name::Opaque if self.options.whiteouts == Whiteouts::Apply => self.remove_others(parent, entry)?,
+            Name::Opaque if self.ways.options.whiteouts == Whiteouts::Apply => {
+                if let Some(node) = self.descend(parent, entry, Missing::Tell)? {
+                    self.remove_others(node, entry)?;
+                }
+            }
             Name::Opaque => {
-                if !parent.is_empty() {
-                    // Makes it where it is missing.
-                    self.place(&[parent, b"/x"].concat(), entry)?;
-                }
-                self.make_opaque(parent, entry)?;
-            }
-            Name::Whiteout(name) => {
-                let path = if parent.is_empty() { name.to_vec() } else { [parent, b"/", name].concat() };
-                if self.options.whiteouts == Whiteouts::Apply {
-                    self.carry_out(&path, entry)?;
-                } else {
-                    self.mark(&path, entry, whiteout.mtime)?;
+                if let Some(node) = self.descend(parent, entry, Missing::Make)? {
+                    self.make_opaque(node, entry)?;
                 }
             }
+            Name::Whiteout(name) if self.ways.options.whiteouts == Whiteouts::Apply => {
+                if let Some(node) = self.descend(parent, entry, Missing::Tell)? {
+                    self.carry_out(node, name, entry)?;
+                }
+            }
+            Name::Whiteout(name) => self.mark(parent, name, entry, whiteout.mtime)?,
         }
         Ok(true)
     }
 
     /// Whether that is a whiteout in overlay form, and we write that form.
     pub(super) fn is_whiteout(&self, stat: &Stat) -> bool {
-        matches!(self.options.whiteouts, Whiteouts::Overlay | Whiteouts::UserXattr)
+        matches!(self.ways.options.whiteouts, Whiteouts::Overlay | Whiteouts::UserXattr)
             && FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
             && stat.st_rdev == 0
     }
 
-    /// Makes the directory `path`, which is there, opaque.
-    pub(super) fn make_opaque(&self, path: &[u8], entry: &[u8]) -> Result<(), Fault> {
-        let key: &CStr = match self.options.whiteouts {
+    /// Makes a directory that is there opaque.
+    pub(super) fn make_opaque(&mut self, node: NodeId, entry: &[u8]) -> Result<(), Fault> {
+        let key: &CStr = match self.ways.options.whiteouts {
             Whiteouts::Overlay => c"trusted.overlay.opaque",
             Whiteouts::UserXattr => c"user.overlay.opaque",
             Whiteouts::Oci | Whiteouts::Apply => return Ok(()),
         };
-        let fd = self.open_directory(path, entry)?;
+        let fd = self.dirs.open_as(node, OFlags::RDONLY).map_err(|e| Fault::system(entry, "open directory", e))?;
+        self.remember_xattr(node, fd.as_fd(), key.to_bytes())?;
         rustix::fs::fsetxattr(&fd, key, b"y", XattrFlags::empty()).map_err(|e| {
             let fault = Fault::system(entry, format_args!("setxattr {}", key.to_string_lossy()), e);
-            match (e, self.options.whiteouts) {
+            match (e, self.ways.options.whiteouts) {
                 (Errno::PERM, Whiteouts::Overlay) => {
                     fault.hint("only root outside user namespaces sets trusted xattrs; use --whiteouts userxattr")
                 }
@@ -80,99 +82,114 @@ impl Tree<'_> {
         })
     }
 
-    /// A whiteout in overlay form at `path`.
-    fn mark(&mut self, path: &[u8], entry: &[u8], mtime: Time) -> Result<(), Fault> {
-        let place = self.place(path, entry)?;
-        let make = |place: &Place| {
-            rustix::fs::mknodat(&place.parent, &place.last, FileType::CharacterDevice, Mode::empty(), 0)?;
-            // Nobody sees it through the overlay; but the same layer shall give the same tree.
-            rustix::fs::utimensat(&place.parent, &place.last, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)
+    /// A whiteout of `name` in overlay form.
+    fn mark(&mut self, parent: &[u8], name: &[u8], entry: &[u8], mtime: Time) -> Result<(), Fault> {
+        let place = self.place(parent, name, entry)?;
+        self.settle(place.node, name)?;
+        self.touch(place.node, entry)?;
+        if let Some(directory) = self.dirs.nodes.child(place.node, name)
+            && self.is_ours(place.node, name)
+        {
+            return self.make_opaque(directory, entry);
+        }
+        let make = |dir: BorrowedFd<'_>, last: &CStr| {
+            rustix::fs::mknodat(dir, last, FileType::CharacterDevice, Mode::empty(), 0)
         };
-        let made = match make(&place) {
+        match make(place.dir.as_fd(), &place.last) {
+            Ok(()) => {
+                if let Some(journal) = &mut self.journal {
+                    journal.made(place.node, name);
+                }
+            }
             Err(Errno::EXIST) => {
-                let there = stat(place.parent.as_fd(), &place.last).map_err(|e| Fault::system(entry, "stat", e))?;
+                let there = stat(place.dir.as_fd(), &place.last).map_err(|e| Fault::system(entry, "stat", e))?;
                 if self.is_whiteout(&there) {
                     return Ok(());
                 }
-                if self.is_ours(path) {
-                    let directory = FileType::from_raw_mode(there.st_mode) == FileType::Directory;
-                    return if directory { self.make_opaque(path, entry) } else { Ok(()) };
+                if self.is_ours(place.node, name) {
+                    return Ok(());
                 }
-                self.make_way(&place, path, entry)?;
-                make(&place)
+                self.make(&place, entry, "mknod of a whiteout", make)?;
             }
-            other => other,
-        };
-        made.map_err(|e| Fault::system(entry, "mknod of a whiteout", e))
+            Err(e) => return Err(Fault::system(entry, "mknod of a whiteout", e)),
+        }
+        // Nobody sees it through the overlay; but the same layer shall give the same tree.
+        rustix::fs::utimensat(&*place.dir, &place.last, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|e| Fault::system(entry, "utimens", e))
     }
 
-    /// Whether `path`, which is there, or something below it came from this layer.
-    fn is_ours(&self, path: &[u8]) -> bool {
+    /// Whether `name`, which is there, or something below it came from this layer.
+    fn is_ours(&self, node: NodeId, name: &[u8]) -> bool {
         let Some(ours) = &self.ours else { return true };
-        ours.contains(path) || {
-            let below = [path, b"/"].concat();
-            ours.range(below.clone()..).next().is_some_and(|p| p.starts_with(&below))
+        match self.dirs.nodes.child(node, name) {
+            Some(child) => self.dirs.nodes.layer(child) == self.layer,
+            None => ours.contains(&self.dirs.nodes.hash(node, name)),
         }
     }
 
-    /// Removes from the directory what a whiteout of `path` hides.
-    fn carry_out(&mut self, path: &[u8], entry: &[u8]) -> Result<(), Fault> {
-        let (parent, last) = split(path);
-        let dir = match self.root.directory(parent, entry) {
-            Ok(dir) => dir,
-            Err(Blocked::Fault(fault)) => return Err(fault),
-            Err(Blocked::Missing | Blocked::NotDirectory) => return Ok(()),
-        };
+    /// Removes what a whiteout of `name` hides.
+    fn carry_out(&mut self, node: NodeId, name: &[u8], entry: &[u8]) -> Result<(), Fault> {
         if self.ours.is_none() {
             return Ok(());
         }
-        if self.is_ours(path) {
-            return self.remove_others(path, entry);
+        self.settle_all()?;
+        if self.is_ours(node, name) {
+            return match self.dirs.nodes.child(node, name) {
+                Some(child) => self.remove_others(child, entry),
+                None => Ok(()),
+            };
         }
-        let last = CString::new(last).map_err(|_| Fault::entry(Kind::Corrupt, entry, "a name with a NUL in it"))?;
-        remove::remove_tree(dir.as_fd(), &last).map_err(|e| Fault::system(entry, "remove", e))?;
-        self.disown(path);
+        let last = CString::new(name).map_err(|_| nul(entry))?;
+        self.take_away(node, last, entry)
+    }
+
+    /// Removes all in a directory that is not of this layer.
+    fn remove_others(&mut self, node: NodeId, entry: &[u8]) -> Result<(), Fault> {
+        if self.ours.is_none() {
+            return Ok(());
+        }
+        self.settle_all()?;
+        let mut nodes = vec![node];
+        while let Some(node) = nodes.pop() {
+            let fd = self.dirs.open_as(node, OFlags::RDONLY).map_err(|e| Fault::system(entry, "open directory", e))?;
+            for name in children(fd.as_fd()).map_err(|e| Fault::system(entry, "read directory", e))? {
+                if !self.is_ours(node, name.to_bytes()) {
+                    self.take_away(node, name, entry)?;
+                } else if let Some(child) = self.dirs.nodes.child(node, name.to_bytes()) {
+                    nodes.push(child);
+                }
+            }
+        }
         Ok(())
     }
 
-    /// Removes all in the directory `path` that is not of this layer; that it is no directory or not there is no error.
-    fn remove_others(&mut self, path: &[u8], entry: &[u8]) -> Result<(), Fault> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW;
-        let dir = match self.root.open(path, flags, entry) {
-            Ok(dir) => dir,
-            Err(Blocked::Fault(fault)) => return Err(fault),
-            Err(Blocked::Missing | Blocked::NotDirectory) => return Ok(()),
-        };
-        if self.ours.is_none() {
-            return Ok(());
+    /// Removes `last` and all below it; that it is not there is no error.
+    fn take_away(&mut self, node: NodeId, last: CString, entry: &[u8]) -> Result<(), Fault> {
+        let place = Place { node, dir: self.dir(node, entry)?, last };
+        match stat(place.dir.as_fd(), &place.last) {
+            Err(Errno::NOENT) => return Ok(()),
+            Err(e) => return Err(Fault::system(entry, "stat", e)),
+            // Our own stash is not of any layer.
+            Ok(_) if self.is_stash(&place) => return Ok(()),
+            Ok(_) => {}
         }
-        for (name, directory) in children(dir.as_fd()).map_err(|e| Fault::system(entry, "read directory", e))? {
-            let child = if path.is_empty() { name.as_bytes().to_vec() } else { [path, b"/", name.as_bytes()].concat() };
-            if !self.is_ours(&child) {
-                remove::remove_tree(dir.as_fd(), &name).map_err(|e| Fault::system(entry, "remove", e))?;
-                self.disown(&child);
-            } else if directory {
-                self.remove_others(&child, entry)?;
-            }
+        self.touch(node, entry)?;
+        if self.journal.is_some() {
+            return self.put_aside(&place, entry);
         }
+        remove::remove_tree(place.dir.as_fd(), &place.last).map_err(|e| Fault::system(entry, "remove", e))?;
+        self.disown(node, place.last.to_bytes());
         Ok(())
     }
 }
 
-fn children(dir: BorrowedFd<'_>) -> rustix::io::Result<Vec<(CString, bool)>> {
+fn children(dir: BorrowedFd<'_>) -> rustix::io::Result<Vec<CString>> {
     let mut all = Vec::new();
     for entry in Dir::read_from(dir)? {
         let entry = entry?;
         let name = entry.file_name();
         if name != c"." && name != c".." {
-            let directory = match entry.file_type() {
-                FileType::Unknown => {
-                    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
-                    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
-                }
-                kind => kind == FileType::Directory,
-            };
-            all.push((name.to_owned(), directory));
+            all.push(name.to_owned());
         }
     }
     Ok(all)
