@@ -1,94 +1,44 @@
 //! Tar entries out of a stream of bytes: ustar (POSIX.1-1988), PAX (POSIX.1-2001, pax(1) "pax Interchange Format"), GNU
-//! (tar(5), `long names`, base-256 numbers) and what came before them.
+//! (tar(5): long names, base-256 numbers, holes, incremental archives), star's, libarchive's and Solaris' additions to them,
+//! and what came before them all.
+//!
+//! ```text
+//!  block ─▶ header ──▶ L K x g: read, kept for the entry (g: for all) that follows
+//!                 └──▶ anything else ─▶ compose ─▶ Entry (with a map of holes, if it has some) ─▶ its data ─▶ padding ─▶ …
+//! ```
 //!
 //! Written by hand rather than on a library, since a layer needs what readers for general use leave out: xattrs whose
-//! values hold newlines, nanoseconds, times before 1970, memory bounded whatever a header claims. Where readers differ and the
-//! difference could hide an entry, Go's `archive/tar` decides, for that is what wrote most layers and what other engines
-//! read them with; so a size on an entry without data (a link, a device) is ignored.
+//! values hold newlines, nanoseconds, times before 1970, holes, memory bounded whatever a header claims. And it needs to be
+//! read as others read it: what they would read differently is refused ([`refusal`] has the list and why).
 //!
-//! The order of names: a PAX `path` beats a GNU long name beats the header. A PAX `size` belongs to the entry only, never to
-//! the GNU headers between.
+//! What an entry says is taken from PAX before GNU before the header itself. A PAX `size` belongs to the entry only, never to the
+//! GNU headers between.
+//!
+//! Invariants: [`Archive::position`] never goes back and ends behind the last byte looked at; no header makes us keep more than
+//! [`NAME_LIMIT`], [`PAX_LIMIT`] or a bounded map of holes; a path and a link have no NUL and are not empty.
 
+mod acl;
+mod compose;
+mod encoded;
+mod entry;
 pub(crate) mod header;
 mod pax;
+mod refusal;
+mod sparse;
 
-use crate::error::{Fault, Kind, shown};
-use header::{BLOCK_BYTES, Header};
+pub use entry::{Entry, EntryKind, Sparse, Time};
+
+use crate::error::{Fault, Kind};
+use compose::{Ahead, Composed};
+use header::{BLOCK_BYTES, Block, Header};
 use pax::Pax;
+use refusal::Refusal;
+use sparse::{Form, Lines, Map};
 use std::io::{self, BufRead, Seek};
 
-/// What an entry is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EntryKind {
-    /// A regular file; its data follows.
-    File,
-    /// A directory.
-    Directory,
-    /// A symbolic link.
-    Symlink,
-    /// Another name of an entry before.
-    HardLink,
-    /// A character device with its major and minor number.
-    CharDevice(u32, u32),
-    /// A block device with its major and minor number.
-    BlockDevice(u32, u32),
-    /// A named pipe.
-    Fifo,
-}
-
-/// Seconds since 1970 (negative: before) and nanoseconds after that second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Time {
-    /// Seconds.
-    pub seconds: i64,
-    /// 0 to 999 999 999.
-    pub nanoseconds: u32,
-}
-
-/// A file with holes, of which only what is between them is in the archive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sparse {
-    /// Bytes of the whole file, holes among them.
-    pub real_size: u64,
-    /// Where in the file the data goes, as offset and length: sorted, not overlapping, none beyond `real_size`, none empty;
-    /// together [`Entry::size`] bytes, which follow in the archive one behind the other.
-    pub extents: Vec<(u64, u64)>,
-}
-
-/// One entry, with everything its headers say about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// The name as written: bytes without NUL, perhaps absolute, perhaps with `..`.
-    pub path: Vec<u8>,
-    /// What it is.
-    pub kind: EntryKind,
-    /// Where a symbolic link points, or which entry a hard link names; else empty.
-    pub link: Vec<u8>,
-    /// Permission bits with set-id and sticky: 0 to 0o7777.
-    pub mode: u32,
-    /// Owner.
-    pub uid: u64,
-    /// Group.
-    pub gid: u64,
-    /// Time of the last modification.
-    pub mtime: Time,
-    /// Bytes of data that follow in the archive; of a file with holes, those between the holes.
-    pub size: u64,
-    /// Where in the file the data goes, if it has holes; `None` where the data is the file.
-    pub sparse: Option<Sparse>,
-    /// Extended attributes under their names on Linux, POSIX ACLs (`system.posix_acl_access`) and the SELinux label
-    /// (`security.selinux`) among them, whichever way the archive says them.
-    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The owner's name, empty where there is none. Says nothing about who the owner will be: `uid` does.
-    pub uname: Vec<u8>,
-    /// The group's name, likewise.
-    pub gname: Vec<u8>,
-    /// What its headers say that cannot be carried over, in words for people (`ACL entry user:joe:rw-: no numeric id`).
-    pub left_out: Vec<String>,
-}
-
-/// Longest GNU name and longest PAX header that is read into memory. (A path of Linux has at most 4096 bytes, an xattr 64 KiB.)
-const LONG_NAME_LIMIT: u64 = 1 << 16;
+/// Longest GNU name and longest PAX header that is read into memory. (Linux opens no path of more than 4096 bytes at once, but
+/// they can be walked; an xattr has at most 64 KiB. Go stops at 1 MiB for both.)
+const NAME_LIMIT: u64 = 1 << 20;
 const PAX_LIMIT: u64 = 4 << 20;
 
 /// Entries of a tar, one after the other.
@@ -102,6 +52,8 @@ pub struct Archive<R> {
     data_left: u64,
     padding: u64,
     global: Pax,
+    /// Whether a PAX header has been seen.
+    pax_seen: bool,
     ended: bool,
 }
 
@@ -112,7 +64,16 @@ impl<R: BufRead> Archive<R> {
     }
 
     fn with(reader: R, skip: fn(&mut R, u64) -> io::Result<u64>) -> Self {
-        Self { reader, skip, position: 0, data_left: 0, padding: 0, global: Pax::default(), ended: false }
+        Self {
+            reader,
+            skip,
+            position: 0,
+            data_left: 0,
+            padding: 0,
+            global: Pax::default(),
+            pax_seen: false,
+            ended: false,
+        }
     }
 
     /// Where in the tar the data of the current entry starts, if none of it has been read yet.
@@ -122,52 +83,152 @@ impl<R: BufRead> Archive<R> {
 
     /// The next entry, after dropping what is left of the one before; `None` at the end of the archive.
     pub(crate) fn next(&mut self) -> Result<Option<Entry>, Fault> {
-        let mut long_name: Option<Vec<u8>> = None;
-        let mut long_link: Option<Vec<u8>> = None;
-        let mut pax = Pax::default();
+        let mut ahead = Ahead::default();
         loop {
             if self.ended {
                 return Ok(None);
             }
             self.drop_data()?;
-            let between = long_name.is_some() || long_link.is_some() || !pax.is_empty();
             let Some(block) = self.block()? else {
                 self.ended = true;
-                if between {
-                    return Err(truncated("ends behind an extended header"));
-                }
-                return Ok(None);
+                return if ahead.is_empty() { Ok(None) } else { Err(truncated("ends behind an extended header")) };
             };
-            if block.iter().all(|&b| b == 0) {
-                self.ended = true;
-                return Ok(None);
-            }
             let header = Header::new(&block);
             if !header.checksum_holds() {
+                if header::is_zero(&block) {
+                    self.ended = true;
+                    self.end(&ahead)?;
+                    return Ok(None);
+                }
                 return Err(corrupt(format_args!("bad tar header at byte {}", self.position - BLOCK_BYTES as u64)));
             }
-            let size = header.size().map_err(|e| bad_field(&header, e))?;
+            let refused = |refusal: Refusal| refusal.of(header.name());
             match header.kind() {
-                b'L' => long_name = Some(self.long(&header, size)?),
-                b'K' => long_link = Some(self.long(&header, size)?),
-                b'x' => pax.read(&self.extended(&header, size)?).map_err(|e| bad_field(&header, e))?,
+                kind @ (b'L' | b'K') => {
+                    let size = header.size().map_err(refused)?;
+                    ahead.check_long(size).map_err(refused)?;
+                    let mut name = self.whole_data("a name", size, NAME_LIMIT, &header)?;
+                    name.truncate(header::until_nul(&name).len());
+                    if kind == b'L' { ahead.long_name = Some(name) } else { ahead.long_link = Some(name) }
+                }
+                b'x' => {
+                    ahead.check_pax().map_err(refused)?;
+                    let bytes = self.whole_data("a PAX header", header.size().map_err(refused)?, PAX_LIMIT, &header)?;
+                    let mut pax = self.global.clone();
+                    pax.read(&bytes).map_err(refused)?;
+                    ahead.pax = Some(pax);
+                    self.pax_seen = true;
+                }
                 b'g' => {
-                    let bytes = self.extended(&header, size)?;
-                    self.global.read(&bytes).map_err(|e| bad_field(&header, e))?;
-                    if self.global.names_one_entry() {
-                        return Err(corrupt("a global PAX header that names one entry"));
+                    ahead.check_nothing("a global header").map_err(refused)?;
+                    let bytes = self.whole_data("a PAX header", header.size().map_err(refused)?, PAX_LIMIT, &header)?;
+                    self.global.read_global(&bytes).map_err(refused)?;
+                    self.pax_seen = true;
+                }
+                b'V' => {
+                    ahead.check_nothing("a label").map_err(refused)?;
+                    if header.size().map_err(refused)? > 0 {
+                        let refusal = Refusal::disputed(
+                            "a label with a size",
+                            "GNU tar and Go read data behind it",
+                            "bsdtar none",
+                        );
+                        return Err(refused(refusal));
                     }
                 }
-                b'V' => self.set_data(size),
-                kind => {
-                    let mut all = self.global.clone();
-                    all.merge(pax);
-                    let entry = compose(&header, kind, size, long_name, long_link, all)?;
-                    self.set_data(entry.size);
-                    return Ok(Some(entry));
+                _ => {
+                    let Composed { entry, form } = compose::compose(&header, ahead, &self.global, self.pax_seen)?;
+                    return self.with_data(entry, form, &header).map(Some);
                 }
             }
         }
+    }
+
+    /// Gets ready to read the entry's data, and reads the map of its holes where that is not in a PAX header.
+    fn with_data(&mut self, mut entry: Entry, form: Option<(u64, Form)>, header: &Header<'_>) -> Result<Entry, Fault> {
+        let Some((real_size, form)) = form else {
+            self.set_data(entry.size);
+            return Ok(entry);
+        };
+        let map = match form {
+            Form::Listed(map) => {
+                self.set_data(entry.size);
+                map
+            }
+            Form::Old => {
+                let map = self.old_map(header, &entry.path)?;
+                self.set_data(entry.size);
+                map
+            }
+            Form::InData => {
+                self.set_data(entry.size);
+                let map = self.map_before_data(&entry.path)?;
+                entry.size = self.data_left;
+                map
+            }
+        };
+        entry.sparse = Some(map.finish(real_size, entry.size).map_err(|refusal| refusal.of(&entry.path))?);
+        Ok(entry)
+    }
+
+    /// The map of an old GNU file with holes: in the header, and in the blocks behind it.
+    fn old_map(&mut self, header: &Header<'_>, path: &[u8]) -> Result<Map, Fault> {
+        let refused = |refusal: Refusal| refusal.of(path);
+        let mut map = Map::default();
+        let mut full = map.add_old(header.sparse_entries()).map_err(refused)?;
+        let mut more = header.sparse_goes_on();
+        while more {
+            if !full {
+                return Err(refused(Refusal::disputed(
+                    "a map of holes that goes on behind its end",
+                    "GNU tar reads no more of it",
+                    "Go another block",
+                )));
+            }
+            let block = self.block()?.ok_or_else(|| truncated("ends in a map of holes"))?;
+            let (extents, goes_on) = sparse::extension(&block);
+            full = map.add_old(extents).map_err(refused)?;
+            more = goes_on;
+        }
+        Ok(map)
+    }
+
+    /// The map that a PAX 1.0 file with holes has before its data.
+    fn map_before_data(&mut self, path: &[u8]) -> Result<Map, Fault> {
+        let mut lines = Lines::default();
+        loop {
+            if self.data_left < BLOCK_BYTES as u64 {
+                return Err(Refusal::corrupt("a map of holes that does not add up").of(path));
+            }
+            let block = self.block()?.ok_or_else(|| truncated("ends in a map of holes"))?;
+            self.data_left -= BLOCK_BYTES as u64;
+            if let Some(map) = lines.add(&block).map_err(|refusal| refusal.of(path))? {
+                return Ok(map);
+            }
+        }
+    }
+
+    /// Behind the first block of zeros: another, or the end of the stream. What is behind two is nobody's.
+    fn end(&mut self, ahead: &Ahead) -> Result<(), Fault> {
+        if !ahead.is_empty() {
+            return Err(corrupt("ends behind an extended header"));
+        }
+        let mut left = BLOCK_BYTES;
+        while left > 0 {
+            let bytes = self.reader.fill_buf().map_err(read_fault)?;
+            if bytes.is_empty() {
+                break;
+            }
+            let count = bytes.len().min(left);
+            if !header::is_zero(&bytes[..count]) {
+                let what = format!("one block of zeros at byte {}, and more behind it", self.position - 512);
+                return Err(corrupt(format_args!("{what}: GNU tar ends there, Go reads no such archive")));
+            }
+            self.reader.consume(count);
+            self.position += count as u64;
+            left -= count;
+        }
+        Ok(())
     }
 
     /// What comes next of the current entry's data: at least one byte, or none when all has been read. Tell with
@@ -228,7 +289,19 @@ impl<R: BufRead> Archive<R> {
     }
 
     /// The next 512 bytes; `None` where the stream ends before them.
-    fn block(&mut self) -> Result<Option<[u8; BLOCK_BYTES]>, Fault> {
+    fn block(&mut self) -> Result<Option<Block>, Fault> {
+        let bytes = self.reader.fill_buf().map_err(read_fault)?;
+        if let Some(block) = bytes.first_chunk() {
+            let block = *block;
+            self.reader.consume(BLOCK_BYTES);
+            self.position += BLOCK_BYTES as u64;
+            return Ok(Some(block));
+        }
+        self.block_in_parts()
+    }
+
+    #[cold]
+    fn block_in_parts(&mut self) -> Result<Option<Block>, Fault> {
         let mut block = [0; BLOCK_BYTES];
         let mut have = 0;
         while have < BLOCK_BYTES {
@@ -239,30 +312,19 @@ impl<R: BufRead> Archive<R> {
             let count = bytes.len().min(BLOCK_BYTES - have);
             block[have..have + count].copy_from_slice(&bytes[..count]);
             self.reader.consume(count);
+            self.position += count as u64;
             have += count;
         }
-        self.position += BLOCK_BYTES as u64;
         Ok(Some(block))
     }
 
-    fn long(&mut self, header: &Header<'_>, size: u64) -> Result<Vec<u8>, Fault> {
-        if size > LONG_NAME_LIMIT {
-            return Err(bad_field(header, format!("a name of {size} bytes")));
+    /// The data of an extended header.
+    fn whole_data(&mut self, what: &str, size: u64, limit: u64, header: &Header<'_>) -> Result<Vec<u8>, Fault> {
+        if size > limit {
+            return Err(Refusal::corrupt(format_args!("{what} of {size} bytes")).of(header.name()));
         }
         self.set_data(size);
-        let mut name = self.data_to_vec(LONG_NAME_LIMIT)?;
-        if let Some(end) = name.iter().position(|&b| b == 0) {
-            name.truncate(end);
-        }
-        Ok(name)
-    }
-
-    fn extended(&mut self, header: &Header<'_>, size: u64) -> Result<Vec<u8>, Fault> {
-        if size > PAX_LIMIT {
-            return Err(bad_field(header, format!("a PAX header of {size} bytes")));
-        }
-        self.set_data(size);
-        self.data_to_vec(PAX_LIMIT)
+        self.data_to_vec(limit)
     }
 }
 
@@ -290,77 +352,6 @@ fn skip_by_reading<R: BufRead>(reader: &mut R, count: u64) -> io::Result<u64> {
         left -= step as u64;
     }
     Ok(count - left)
-}
-
-fn compose(
-    header: &Header<'_>,
-    kind: u8,
-    size: u64,
-    long_name: Option<Vec<u8>>,
-    long_link: Option<Vec<u8>>,
-    pax: Pax,
-) -> Result<Entry, Fault> {
-    let path = pax.path.or(long_name).unwrap_or_else(|| header.path());
-    let link = pax.link.or(long_link).unwrap_or_else(|| header.link());
-    let field = |e: String| Fault::entry(Kind::Corrupt, &path, e);
-    if pax.sparse || kind == b'S' {
-        return Err(Fault::entry(Kind::Unsupported, &path, "sparse files are not read yet")
-            .hint("pack the layer again without sparse files (tar without --sparse)"));
-    }
-    if path.is_empty() || path.contains(&0) {
-        return Err(field("an entry without a proper name".into()));
-    }
-    let device = || header.device().map_err(field);
-    let kind = match kind {
-        0 | b'0' | b'7' if path.ends_with(b"/") => EntryKind::Directory,
-        0 | b'0' | b'7' => EntryKind::File,
-        b'1' => EntryKind::HardLink,
-        b'2' => EntryKind::Symlink,
-        b'3' => device().map(|(major, minor)| EntryKind::CharDevice(major, minor))?,
-        b'4' => device().map(|(major, minor)| EntryKind::BlockDevice(major, minor))?,
-        b'5' => EntryKind::Directory,
-        b'6' => EntryKind::Fifo,
-        other => {
-            return Err(Fault::entry(
-                Kind::Unsupported,
-                &path,
-                format_args!("entries of type '{}' are not read", shown(&[other])),
-            ));
-        }
-    };
-    if matches!(kind, EntryKind::HardLink | EntryKind::Symlink) && (link.is_empty() || link.contains(&0)) {
-        return Err(field("a link to nothing".into()));
-    }
-    let link = if matches!(kind, EntryKind::HardLink | EntryKind::Symlink) { link } else { Vec::new() };
-    let mtime = match pax.mtime {
-        Some(mtime) => mtime,
-        None => Time { seconds: header.mtime().map_err(field)?, nanoseconds: 0 },
-    };
-    Ok(Entry {
-        kind,
-        link,
-        mode: header.mode().map_err(field)?,
-        uid: match pax.uid {
-            Some(uid) => uid,
-            None => header.uid().map_err(field)?,
-        },
-        gid: match pax.gid {
-            Some(gid) => gid,
-            None => header.gid().map_err(field)?,
-        },
-        mtime,
-        size: if kind == EntryKind::File { pax.size.unwrap_or(size) } else { 0 },
-        sparse: None,
-        xattrs: pax.xattrs,
-        uname: header.uname(),
-        gname: header.gname(),
-        left_out: Vec::new(),
-        path,
-    })
-}
-
-fn bad_field(header: &Header<'_>, why: String) -> Fault {
-    Fault::entry(Kind::Corrupt, &header.path(), why)
 }
 
 fn corrupt(why: impl std::fmt::Display) -> Fault {

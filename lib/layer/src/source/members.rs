@@ -48,7 +48,7 @@ impl Members {
                     .hint("fetch or save it again"));
             }
             let member = match entry.kind {
-                EntryKind::File => Member::File { offset, size: entry.size },
+                EntryKind::File if entry.sparse.is_none() => Member::File { offset, size: entry.size },
                 EntryKind::Symlink => {
                     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
                     match normalised(&entry.link, folder) {
