@@ -6,6 +6,7 @@ mod broken;
 mod hostile;
 mod hostile_names;
 mod images;
+mod inputs;
 mod list;
 mod rootless;
 mod stops;

@@ -5,6 +5,7 @@
 //! oci-archive    tar        the same in a tar
 //! docker-archive tar        manifest.json: [{Config, RepoTags, Layers}]; <id>/layer.tar, <hex>.json
 //!   since 25     tar        an OCI layout and a manifest.json in one
+//! skopeo's dir:  folder     manifest.json (a manifest or index), HEX
 //! ```
 //!
 //! A tar that can be sought in is read once for its headers, and blobs are then read in place, so several at once. One that
@@ -21,7 +22,7 @@ mod members;
 pub mod spool;
 mod storage;
 
-pub use choose::choose;
+pub use choose::{best_for, choose};
 
 use crate::error::{Error, Kind, Result, system};
 use members::Members;
@@ -81,6 +82,8 @@ pub struct Image {
     /// What it is called: RepoTags of a docker-archive, `io.containerd.image.name` or else `org.opencontainers.image.ref.name`
     /// of a layout. May be empty. As written: `debian:12`, `docker.io/library/debian:12`, `latest`.
     pub names: Vec<String>,
+    /// The digests of the indexes that list it, the outermost first; [`choose`] takes them for names too.
+    pub indexes: Vec<Digest>,
     /// The OCI (or Docker schema 2) manifest; a docker-archive of old has none.
     pub manifest: Option<RawBlob>,
     /// The image's configuration; its digest is the image's id.
@@ -126,9 +129,18 @@ impl ImageSource {
         }
     }
 
-    /// The OCI layout in the folder `fd`, called `name` in messages.
+    /// The OCI layout in the folder `fd`, called `name` in messages; or what skopeo calls `dir:`, or a docker-archive that has
+    /// been unpacked.
     pub fn from_folder(fd: OwnedFd, name: &str) -> Result<Self> {
-        Self::from_storage(Storage::Folder(fd), name)
+        let storage = Storage::Folder(fd);
+        match (storage.document(name, "index.json")?, storage.document(name, "manifest.json")?) {
+            (None, Some(manifest)) if first_of(&manifest) == Some(b'{') => {
+                let storage = storage.flat();
+                let images = layout::images_of_dir(&storage, name, manifest)?;
+                Self::new(name, storage, images)
+            }
+            _ => Self::from_storage(storage, name),
+        }
     }
 
     /// The archive in `file`, read from its start if it can be sought in.
@@ -140,15 +152,13 @@ impl ImageSource {
 
     fn from_storage(storage: Storage, name: &str) -> Result<Self> {
         let index = storage.document(name, "index.json")?;
-        let manifest = match &storage {
-            Storage::Folder(_) => None,
-            Storage::Archive(_) => storage.document(name, "manifest.json")?,
-        };
+        let manifest = storage.document(name, "manifest.json")?;
         let mut images = match &index {
             Some(index) => layout::images(&storage, name, index)?,
             None => Vec::new(),
         };
-        match &manifest {
+        let docker = manifest.filter(|bytes| index.is_none() || first_of(bytes) == Some(b'['));
+        match &docker {
             Some(manifest) => docker::add_images(&storage, name, manifest, &mut images)?,
             None if index.is_none() => {
                 return Err(Error::new(Kind::NotAnImage, "", name)
@@ -157,8 +167,14 @@ impl ImageSource {
             }
             None => {}
         }
+        Self::new(name, storage, images)
+    }
+
+    fn new(name: &str, storage: Storage, images: Vec<Image>) -> Result<Self> {
         if images.is_empty() {
-            return Err(Error::new(Kind::NotAnImage, "", name).because("there is no image in it"));
+            return Err(Error::new(Kind::NotAnImage, "", name)
+                .because("there is no image in it")
+                .hint("an image is an OCI layout (a folder or tar) or a docker-archive with a manifest"));
         }
         Ok(Self { name: name.to_owned(), storage, images })
     }
@@ -175,11 +191,27 @@ impl ImageSource {
 
     /// The bytes of a layer's blob, as stored. Several can be read at once.
     pub fn blob(&self, layer: &LayerRef) -> Result<Box<dyn Read + Send>> {
+        let named = || layer.expected().name;
+        if layer.media_type.ends_with("+encrypted") {
+            return Err(Error::new(Kind::Unsupported, "layer", named())
+                .because("is encrypted")
+                .hint("decrypt the image first: skopeo copy --decryption-key KEY FROM oci:FOLDER"));
+        }
         match self.storage.open(&self.name, &layer.location)? {
             Some((reader, _)) => Ok(reader),
+            None if layer.media_type.contains("foreign") || layer.media_type.contains("nondistributable") => {
+                Err(Error::new(Kind::Unsupported, "layer", named())
+                    .because("is not in the image: a foreign layer, which only its publisher gives out")
+                    .hint("such an image is for Windows; fetch its layers from the URLs in its manifest"))
+            }
             None => Err(missing(&self.name, &layer.location)),
         }
     }
+}
+
+/// The first byte of a document that says something: whether it is an object or a list.
+fn first_of(document: &[u8]) -> Option<u8> {
+    document.iter().copied().find(|b| !b.is_ascii_whitespace())
 }
 
 fn missing(source: &str, path: &str) -> Error {

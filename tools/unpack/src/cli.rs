@@ -179,7 +179,8 @@ pub(crate) enum Stop {
 
 pub(crate) fn parse(mut args: Vec<OsString>) -> Result<Args, Stop> {
     // `-:REF`, an image of standard input, looks like a flag: behind `--` it does not.
-    let reference = args.iter().position(|a| a.as_encoded_bytes().starts_with(b"-:"));
+    let of_stdin = |a: &OsString| matches!(a.as_encoded_bytes(), [b'-', b':' | b'@', ..]);
+    let reference = args.iter().position(of_stdin);
     if let Some(at) = reference.filter(|_| !args.iter().any(|a| a == "--")) {
         let source = args.remove(at);
         args.extend(["--".into(), source]);

@@ -27,12 +27,12 @@ pub(crate) struct Source {
     pub(crate) reference: Option<String>,
 }
 
-/// Opens `word`: a path, `-`, or one of these and `:REF`. A path that is there as it is written is the path; else the
-/// longest part before a `:` that is there.
+/// Opens `word`: a path, `-`, or one of these and `:REF` or `@DIGEST`. A path that is there as it is written is the path; else
+/// the longest part before a `:` or `@` that is there.
 pub(crate) fn open(word: &OsStr, stop: &Arc<Stop>) -> Result<Source, Failure> {
     let bytes = word.as_bytes();
     let ends = std::iter::once(bytes.len())
-        .chain(bytes.iter().enumerate().rev().filter(|(_, b)| **b == b':').map(|(at, _)| at));
+        .chain(bytes.iter().enumerate().rev().filter(|(_, b)| b":@".contains(b)).map(|(at, _)| at));
     for end in ends {
         let path = OsString::from_vec(bytes[..end].to_vec());
         let fd = if path == "-" {
@@ -56,8 +56,7 @@ pub(crate) fn open(word: &OsStr, stop: &Arc<Stop>) -> Result<Source, Failure> {
         let name = if path == "-" { "standard input".to_owned() } else { path.to_string_lossy().into_owned() };
         return Ok(Source { opened: classify(fd, stop).map_err(|e| cannot_open(&path, e))?, name, reference });
     }
-    Err(cannot_open(word, Errno::NOENT)
-        .hint("a layer or image is a file or folder here (an archive, an OCI layout) or - for standard input"))
+    Err(cannot_open(word, Errno::NOENT).hint(hint_for(&word.to_string_lossy())))
 }
 
 fn classify(fd: OwnedFd, stop: &Arc<Stop>) -> Result<Opened, Errno> {
@@ -67,6 +66,18 @@ fn classify(fd: OwnedFd, stop: &Arc<Stop>) -> Result<Opened, Errno> {
         FileType::RegularFile if rustix::fs::seek(&fd, SeekFrom::Current(0)) == Ok(0) => Opened::File(File::from(fd)),
         _ => Opened::Stream(Interruptible { file: File::from(fd), stop: Arc::clone(stop) }),
     })
+}
+
+/// What to say of a word that is nothing here: perhaps it is in skopeo's language.
+fn hint_for(word: &str) -> String {
+    let transports = ["oci:", "oci-archive:", "docker-archive:", "dir:"];
+    if let Some(rest) = transports.iter().find_map(|transport| word.strip_prefix(transport)) {
+        return format!("what it is is told by its content, so without the word before the colon: {rest}");
+    }
+    if ["docker:", "docker-daemon:", "containers-storage:"].iter().any(|transport| word.starts_with(transport)) {
+        return format!("only files and folders are read here; fetch it first: skopeo copy {word} oci:FOLDER");
+    }
+    "a layer or image is a file or folder here (an archive, an OCI layout) or - for standard input".into()
 }
 
 fn cannot_open(path: &OsStr, error: Errno) -> Failure {

@@ -16,6 +16,13 @@ const CONFIG_TYPE: &str = "application/vnd.docker.container.image.v1+json";
 pub(super) fn add_images(storage: &Storage, source: &str, manifest: &[u8], images: &mut Vec<Image>) -> Result<()> {
     let list: Vec<DockerImage> = parse(source, "manifest.json", manifest)?;
     for item in list {
+        for path in item.layers.iter().flatten().chain([&item.config]) {
+            if path.starts_with('/') || path.split('/').any(|part| part == "..") {
+                return Err(Error::new(Kind::Escape, "", format!("{source}: manifest.json"))
+                    .because(format!("names {path:?}, which is outside"))
+                    .hint("the image is hostile or broken; do not use it"));
+            }
+        }
         let Some(bytes) = storage.document(source, &item.config)? else {
             return Err(missing(source, &item.config));
         };
@@ -43,11 +50,9 @@ pub(super) fn add_images(storage: &Storage, source: &str, manifest: &[u8], image
         let diff_ids = config.rootfs.and_then(|r| r.diff_ids).unwrap_or_default();
         let paths = item.layers.unwrap_or_default();
         if diff_ids.len() != paths.len() {
-            return Err(Error::new(Kind::Corrupt, "image", digest).because(format!(
-                "manifest.json has {} layers, its configuration {}",
-                paths.len(),
-                diff_ids.len()
-            )));
+            return Err(Error::new(Kind::Corrupt, "image", digest)
+                .because(format!("manifest.json has {} layers, its configuration {}", paths.len(), diff_ids.len()))
+                .hint("the image is broken; fetch or build it again"));
         }
         let mut layers = Vec::with_capacity(paths.len());
         for (location, diff_id) in paths.into_iter().zip(diff_ids) {
@@ -58,7 +63,7 @@ pub(super) fn add_images(storage: &Storage, source: &str, manifest: &[u8], image
             layers.push(LayerRef { diff_id, digest, size_bytes, media_type: String::new(), location });
         }
         let config = RawBlob { digest, media_type: CONFIG_TYPE.to_owned(), bytes };
-        images.push(Image { names: tags, manifest: None, config, layers, platform });
+        images.push(Image { names: tags, indexes: Vec::new(), manifest: None, config, layers, platform });
     }
     Ok(())
 }

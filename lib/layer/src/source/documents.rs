@@ -16,7 +16,7 @@ pub(super) struct Descriptor {
     pub(super) artifact_type: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct DescriptorPlatform {
     pub(super) os: String,
@@ -28,6 +28,7 @@ pub(super) struct DescriptorPlatform {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Manifest {
+    pub(super) schema_version: Option<u64>,
     pub(super) media_type: Option<String>,
     pub(super) artifact_type: Option<String>,
     pub(super) manifests: Option<Vec<Descriptor>>,

@@ -15,15 +15,25 @@ pub(super) const DOCUMENT_LIMIT: u64 = 16 << 20;
 #[derive(Debug)]
 pub(super) enum Storage {
     Folder(OwnedFd),
+    /// What skopeo calls `dir:`: manifest.json, and beside it blobs named by the digits of their digest.
+    Flat(OwnedFd),
     Archive(Members),
 }
 
 impl Storage {
+    /// The same folder, with its blobs where skopeo's `dir:` has them.
+    pub(super) fn flat(self) -> Self {
+        match self {
+            Self::Folder(dir) => Self::Flat(dir),
+            other => other,
+        }
+    }
+
     /// The file at `path` and its size; `None` if there is none.
     pub(super) fn open(&self, source: &str, path: &str) -> Result<Option<(Box<dyn Read + Send>, u64)>> {
         match self {
             Self::Archive(members) => Ok(members.open(path).map(|(r, size)| (Box::new(r) as _, size))),
-            Self::Folder(dir) => {
+            Self::Folder(dir) | Self::Flat(dir) => {
                 // Without NONBLOCK a named pipe in there would hang us. Links may lead out: shared blob folders are links.
                 let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
                 let fd = match rustix::fs::openat2(dir, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS) {
@@ -56,8 +66,13 @@ impl Storage {
 
     /// A blob that is a document, checked against its digest.
     pub(super) fn blob_document(&self, source: &str, digest: &Digest) -> Result<Option<Vec<u8>>> {
-        let path = blob_path(digest);
-        let Some(bytes) = self.document(source, &path)? else { return Ok(None) };
+        let mut path = self.blob_path(digest);
+        let mut bytes = self.document(source, &path)?;
+        if bytes.is_none() && matches!(self, Self::Flat(_)) {
+            path.push_str(".manifest.json");
+            bytes = self.document(source, &path)?;
+        }
+        let Some(bytes) = bytes else { return Ok(None) };
         let actual = Digest::of(&bytes);
         if actual != *digest {
             return Err(Error::new(Kind::Digest, "", format!("{source}/{path}"))
@@ -66,9 +81,12 @@ impl Storage {
         }
         Ok(Some(bytes))
     }
-}
 
-/// Where a layout has the blob.
-pub(super) fn blob_path(digest: &Digest) -> String {
-    format!("blobs/sha256/{}", digest.hex())
+    /// Where it has the blob.
+    pub(super) fn blob_path(&self, digest: &Digest) -> String {
+        match self {
+            Self::Folder(_) | Self::Archive(_) => format!("blobs/sha256/{}", digest.hex()),
+            Self::Flat(_) => digest.hex(),
+        }
+    }
 }
