@@ -2,8 +2,23 @@
 //!
 //! gzip (RFC 1952) may hold several members, zstd (RFC 8878) several frames and skippable ones; both are read to the end
 //! of the blob. Zero bytes behind the last gzip member are padding, as `gzip -d` has it; anything else there is an error.
+//!
+//! ```text
+//! reader ─▶ pieces ─▶ gzip (framing ─▶ deflate) ─▶ bytes
+//!                 └─▶ zstd (frames  ─▶ libzstd) ─▶ bytes
+//! ```
+
+pub(crate) mod chunk;
+pub(crate) mod deflate;
+pub(crate) mod gzip;
+pub(crate) mod pieces;
+#[cfg(test)]
+mod samples;
+pub(crate) mod zstd;
 
 use crate::error::{Fault, Kind};
+use chunk::Reader;
+use pieces::Own;
 use std::io::{self, BufRead, Read};
 
 /// How a blob is packed.
@@ -59,31 +74,20 @@ impl Unknown {
     }
 }
 
-/// The unpacked bytes of a blob.
+/// The unpacked bytes of a blob, on the thread that reads them.
 pub(crate) enum Inflate<R: BufRead> {
     None(R),
-    Gzip(Gzip<R>),
-    Zstd(Box<zstd::stream::read::Decoder<'static, R>>),
+    Gzip(Box<Reader<gzip::Unpacked<Own<R>>>>),
+    Zstd(Box<Reader<zstd::Frames<Own<R>>>>),
 }
 
 impl<R: BufRead> Inflate<R> {
     pub(crate) fn new(compression: Compression, reader: R) -> io::Result<Self> {
         Ok(match compression {
             Compression::None => Self::None(reader),
-            Compression::Gzip => Self::Gzip(Gzip::Member(Box::new(flate2::bufread::GzDecoder::new(reader)))),
-            Compression::Zstd => Self::Zstd(Box::new(zstd::stream::read::Decoder::with_buffer(reader)?)),
+            Compression::Gzip => Self::Gzip(Box::new(Reader::new(gzip::Unpacked::new(Own::new(reader))))),
+            Compression::Zstd => Self::Zstd(Box::new(Reader::new(zstd::Frames::new(Own::new(reader))?))),
         })
-    }
-
-    /// The reader of the packed bytes.
-    pub(crate) fn into_inner(self) -> Option<R> {
-        match self {
-            Self::None(reader) => Some(reader),
-            Self::Gzip(Gzip::Member(decoder)) => Some(decoder.into_inner()),
-            Self::Gzip(Gzip::End(reader)) => Some(reader),
-            Self::Gzip(Gzip::Moving) => None,
-            Self::Zstd(decoder) => Some(decoder.finish()),
-        }
     }
 }
 
@@ -92,56 +96,8 @@ impl<R: BufRead> Read for Inflate<R> {
         match self {
             Self::None(reader) => reader.read(buffer),
             Self::Gzip(gzip) => gzip.read(buffer),
-            Self::Zstd(decoder) => decoder.read(buffer),
+            Self::Zstd(frames) => frames.read(buffer),
         }
-    }
-}
-
-/// A gzip stream of one or more members.
-pub(crate) enum Gzip<R: BufRead> {
-    Member(Box<flate2::bufread::GzDecoder<R>>),
-    End(R),
-    /// Only while one state is exchanged for the next.
-    Moving,
-}
-
-impl<R: BufRead> Read for Gzip<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        loop {
-            let Self::Member(decoder) = self else { return Ok(0) };
-            let got = decoder.read(buffer)?;
-            if got > 0 {
-                return Ok(got);
-            }
-            let Self::Member(decoder) = std::mem::replace(self, Self::Moving) else { return Ok(0) };
-            let mut reader = decoder.into_inner();
-            *self = match reader.fill_buf()?.first() {
-                None => Self::End(reader),
-                Some(0x1f) => Self::Member(Box::new(flate2::bufread::GzDecoder::new(reader))),
-                Some(0) => {
-                    skip_zeros(&mut reader)?;
-                    Self::End(reader)
-                }
-                Some(_) => return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes behind the gzip stream")),
-            };
-        }
-    }
-}
-
-fn skip_zeros(reader: &mut impl BufRead) -> io::Result<()> {
-    loop {
-        let bytes = reader.fill_buf()?;
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        if bytes.iter().any(|&b| b != 0) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes behind the gzip stream"));
-        }
-        let count = bytes.len();
-        reader.consume(count);
     }
 }
 
@@ -178,9 +134,9 @@ mod tests {
     #[test]
     fn reads_all_frames_of_a_zstd_and_skips_the_skippable() {
         let mut packed = vec![0x5a, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 9, 9, 9, 9];
-        packed.extend(zstd::encode_all(&b"one "[..], 1).unwrap());
+        packed.extend(::zstd::encode_all(&b"one "[..], 1).unwrap());
         packed.extend([0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0]);
-        packed.extend(zstd::encode_all(&b"two"[..], 1).unwrap());
+        packed.extend(::zstd::encode_all(&b"two"[..], 1).unwrap());
         assert_eq!(inflate(&packed).unwrap(), b"one two");
     }
 
@@ -188,7 +144,7 @@ mod tests {
     fn a_cut_stream_is_an_error() {
         let packed = gzip(&[7; 5000]);
         assert_eq!(inflate(&packed[..packed.len() - 3]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
-        let packed = zstd::encode_all(&[7; 5000][..], 1).unwrap();
+        let packed = ::zstd::encode_all(&[7; 5000][..], 1).unwrap();
         assert_eq!(inflate(&packed[..packed.len() - 3]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 

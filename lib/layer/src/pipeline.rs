@@ -2,24 +2,28 @@
 //! others.
 //!
 //! ```text
-//! thread 1: read ─▶ sha256 (digest) ─▶ inflate ──chunk──▶ thread 2: sha256 (diff id) ──chunk──▶ caller: consumer
-//!      ▲────────────────────────────── used chunks come back ──────────────────────────────────────┘
+//! feeder: read ─▶ sha256 (digest) ──piece──▶ inflate ──chunk──▶ sha256 (diff id) ──chunk──▶ caller: consumer
+//!      ▲───────── used pieces come back ────────┘ ▲───────────── used chunks come back ───────────────┘
 //! ```
 //!
-//! [`CHUNKS`] buffers go round, so a layer costs that much memory however big it is. A plain tar is hashed once: its digest
-//! is its diff id. When something is wrong with the data the rest of the blob is still read, for the digest tells best what
-//! it was: a download cut short and a disk that flipped a bit are not faults of the tar.
+//! [`PIECES`] and [`CHUNKS`] buffers go round, so a layer costs that much memory however big it is. A plain tar is read into
+//! chunks at once, and hashed once: its digest is its diff id. When something is wrong with the data the rest of the blob is
+//! still read, for the digest tells best what it was: a download cut short and a disk that flipped a bit are not faults of
+//! the tar.
 
-use crate::compression::{self, Compression, Inflate};
+mod feed;
+
+use crate::compression::chunk::{Chunk, Unpack};
+use crate::compression::{self, Compression, gzip, zstd};
 use crate::error::{Fault, Kind};
 use crossbeam::channel::{Receiver, Sender, bounded};
+use feed::{Fed, Meter};
 use sha2::{Digest as _, Sha256};
 use spec::{DiffId, Digest};
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::io::{self, BufRead, Cursor, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Size of a chunk, and how many of them there are.
-const CHUNK_BYTES: usize = 256 << 10;
+/// How many chunks there are.
 const CHUNKS: usize = 8;
 const READ_BYTES: usize = 128 << 10;
 
@@ -55,7 +59,8 @@ impl Watch<'_> {
     }
 }
 
-type Chunk = io::Result<Vec<u8>>;
+/// A chunk, or that no more come because the stream is broken.
+type Next = Result<Chunk, ()>;
 
 /// Reads `blob` to its end, gives its tar to `consume`, and compares what came with what is `known`.
 pub(crate) fn run<T>(
@@ -80,25 +85,26 @@ pub(crate) fn run<T>(
         }
     };
 
-    let (to_hash, hash_from) = bounded::<Chunk>(CHUNKS);
-    let (to_tree, tree_from) = bounded::<Chunk>(CHUNKS);
+    let (to_hash, hash_from) = bounded::<Next>(CHUNKS);
+    let (to_tree, tree_from) = bounded::<Next>(CHUNKS);
     let (to_free, free_from) = bounded::<Vec<u8>>(CHUNKS);
     for _ in 0..CHUNKS {
         let _ = to_free.send(Vec::new());
     }
     let (consumed, pass, hashed) = std::thread::scope(|scope| {
-        let reader = scope.spawn(|| {
-            let meter = Meter {
-                reader: Cursor::new(start).chain(blob),
-                hash: (compression != Compression::None).then(Sha256::new),
-                bytes: 0,
-                failed: None,
-                watch,
-            };
-            inflate(meter, compression, free_from, to_hash)
+        let packed = compression != Compression::None;
+        let meter = Meter::new(Cursor::new(start).chain(blob), packed, watch);
+        let out = Out { free: free_from, to_hash };
+        let reader = scope.spawn(move || match compression {
+            Compression::None => (copy(meter, &out), None),
+            Compression::Gzip => feed::beside(meter, |source| unpack(gzip::Unpacked::new(source), &out)),
+            Compression::Zstd => feed::beside(meter, |source| match zstd::Frames::new(source) {
+                Ok(frames) => unpack(frames, &out),
+                Err(error) => Ended::Broken(error),
+            }),
         });
         let hasher = scope.spawn(move || hash(hash_from, to_tree));
-        let mut chunks = Chunks { from: tree_from, free: to_free, chunk: Vec::new(), at: 0, ended: false, watch };
+        let mut chunks = Chunks { from: tree_from, free: to_free, chunk: Chunk::none(), ended: false, watch };
         let consumed = consume(&mut chunks);
         let data_at_fault = match &consumed {
             Ok(_) => true,
@@ -110,7 +116,7 @@ pub(crate) fn run<T>(
         drop(chunks);
         (consumed, reader.join(), hasher.join())
     });
-    let pass = pass.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let (pass, broken_stream) = pass.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let (diff_id, tar_bytes) = hashed.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
 
     if watch.cancelled() {
@@ -125,7 +131,7 @@ pub(crate) fn run<T>(
     }
     let digest = pass.digest.unwrap_or(diff_id.0);
     check_blob(known, digest, pass.blob_bytes)?;
-    if let Some(error) = pass.broken {
+    if let Some(error) = broken_stream {
         return Err(broken(compression, &error));
     }
     let value = consumed?;
@@ -161,6 +167,10 @@ fn broken(compression: Compression, error: &io::Error) -> Fault {
         return Fault::layer(Kind::Truncated, format_args!("is cut short: its {name} stream ends too early"))
             .hint("fetch or save it again");
     }
+    if let Some(refused) = zstd::Refused::of(error) {
+        return Fault::layer(Kind::Unsupported, format_args!("its {name} stream is not unpacked: {refused}"))
+            .hint(refused.hint);
+    }
     Fault::layer(Kind::Corrupt, format_args!("its {name} stream is broken: {error}")).hint("fetch or save it again")
 }
 
@@ -189,130 +199,68 @@ fn digest_of(start: &[u8], rest: &mut impl Read) -> io::Result<(Digest, u64)> {
     }
 }
 
-/// Counts and hashes what is read, and keeps the reader's own error apart from those of the decoder above it.
-struct Meter<'a, R> {
-    reader: R,
-    hash: Option<Sha256>,
-    bytes: u64,
-    failed: Option<io::Error>,
-    watch: Watch<'a>,
-}
-
-impl<R: Read> Read for Meter<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.watch.cancelled() {
-            return Err(io::ErrorKind::ConnectionAborted.into());
-        }
-        let count = loop {
-            match self.reader.read(buffer) {
-                Ok(count) => break count,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => {
-                    let again = io::Error::from(e.kind());
-                    self.failed = Some(e);
-                    return Err(again);
-                }
-            }
-        };
-        if let Some(hash) = &mut self.hash {
-            hash.update(&buffer[..count]);
-        }
-        self.bytes += count as u64;
-        if let Some(tell) = self.watch.on_progress {
-            tell(count as u64);
-        }
-        Ok(count)
-    }
-}
-
-struct Pass {
-    /// `None` for a plain tar, whose digest is its diff id.
-    digest: Option<Digest>,
-    blob_bytes: u64,
-    failed: Option<io::Error>,
-    broken: Option<io::Error>,
-}
-
-fn inflate<R: Read>(
-    meter: Meter<'_, R>,
-    compression: Compression,
+/// Where unpacked bytes go.
+struct Out {
     free: Receiver<Vec<u8>>,
-    to_hash: Sender<Chunk>,
-) -> Pass {
-    let done = |meter: Meter<'_, R>, broken| Pass {
-        digest: meter.hash.map(|h| Digest::from_bytes(h.finalize().into())),
-        blob_bytes: meter.bytes,
-        broken: if meter.failed.is_some() { None } else { broken },
-        failed: meter.failed,
-    };
-    let gone = |error| Pass { digest: None, blob_bytes: 0, failed: Some(error), broken: None };
-    let mut decoder = match Inflate::new(compression, BufReader::with_capacity(READ_BYTES, meter)) {
-        Ok(decoder) => decoder,
-        Err(error) => return gone(error),
-    };
-    let mut broken = None;
-    let mut hung_up = false;
-    loop {
-        let Ok(mut chunk) = free.recv() else {
-            hung_up = true;
-            break;
-        };
-        chunk.resize(CHUNK_BYTES, 0);
-        let mut have = 0;
-        while have < CHUNK_BYTES {
-            match decoder.read(&mut chunk[have..]) {
-                Ok(0) => break,
-                Ok(count) => have += count,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => {
-                    broken = Some(e);
-                    break;
-                }
-            }
-        }
-        let end = have < CHUNK_BYTES;
-        chunk.truncate(have);
-        if have > 0 && to_hash.send(Ok(chunk)).is_err() {
-            hung_up = true;
-        }
-        if end || hung_up {
-            break;
-        }
-    }
-    if broken.is_some() {
-        let _ = to_hash.send(Err(io::ErrorKind::UnexpectedEof.into()));
-    }
-    drop(to_hash);
-    let Some(mut rest) = decoder.into_inner() else {
-        return gone(io::ErrorKind::InvalidData.into());
-    };
-    // To the end also after a fault of the data (or where a zstd stream has an incomplete frame): for the digest.
-    if !hung_up && rest.get_ref().failed.is_none() {
-        drain(&mut rest);
-    }
-    done(rest.into_inner(), broken)
+    to_hash: Sender<Next>,
 }
 
-/// Reads to the end or the first error, which [`Meter`] keeps.
-fn drain(reader: &mut impl BufRead) {
+/// How unpacking ended.
+enum Ended {
+    /// At the end.
+    Well,
+    /// Nobody wants any more.
+    HungUp,
+    /// The packed stream is broken.
+    Broken(io::Error),
+}
+
+/// Unpacks everything.
+fn unpack(mut from: impl Unpack, out: &Out) -> Ended {
     loop {
-        match reader.fill_buf() {
-            Ok([]) | Err(_) => return,
-            Ok(bytes) => {
-                let count = bytes.len();
-                reader.consume(count);
-            }
+        let Ok(memory) = out.free.recv() else { return Ended::HungUp };
+        let mut chunk = Chunk::new(memory);
+        let filled = from.fill(&mut chunk);
+        let end = chunk.bytes().is_empty();
+        if !end && out.to_hash.send(Ok(chunk)).is_err() {
+            return Ended::HungUp;
+        }
+        if let Err(error) = filled {
+            let _ = out.to_hash.send(Err(()));
+            return Ended::Broken(error);
+        }
+        if end {
+            return Ended::Well;
         }
     }
 }
 
-fn hash(from: Receiver<Chunk>, to_tree: Sender<Chunk>) -> (DiffId, u64) {
+/// Reads a plain tar.
+fn copy<R: Read>(mut meter: Meter<'_, R>, out: &Out) -> Fed {
+    while let Ok(memory) = out.free.recv() {
+        let mut chunk = Chunk::new(memory);
+        let room = chunk.from + Chunk::ROOM;
+        while chunk.to < room {
+            match meter.read(&mut chunk.memory[chunk.to..room]) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => chunk.to += count,
+            }
+        }
+        let end = chunk.to < room;
+        if !chunk.bytes().is_empty() && out.to_hash.send(Ok(chunk)).is_err() || end {
+            break;
+        }
+    }
+    meter.end()
+}
+
+fn hash(from: Receiver<Next>, to_tree: Sender<Next>) -> (DiffId, u64) {
     let mut hash = Sha256::new();
     let mut bytes = 0;
     for chunk in from {
         if let Ok(chunk) = &chunk {
-            hash.update(chunk);
-            bytes += chunk.len() as u64;
+            hash.update(chunk.bytes());
+            bytes += chunk.bytes().len() as u64;
         }
         if to_tree.send(chunk).is_err() {
             break;
@@ -323,10 +271,9 @@ fn hash(from: Receiver<Chunk>, to_tree: Sender<Chunk>) -> (DiffId, u64) {
 
 /// The tar as the consumer sees it.
 pub(crate) struct Chunks<'a> {
-    from: Receiver<Chunk>,
+    from: Receiver<Next>,
     free: Sender<Vec<u8>>,
-    chunk: Vec<u8>,
-    at: usize,
+    chunk: Chunk,
     ended: bool,
     watch: Watch<'a>,
 }
@@ -338,33 +285,32 @@ impl Chunks<'_> {
             if self.watch.cancelled() {
                 return;
             }
-            let _ = self.free.try_send(chunk);
+            let _ = self.free.try_send(chunk.memory);
         }
     }
 }
 
 impl BufRead for Chunks<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        while self.at == self.chunk.len() && !self.ended {
+        while self.chunk.bytes().is_empty() && !self.ended {
             if self.watch.cancelled() {
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
-            let used = std::mem::take(&mut self.chunk);
-            if used.capacity() > 0 {
-                let _ = self.free.try_send(used);
+            let used = std::mem::replace(&mut self.chunk, Chunk::none());
+            if !used.memory.is_empty() {
+                let _ = self.free.try_send(used.memory);
             }
-            self.at = 0;
             match self.from.recv() {
                 Ok(Ok(chunk)) => self.chunk = chunk,
-                Ok(Err(error)) => return Err(error),
+                Ok(Err(())) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Err(_) => self.ended = true,
             }
         }
-        Ok(&self.chunk[self.at..])
+        Ok(self.chunk.bytes())
     }
 
     fn consume(&mut self, count: usize) {
-        self.at += count;
+        self.chunk.from += count;
     }
 }
 
