@@ -31,6 +31,7 @@ pub mod extract;
 pub mod folders;
 pub mod list;
 pub mod owners;
+pub mod pack;
 mod pipeline;
 pub mod probe;
 pub mod remove;

@@ -55,6 +55,11 @@ impl Select {
         }
     }
 
+    /// Whether `path` and all below it are unwanted because a pattern excludes them.
+    pub fn excludes(&self, path: &[u8]) -> bool {
+        !path.is_empty() && self.exclude.iter().any(|p| p.fits(path))
+    }
+
     fn included(&self, path: &[u8]) -> bool {
         let mut any = self.include.is_empty();
         for (pattern, used) in &self.include {

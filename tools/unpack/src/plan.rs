@@ -235,7 +235,7 @@ fn owners(args: &Args) -> Result<Owners, Failure> {
     }
 }
 
-fn runs(option: &str, own: &[String], both: &[String]) -> Result<Vec<Run>, Failure> {
+pub(crate) fn runs(option: &str, own: &[String], both: &[String]) -> Result<Vec<Run>, Failure> {
     let read =
         |option: &str, text: &String| text.parse::<Run>().map_err(|e| Failure::usage(format_args!("{option}: {e}")));
     let mut all = Vec::new();

@@ -245,7 +245,7 @@ impl Work<'_> {
 }
 
 /// The caller's own id and ranges of subordinate ids, as newuidmap would map them.
-fn map_of_user() -> Result<IdMaps, Failure> {
+pub(crate) fn map_of_user() -> Result<IdMaps, Failure> {
     let id = rustix::process::geteuid().as_raw();
     let group = rustix::process::getegid().as_raw();
     let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(id)).ok().flatten();
