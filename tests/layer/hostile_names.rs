@@ -68,10 +68,10 @@ fn names_that_no_file_system_holds_are_refused() {
         assert!(line.contains("file name too long"), "{line}");
     }
     let with_nul = [
-        (Item::file("f", b"").pax("path", b"a\0b"), "an entry without a proper name"),
-        (Item::link("l", "x").pax("linkpath", b"a\0b"), "a link to nothing"),
-        (Item::hard("l", "x").pax("linkpath", b"a\0b"), "a link to nothing"),
-        (Item::file("f", b"").xattr(b"user.a\0b", b"x"), "xattr"),
+        (Item::file("f", b"").pax("path", b"a\0b"), "a NUL in its PAX path"),
+        (Item::link("l", "x").pax("linkpath", b"a\0b"), "a NUL in its PAX linkpath"),
+        (Item::hard("l", "x").pax("linkpath", b"a\0b"), "a NUL in its PAX linkpath"),
+        (Item::file("f", b"").xattr(b"user.a\0b", b"x"), "a PAX record that does not add up"),
         (Item::file("", b""), "an entry without a proper name"),
     ];
     for (item, why) in with_nul {

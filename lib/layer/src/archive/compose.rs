@@ -83,7 +83,7 @@ fn path(header: &Header<'_>, pax: &mut Pax, long_name: Option<Vec<u8>>) -> Resul
         (None, None) => header.path()?,
     };
     if path.is_empty() {
-        return Err(Refusal::corrupt("an entry without a name"));
+        return Err(Refusal::corrupt("an entry without a proper name"));
     }
     Ok(path)
 }

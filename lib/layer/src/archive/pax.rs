@@ -43,7 +43,7 @@ pub(super) struct Pax {
 }
 
 /// How much is kept of all global headers together.
-const GLOBAL_LIMIT: usize = 64 << 10;
+const GLOBAL_LIMIT: usize = 4 << 10;
 /// The longest list of names that Linux gives of a file's xattrs (XATTR_LIST_MAX): no file can have more.
 const NAMES_LIMIT: usize = 64 << 10;
 /// How many lines are kept about one entry.
