@@ -9,9 +9,12 @@ use super::storage::Storage;
 use super::{Image, LayerRef, RawBlob, missing};
 use crate::error::{Error, Kind, Result};
 use spec::Digest;
+use std::collections::HashSet;
 
 /// How deep indexes may be nested.
 const DEPTH: usize = 8;
+/// How many manifests and indexes are read.
+const DOCUMENTS: usize = 10_000;
 
 struct Walk<'a> {
     storage: &'a Storage,
@@ -22,6 +25,8 @@ struct Walk<'a> {
     /// What was passed over for another reason.
     artifacts: usize,
     schema_1: bool,
+    /// What has been read, and the names it was reached by: indexes can name the same ones over and over.
+    seen: HashSet<(Digest, Vec<String>)>,
 }
 
 /// How a manifest or index was reached.
@@ -73,7 +78,7 @@ fn is_attestation(descriptor: &Descriptor) -> bool {
 
 impl<'a> Walk<'a> {
     fn new(storage: &'a Storage, source: &'a str) -> Self {
-        Self { storage, source, images: Vec::new(), absent: None, artifacts: 0, schema_1: false }
+        Self { storage, source, images: Vec::new(), absent: None, artifacts: 0, schema_1: false, seen: HashSet::new() }
     }
 
     fn end(self) -> Result<Vec<Image>> {
@@ -108,14 +113,23 @@ impl<'a> Walk<'a> {
                 .hint("the image is broken; fetch or save it again"));
         }
         let digest = self.digest(descriptor)?;
+        let mut way = above.clone();
+        let new = names(descriptor).into_iter().filter(|n| !above.names.contains(n));
+        way.names.extend(new);
+        way.platform = descriptor.platform.clone().or(way.platform);
+        if !self.seen.insert((digest, way.names.clone())) {
+            return Ok(());
+        }
+        if self.seen.len() > DOCUMENTS {
+            return Err(Error::new(Kind::Corrupt, "", self.source)
+                .because(format!("its indexes list more than {DOCUMENTS} images"))
+                .hint("the image is hostile or broken; do not use it"));
+        }
         let path = self.storage.blob_path(&digest);
         let Some(bytes) = self.storage.blob_document(self.source, &digest)? else {
             self.absent.get_or_insert(path);
             return Ok(());
         };
-        let mut way = above.clone();
-        way.names.extend(names(descriptor));
-        way.platform = descriptor.platform.clone().or(way.platform);
         self.document(RawBlob { digest, media_type: descriptor.media_type.clone(), bytes }, &path, &way)
     }
 

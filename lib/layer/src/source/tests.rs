@@ -134,6 +134,19 @@ fn an_index_of_platforms_without_its_attestations_and_what_was_not_saved() {
 }
 
 #[test]
+fn indexes_that_name_each_other_many_times_are_read_once() {
+    let mut layout = Layout::default();
+    let mut inner = layout.image("linux", "amd64", &[b"one"]);
+    let name = r#""annotations":{"org.opencontainers.image.ref.name":"a:1"}"#;
+    for _ in 0..7 {
+        let all = vec![format!("{{{inner},{name}}}"); 64].join(",");
+        inner = layout.blob(format!(r#"{{"schemaVersion":2,"manifests":[{all}]}}"#).as_bytes());
+    }
+    let source = layout.open(&[format!("{{{inner}}}")]).unwrap();
+    assert_eq!((source.images().len(), &source.images()[0].names[..]), (1, &["a:1".to_owned()][..]));
+}
+
+#[test]
 fn one_of_several_images_is_chosen_by_name() {
     let mut layout = Layout::default();
     let one = layout.image("linux", "amd64", &[b"one"]);
