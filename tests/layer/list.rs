@@ -59,7 +59,6 @@ fn json_has_what_the_headers_say() {
 }
 
 #[test]
-#[ignore = "until sparse files are read"]
 fn files_with_holes_have_the_size_they_will_have() {
     let bench = Bench::new();
     bench.sh(&format!(

@@ -9,4 +9,5 @@ mod images;
 mod inputs;
 mod list;
 mod rootless;
+mod select;
 mod stops;

@@ -13,9 +13,10 @@ use layer::extract::{self, Expected, Options, Whiteouts};
 use layer::folders;
 use layer::owners::{self, IdMaps};
 use layer::probe::{self, Probed, What};
+use layer::remove;
 use layer::source::{ImageSource, choose};
-use layer::{Kind, remove};
 use serde_json::json;
+use std::cell::Cell;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::Read;
@@ -50,14 +51,14 @@ fn act(plan: &Plan, stop: &Arc<Stop>) -> Outcome {
         Action::Unpack(how) => {
             let target = Target::open(&how.directory)?;
             let look = Look { plan, name: &name, reference, spool: how.directory.clone() };
-            let work = Work { plan, how, stop, target: &target, name: &name };
+            let work = Work { plan, how, stop, target: &target, name: &name, wrote_here: Cell::new(false) };
             let result = look.find(opened).and_then(|found| match found {
                 Found::Image(source) => work.image(&source, &look),
                 Found::File(file, size) => work.layer(file, size),
                 Found::Stream(stream) => work.layer(stream, None),
             });
             if result.is_err() {
-                target.take_back();
+                target.take_back(work.wrote_here.get());
             }
             result
         }
@@ -131,12 +132,15 @@ struct Work<'a> {
     stop: &'a Stop,
     target: &'a Target,
     name: &'a str,
+    /// The folder itself got a tree, rather than folders that are whole or not there.
+    wrote_here: Cell<bool>,
 }
 
 impl Work<'_> {
     fn layer(&self, blob: impl Read + Send, size_bytes: Option<u64>) -> Outcome {
         let progress = self.progress(size_bytes);
         let expected = Expected::named(self.name);
+        self.wrote_here.set(true);
         let report =
             self.with_options(&progress, |options| extract::unpack_layer(blob, self.target.fd(), &expected, options))?;
         drop(progress);
@@ -222,7 +226,7 @@ impl Work<'_> {
             on_progress: if progress.is_hidden() { None } else { Some(&on_progress) },
             cancel: Some(&self.stop.flag),
         };
-        act(&options).map_err(|error| self.failure(error))
+        Ok(act(&options)?)
     }
 
     fn jobs(&self) -> NonZeroUsize {
@@ -231,16 +235,6 @@ impl Work<'_> {
 
     fn progress(&self, total_bytes: Option<u64>) -> Progress {
         if self.plan.quiet { Progress::hidden() } else { Progress::bytes("unpacking", total_bytes) }
-    }
-
-    fn failure(&self, error: layer::Error) -> Failure {
-        let partly = error.kind != Kind::Cancelled && !self.target.was_empty && error.hint.is_none();
-        let failure = Failure::from(error);
-        if partly {
-            failure.hint("what was unpacked before it is still in the folder, which was not empty")
-        } else {
-            failure
-        }
     }
 }
 

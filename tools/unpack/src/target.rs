@@ -2,7 +2,7 @@
 
 use cli::Failure;
 use layer::{Kind, remove};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,7 +14,10 @@ pub(crate) struct Target {
     path: PathBuf,
     fd: OwnedFd,
     made: bool,
-    pub(crate) was_empty: bool,
+    was_empty: bool,
+    /// What it was like, to be that again.
+    stat: Stat,
+    xattrs: Vec<u8>,
 }
 
 impl Target {
@@ -30,20 +33,52 @@ impl Target {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| fail("open", e))?;
         let was_empty = made || remove::is_empty(fd.as_fd()).map_err(|e| fail("read", e))?;
-        Ok(Self { path: path.to_owned(), fd, made, was_empty })
+        let stat = rustix::fs::fstat(&fd).map_err(|e| fail("stat", e))?;
+        let xattrs = xattrs(&fd);
+        Ok(Self { path: path.to_owned(), fd, made, was_empty, stat, xattrs })
     }
 
-    /// Leaves it as it was found, where that is possible: it was empty.
-    pub(crate) fn take_back(&self) {
-        if self.was_empty {
+    /// Leaves it as it was found. `wrote_here`: a tree was to come into the folder itself. If that held something, the
+    /// extraction has taken it back already; if it was empty, all that is in it is ours. Folders of an image's layers never
+    /// appear unless all is well, and those that are there may be somebody else's by now.
+    pub(crate) fn take_back(&self, wrote_here: bool) {
+        if wrote_here && self.was_empty {
             let _ = remove::remove_contents(self.fd());
+            if !self.made {
+                self.restore();
+            }
         }
         if self.made {
             let _ = rustix::fs::unlinkat(CWD, &self.path, AtFlags::REMOVEDIR);
         }
     }
 
+    /// Owner, mode, xattrs and times, which the layer's own entry for its root may have set.
+    fn restore(&self) {
+        let known: Vec<&[u8]> = self.xattrs.split(|b| *b == 0).collect();
+        for name in xattrs(&self.fd).split(|b| *b == 0).filter(|name| !known.contains(name)) {
+            let _ = rustix::fs::fremovexattr(&self.fd, name);
+        }
+        let _ =
+            rustix::fs::fchown(&self.fd, Some(Uid::from_raw(self.stat.st_uid)), Some(Gid::from_raw(self.stat.st_gid)));
+        let _ = rustix::fs::fchmod(&self.fd, Mode::from_raw_mode(self.stat.st_mode));
+        let time = |seconds, nanoseconds: u64| Timespec { tv_sec: seconds, tv_nsec: nanoseconds.cast_signed() };
+        let times = Timestamps {
+            last_access: time(self.stat.st_atime, self.stat.st_atime_nsec),
+            last_modification: time(self.stat.st_mtime, self.stat.st_mtime_nsec),
+        };
+        let _ = rustix::fs::futimens(&self.fd, &times);
+    }
+
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// The names of the xattrs, a NUL behind each; none where there can be none.
+fn xattrs(fd: &OwnedFd) -> Vec<u8> {
+    let mut names = vec![0; 64 << 10];
+    let length = rustix::fs::flistxattr(fd, &mut names[..]).unwrap_or(0);
+    names.truncate(length);
+    names
 }

@@ -198,7 +198,12 @@ impl<'a> Tree<'a> {
     fn hard_link(&mut self, place: &Place, entry: &Entry) -> Result<(), Fault> {
         let target = inside(&entry.link, &entry.path)?;
         let (target_parent, target_last) = split(&target);
+        let taken = self.ways.options.select.is_none_or(|takes| takes(&target));
         let absent = || {
+            if !taken {
+                let why = format!("hard link to {}, which is left out", shown(&entry.link));
+                return Fault::entry(Kind::Corrupt, &entry.path, why).hint("take that too, or leave this out as well");
+            }
             let why = format!("hard link to {}, which is not in the layer", shown(&entry.link));
             Fault::entry(Kind::Corrupt, &entry.path, why).hint("the layer is broken; fetch or build the image again")
         };
