@@ -8,6 +8,7 @@ mod hostile_names;
 mod images;
 mod inputs;
 mod list;
+mod progress;
 mod rootless;
 mod select;
 mod stops;

@@ -97,3 +97,75 @@ fn what_a_killed_run_left_is_swept_and_what_a_living_one_is_at_is_not() {
     expected.sort_unstable();
     assert_eq!(names_in(&bench.path("out")), expected);
 }
+
+#[test]
+fn killed_outright_and_then_again() {
+    testkit::need!("umoci");
+    let bench = Bench::new();
+    bench.sh("mkdir in; head -c 9000000 /dev/urandom > in/big; (cd in; seq 500 | xargs touch); tar -C in -cf a.tar .; umoci init --layout img >/dev/null
+              umoci new --image img:t; umoci raw add-layer --image img:t a.tar; mkfifo feed; tar -C img -cf img.tar .");
+    for _ in 0..3 {
+        let out = bench.path("out");
+        let mut child =
+            Command::new(UNPACK).arg("-C").arg(&out).arg(bench.path("img")).stdout(Stdio::null()).spawn().unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        while !names_in(&out).iter().any(|n| n.ends_with(".tmp")) && child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "nothing was begun");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let folder = bench.unpacked("-C out img").remove(0);
+    assert_eq!(names_in(&bench.path("out")), [folder.trim_start_matches("out/")]);
+    bench.sh(&format!("diff -r in {folder}"));
+}
+
+#[test]
+fn two_at_once_into_one_folder_both_succeed() {
+    testkit::need!("umoci");
+    let bench = Bench::new();
+    bench.sh("umoci init --layout img >/dev/null; umoci new --image img:t
+              for n in 1 2 3; do mkdir in$n; (cd in$n; seq 200 | xargs touch; head -c 1000000 /dev/urandom > big); tar -C in$n -cf a.tar .; umoci raw add-layer --image img:t a.tar; done");
+    for _ in 0..3 {
+        bench.sh(
+            "for n in 1 2 3 4; do $UNPACK -C out img > told$n 2> said$n & pids[$n]=$!; done; for n in 1 2 3 4; do wait ${pids[$n]}; done
+             for n in 2 3 4; do cmp told1 told$n; done; cat said? | diff /dev/null -; [ $(ls -A out | wc -l) = 3 ]; n=0
+             while read f; do n=$((n + 1)); diff -r in$n $f; done < told1; rm -r out",
+        );
+    }
+}
+
+#[test]
+fn what_is_there_already_is_not_read_and_not_spoken_of() {
+    testkit::need!("umoci", "jq", "strace");
+    let bench = Bench::new();
+    bench.sh("mkdir in; head -c 3000000 /dev/urandom > in/big; tar -C in -cf a.tar .; umoci init --layout img >/dev/null; umoci new --image img:t
+              umoci raw add-layer --image img:t a.tar; $UNPACK -C out img > first
+              m=$(jq -r .manifests[0].digest img/index.json); jq -r .layers[0].digest img/blobs/sha256/${m#*:} | cut -d: -f2 > blob");
+    let blob = std::fs::read_to_string(bench.path("blob")).unwrap();
+    let script = "strace -f -o trace -e trace=open,openat,openat2,mkdir,mkdirat,unlink,unlinkat,syncfs,fsync $UNPACK -C out img 2> said > again; cmp first again; [ ! -s said ]; cat trace";
+    let trace = bench.sh(script);
+    assert!(trace.contains("index.json") && !trace.contains(blob.trim()), "{trace}");
+    assert!(!trace.contains("sync") && !trace.contains(".tmp"), "{trace}");
+    // Nor need the layers be there any more.
+    bench.sh(&format!("rm img/blobs/sha256/{}", blob.trim()));
+    let begun = Instant::now();
+    assert_eq!(bench.unpacked("-C out img").len(), 1);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_folder_that_was_empty_is_as_it_was() {
+    testkit::need!(root);
+    let bench = Bench::new();
+    bench.sh("mkdir in dir; echo 1 > in/one; chmod 700 in; chown 5:6 in; touch -d 2001-01-01 in; tar -C in -cf a.tar .; chmod 751 dir; touch -d 2002-02-02 dir");
+    let state = || bench.sh("stat -c '%a %u %g %Y' dir; ls -A dir; getfattr -d -m- dir 2>/dev/null || true");
+    let before = state();
+    bench.refused("-C dir --include nope a.tar", 1);
+    assert_eq!(state(), before);
+    bench.sh("head -c 1025 a.tar > cut.tar");
+    bench.refused("-C dir cut.tar", 1);
+    assert_eq!(state(), before);
+    bench.unpacked("-C dir a.tar");
+    assert_ne!(state(), before);
+}

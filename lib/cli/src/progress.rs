@@ -22,7 +22,7 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(total_bytes, target);
         let files = Arc::new(AtomicU64::new(0));
         let template = match total_bytes {
-            Some(_) => "{msg} [{bar:30}] {bytes}/{total_bytes}{files} {bytes_per_sec} {eta}",
+            Some(_) => "{msg} [{wide_bar}] {bytes}/{total_bytes}{files} {bytes_per_sec} {eta}",
             None => "{msg} {bytes}{files} {bytes_per_sec}",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
