@@ -15,6 +15,8 @@
 //! - [`list`]: the entries of a layer, without writing them
 //! - [`probe`]: whether a stream is a layer or an image
 //! - [`select`]: which entries are wanted, by patterns
+//! - [`pack`]: the way back, a directory into a layer
+//! - [`verify`]: a directory against a layer
 //! - [`stage`]: a folder that is either complete and has its name, or is gone
 //!
 //! Invariants. A path of a layer is only ever opened by [`openat2(2)`] below the descriptor of its directory, so that no
@@ -38,5 +40,6 @@ pub mod remove;
 pub mod select;
 pub mod source;
 pub mod stage;
+pub mod verify;
 
 pub use error::{Error, Kind, Result};

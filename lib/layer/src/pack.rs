@@ -51,6 +51,8 @@ use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::AtomicBool;
 
+pub(crate) use content::full;
+
 /// Which times entries get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mtimes {

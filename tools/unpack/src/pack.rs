@@ -9,6 +9,8 @@ mod plan;
 mod run;
 mod time;
 
+pub(crate) use cli::stop;
+
 use crate::{TOOL, cli::Stop};
 use ::cli::failure;
 use std::ffi::OsString;

@@ -1,10 +1,24 @@
-//! `unpack verify`.
+//! `unpack verify`: a directory against a layer, or the folders of an image against the image.
+//!
+//! [`cli`] reads the command line, [`plan`] checks it, [`run`] does it. What it does is in [`layer::verify`].
 
-use ::cli::{Failure, failure};
+mod cli;
+mod plan;
+mod run;
+
+use crate::{TOOL, cli::Stop};
+use ::cli::failure;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Runs the verb with `args` (the verb itself first) and gives its exit code.
-pub(crate) fn main(_args: Vec<OsString>) -> ExitCode {
-    failure::conclude("unpack verify", Err(Failure::new("not there yet")))
+pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
+    let args = match cli::parse(args) {
+        Ok(args) => args,
+        Err(Stop::Say(text)) => {
+            return failure::conclude(TOOL, ::cli::output::write(text.as_bytes()).map(|()| 0).or(Ok(0)));
+        }
+        Err(Stop::Fail(failure)) => return failure::conclude(TOOL, Err(failure)),
+    };
+    failure::conclude(TOOL, plan::Plan::new(args).and_then(|plan| run::run(&plan)))
 }

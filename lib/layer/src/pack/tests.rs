@@ -1,3 +1,5 @@
+//! Layers of small trees: order, sameness, what is refused, differences.
+
 use super::*;
 use crate::extract::{Expected, Options, Whiteouts, unpack_layer};
 use std::fs;

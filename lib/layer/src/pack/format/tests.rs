@@ -1,3 +1,5 @@
+//! The bytes of entries, against the reader of the room.
+
 use super::*;
 use crate::archive::{Archive, Entry, EntryKind};
 
