@@ -8,6 +8,7 @@
 //!                 └─▶ zstd (frames  ─▶ libzstd) ─▶ bytes
 //! ```
 
+pub mod budget;
 pub(crate) mod chunk;
 pub(crate) mod deflate;
 pub(crate) mod gzip;
@@ -85,7 +86,9 @@ impl<R: BufRead> Inflate<R> {
     pub(crate) fn new(compression: Compression, reader: R) -> io::Result<Self> {
         Ok(match compression {
             Compression::None => Self::None(reader),
-            Compression::Gzip => Self::Gzip(Box::new(Reader::new(gzip::Unpacked::new(Own::new(reader))))),
+            Compression::Gzip => {
+                Self::Gzip(Box::new(Reader::new(gzip::Unpacked::new(Own::new(reader), gzip::Helpers::None))))
+            }
             Compression::Zstd => Self::Zstd(Box::new(Reader::new(zstd::Frames::new(Own::new(reader))?))),
         })
     }

@@ -13,6 +13,7 @@
 
 mod feed;
 
+use crate::compression::budget::Busy;
 use crate::compression::chunk::{Chunk, Unpack};
 use crate::compression::{self, Compression, gzip, zstd};
 use crate::error::{Fault, Kind};
@@ -91,13 +92,14 @@ pub(crate) fn run<T>(
     for _ in 0..CHUNKS {
         let _ = to_free.send(Vec::new());
     }
+    let _busy = Busy::layer();
     let (consumed, pass, hashed) = std::thread::scope(|scope| {
         let packed = compression != Compression::None;
         let meter = Meter::new(Cursor::new(start).chain(blob), packed, watch);
         let out = Out { free: free_from, to_hash };
         let reader = scope.spawn(move || match compression {
             Compression::None => (copy(meter, &out), None),
-            Compression::Gzip => feed::beside(meter, |source| unpack(gzip::Unpacked::new(source), &out)),
+            Compression::Gzip => feed::beside(meter, |source| unpack(gzip::Unpacked::new(source, out.helpers()), &out)),
             Compression::Zstd => feed::beside(meter, |source| match zstd::Frames::new(source) {
                 Ok(frames) => unpack(frames, &out),
                 Err(error) => Ended::Broken(error),
@@ -203,6 +205,14 @@ fn digest_of(start: &[u8], rest: &mut impl Read) -> io::Result<(Digest, u64)> {
 struct Out {
     free: Receiver<Vec<u8>>,
     to_hash: Sender<Next>,
+}
+
+impl Out {
+    /// Whoever idles, while most chunks wait to be filled.
+    fn helpers(&self) -> gzip::Helpers {
+        let free = self.free.clone();
+        gzip::Helpers::Idle { hungry: Box::new(move || free.len() >= CHUNKS / 2) }
+    }
 }
 
 /// How unpacking ended.

@@ -22,9 +22,7 @@ mod bits;
 mod symbol;
 mod tables;
 
-#[cfg(test)]
-use symbol::MARKER;
-pub(crate) use symbol::Symbol;
+pub(crate) use symbol::{MARKER, Symbol};
 
 use bits::Bits;
 use tables::{END_OF_BLOCK, EXCEPTIONAL, LITERAL, SUBTABLE, Tables};
@@ -105,7 +103,6 @@ impl Deflate {
     }
 
     /// Whether it stands before a block.
-    #[allow(dead_code, reason = "for those who decode ahead")]
     pub(crate) fn at_boundary(&self) -> bool {
         self.state == State::Boundary
     }
@@ -169,6 +166,13 @@ impl Deflate {
             }
         };
         Ok(stop)
+    }
+
+    /// Whether bit `position` is the first of a block's header, as far as it can be told from the header alone. What this
+    /// decoder was at is lost.
+    pub(crate) fn is_header(&mut self, input: Input<'_>, position: usize) -> bool {
+        let mut bits = Bits::new(input.bytes, position);
+        self.header(&mut bits).is_ok()
     }
 
     /// Reads the header of a block; says what the block is.

@@ -2,9 +2,13 @@
 //!
 //! Behind the last member there may be zeros, as padding; anything else there is an error.
 
+mod ahead;
+mod finder;
 mod framing;
+mod guess;
 mod unpacked;
 
+pub(crate) use ahead::Helpers;
 pub(crate) use unpacked::Unpacked;
 
 use super::deflate::{Broken, Deflate, Input, Stop, Symbol};
@@ -39,6 +43,21 @@ impl Stream {
     /// One that stands before a member.
     pub(crate) fn new() -> Self {
         Self { framing: Framing::new(), in_body: false, deflate: Deflate::new() }
+    }
+
+    /// One that stands before a block, in the middle of a member.
+    pub(crate) fn in_body() -> Self {
+        Self { in_body: true, ..Self::new() }
+    }
+
+    /// Whether it stands before a block.
+    pub(crate) fn is_before_block(&self) -> bool {
+        self.in_body && self.deflate.at_boundary()
+    }
+
+    /// Whether it stands where a member may begin.
+    pub(crate) fn is_between_members(&self) -> bool {
+        !self.in_body && self.framing.is_between()
     }
 
     /// Decodes as [`Deflate::run`] does, through all that is gzip's.

@@ -23,7 +23,6 @@ pub(crate) struct Piece {
     /// Where in the blob its first byte lies.
     pub(crate) start: u64,
     /// How many of its bytes the piece before has too.
-    #[allow(dead_code, reason = "for those who decode ahead")]
     pub(crate) lead: usize,
     /// Nothing follows.
     pub(crate) last: bool,
@@ -42,7 +41,7 @@ impl Piece {
     }
 
     /// The part that is in no piece before.
-    #[allow(dead_code, reason = "for those who decode ahead")]
+    #[cfg(test)]
     pub(crate) fn fresh(&self) -> &[u8] {
         &self.bytes()[self.lead..]
     }

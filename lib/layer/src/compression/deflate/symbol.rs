@@ -1,7 +1,6 @@
 //! What the decoder writes: bytes, or bytes and markers for bytes that are not known yet.
 
 /// A symbol of 16 bits from here on stands for a byte of the unknown window: `MARKER + n` for its byte `n`.
-#[allow(dead_code, reason = "for those who decode ahead")]
 pub(crate) const MARKER: u16 = 0x8000;
 
 /// Something that a byte fits in.

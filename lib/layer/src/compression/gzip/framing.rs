@@ -60,7 +60,6 @@ impl Framing {
     }
 
     /// Whether it stands where a member may begin.
-    #[allow(dead_code, reason = "for those who decode ahead")]
     pub(super) fn is_between(&self) -> bool {
         self.phase == Phase::Behind || (self.phase == Phase::Fixed && self.have == 0)
     }

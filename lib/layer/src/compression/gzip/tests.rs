@@ -1,12 +1,12 @@
 use super::*;
-use crate::compression::chunk::Reader;
+use crate::compression::chunk::{Chunk, Reader, Unpack};
 use crate::compression::pieces::Own;
 use crate::compression::samples::{Random, deflated, member, texture};
 use std::io::{self, Read};
 
 fn unpack(packed: &[u8]) -> io::Result<Vec<u8>> {
     let mut all = Vec::new();
-    Reader::new(Unpacked::new(Own::new(packed))).read_to_end(&mut all).map(|_| all)
+    Reader::new(Unpacked::new(Own::new(packed), Helpers::None)).read_to_end(&mut all).map(|_| all)
 }
 
 /// A member whose header has the fields that `flags` says.
@@ -124,7 +124,7 @@ fn says_what_is_wrong_and_goes_on_saying_so() {
     }
     let mut bad = good.clone();
     bad[end - 8] ^= 1;
-    let mut reader = Reader::new(Unpacked::new(Own::new(&bad[..])));
+    let mut reader = Reader::new(Unpacked::new(Own::new(&bad[..]), Helpers::None));
     let mut all = Vec::new();
     assert!(reader.read_to_end(&mut all).is_err());
     assert_eq!(all, b"some bytes");
@@ -133,5 +133,99 @@ fn says_what_is_wrong_and_goes_on_saying_so() {
         let mut bad = good.clone();
         bad.extend(tail);
         assert_eq!(unpack(&bad).unwrap_err().to_string(), "bytes behind the gzip stream");
+    }
+}
+
+/// Unpacks with helpers who guess at small ranges; how many guesses were right.
+fn unpack_ahead(packed: &[u8], count: usize, range_bytes: u64) -> (Vec<u8>, io::Result<()>, u64) {
+    let mut unpacked = Unpacked::new(Own::new(packed), Helpers::Always { count, range_bytes });
+    let (mut all, mut chunk) = (Vec::new(), Chunk::none());
+    loop {
+        let filled = unpacked.fill(&mut chunk);
+        all.extend_from_slice(chunk.bytes());
+        if filled.is_err() || chunk.bytes().is_empty() {
+            return (all, filled, unpacked.taken_over_count());
+        }
+    }
+}
+
+/// A gzip of several members in every way, and what is in it.
+fn anything(random: &mut Random, round: usize) -> (Vec<u8>, Vec<u8>) {
+    let (mut packed, mut bytes) = (Vec::new(), Vec::new());
+    for _ in 0..[1, 1, 3, 40][round % 4] {
+        let length = random.below([1_500_000, 600_000, 400_000, 40_000][round % 4]);
+        let part = texture(random, length);
+        let (level, flushes) = (random.below(10) as u32, random.below(2) == 0);
+        packed.extend(member(random, &part, level, flushes));
+        bytes.extend(part);
+    }
+    (packed, bytes)
+}
+
+#[test]
+fn with_helpers_it_gives_the_same() {
+    let mut random = Random(0x5eed_0015);
+    let mut right = 0;
+    for round in 0..48 {
+        let (packed, bytes) = anything(&mut random, round);
+        let (count, range_bytes) = (1 + round % 4, [3_000, 20_000, 90_000][round % 3]);
+        let (all, filled, taken_over) = unpack_ahead(&packed, count, range_bytes);
+        filled.unwrap();
+        assert!(all == bytes, "round {round}");
+        right += taken_over;
+    }
+    assert!(right > 100, "{right}");
+}
+
+#[test]
+fn with_helpers_it_judges_the_same() {
+    let mut random = Random(0x5eed_0016);
+    for round in 0..120 {
+        let (mut packed, bytes) = anything(&mut random, round);
+        let at = random.below(packed.len());
+        match round % 3 {
+            0 => packed.truncate(at),
+            1 => packed[at] ^= 1 << random.below(8),
+            _ => {
+                let noise = random.next().to_le_bytes();
+                let end = packed.len().min(at + 8);
+                packed[at..end].copy_from_slice(&noise[..end - at]);
+            }
+        }
+        let mut alone = Reader::new(Unpacked::new(Own::new(&packed[..]), Helpers::None));
+        let mut expected = Vec::new();
+        let judged = alone.read_to_end(&mut expected).map(drop);
+        let (all, filled, _) = unpack_ahead(&packed, 1 + round % 3, [4_000, 30_000][round % 2]);
+        let words = |result: io::Result<()>| result.map_err(|e| e.to_string());
+        assert_eq!(words(filled), words(judged), "round {round}");
+        assert!(all == expected && (bytes.starts_with(&all) || round % 3 > 0), "round {round}");
+    }
+}
+
+#[test]
+fn a_bomb_takes_no_memory_of_helpers() {
+    let mut random = Random(0x5eed_0017);
+    let mut bytes = texture(&mut random, 300_000);
+    bytes.extend(vec![0; 60 << 20]);
+    bytes.extend(texture(&mut random, 300_000));
+    let packed = member(&mut random, &bytes, 9, false);
+    let (all, filled, taken_over) = unpack_ahead(&packed, 2, 20_000);
+    filled.unwrap();
+    assert!(all == bytes && taken_over > 0, "{taken_over}");
+}
+
+#[test]
+fn whoever_lets_go_in_the_middle_ends_the_helpers() {
+    let mut random = Random(0x5eed_0018);
+    let bytes = texture(&mut random, 3_000_000);
+    let packed = member(&mut random, &bytes, 6, false);
+    for chunks in 0..6 {
+        let mut unpacked = Unpacked::new(Own::new(&packed[..]), Helpers::Always { count: 3, range_bytes: 50_000 });
+        let mut chunk = Chunk::none();
+        for _ in 0..chunks {
+            unpacked.fill(&mut chunk).unwrap();
+        }
+        // It waits for them.
+        drop(unpacked);
     }
 }
