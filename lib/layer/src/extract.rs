@@ -26,15 +26,16 @@ use crate::archive::{Archive, Entry};
 use crate::error::{Error, Fault, Result};
 use crate::owners::IdMaps;
 use crate::pipeline::{self, Known, Watch};
-use metadata::Ways;
 use spec::{DiffId, Digest};
+use std::borrow::BorrowMut;
 use std::fmt;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::AtomicBool;
-use tree::Tree;
 
 pub(crate) use limits::Allowance;
+pub(crate) use metadata::{Ways, own_umask};
+pub(crate) use tree::Tree;
 pub use undo::left_behind;
 
 /// In which form a layer says that something of the layers below is gone.
@@ -229,7 +230,7 @@ pub struct Report {
 
 impl Report {
     /// Takes over what was skipped since the last time.
-    fn with_skipped(mut self, ways: &Ways<'_>) -> Self {
+    pub(crate) fn with_skipped(mut self, ways: &Ways<'_>) -> Self {
         let skipped = ways.take_skipped();
         self.skipped_count += skipped.count;
         self.skipped.extend(skipped.lines);
@@ -269,8 +270,9 @@ pub(crate) fn unpack_until(
     on_own_thread(|exact| {
         let ways = Ways::new(dest, options, exact);
         let mut tree = Tree::new(dest, &ways, allowance).map_err(in_layer)?;
-        let report = add_layer(&mut tree, blob, expected, options, stop)
-            .and_then(|report| tree.finish().and_then(|()| tree.keep()).map(|()| report.with_skipped(&ways)));
+        let report = add_layer(|| Ok(&mut tree), blob, expected, options, stop).map(|(_, report)| report);
+        let report =
+            report.and_then(|report| tree.finish().and_then(|()| tree.keep()).map(|()| report.with_skipped(&ways)));
         report.map_err(|fault| in_layer(taken_back(&mut tree, fault)))
     })
 }
@@ -278,28 +280,32 @@ pub(crate) fn unpack_until(
 /// Runs `work` with a umask of nothing, if that is possible; it is told.
 pub(crate) fn on_own_thread<T: Send>(work: impl FnOnce(bool) -> T + Send) -> T {
     std::thread::scope(|scope| {
-        let thread = scope.spawn(|| work(metadata::own_umask()));
+        let thread = scope.spawn(|| work(own_umask()));
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
-/// Adds a whole layer to `tree`, but for what its directories are due in the end.
-fn add_layer(
-    tree: &mut Tree<'_>,
+/// Adds a whole layer to the tree that `get` gives once the bytes come, but for what its directories are due in the end.
+pub(crate) fn add_layer<'t, T: BorrowMut<Tree<'t>>>(
+    get: impl FnOnce() -> std::result::Result<T, Fault>,
     blob: impl Read + Send,
     expected: &Expected,
     options: &Options<'_>,
     stop: Option<&AtomicBool>,
-) -> std::result::Result<Report, Fault> {
+) -> std::result::Result<(T, Report), Fault> {
     let known = Known { digest: expected.digest, diff_id: expected.diff_id, size_bytes: expected.size_bytes };
     let watch = Watch { on_progress: options.on_progress, cancel: options.cancel, stop };
-    let ((), sums) = pipeline::run(blob, &known, watch, |chunks| {
+    let (mut kept, sums) = pipeline::run(blob, &known, watch, |chunks| {
+        let mut kept = get()?;
+        let tree: &mut Tree<'t> = kept.borrow_mut();
         let mut archive = Archive::new(chunks);
         while let Some(entry) = archive.next()? {
             tree.add(entry, &mut archive)?;
         }
-        tree.settle_all()
+        tree.settle_all()?;
+        Ok(kept)
     })?;
+    let tree: &mut Tree<'t> = kept.borrow_mut();
     let counts = tree.next_layer();
     let report = Report {
         digest: sums.digest,
@@ -312,7 +318,8 @@ fn add_layer(
         skipped_count: 0,
         skipped: Vec::new(),
     };
-    Ok(report.with_skipped(tree.ways))
+    let report = report.with_skipped(tree.ways);
+    Ok((kept, report))
 }
 
 /// After `fault`: takes back what was done to a directory that held something.

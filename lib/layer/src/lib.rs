@@ -11,6 +11,7 @@
 //! - [`archive`]: tar entries out of a stream of bytes: ustar, PAX, GNU
 //! - [`extract`]: one layer into one directory, with whiteouts as told, everything below one descriptor
 //! - [`folders`]: all layers of an image into folders named by chain id, in parallel
+//! - [`flatten`]: all layers of an image into one root file system
 //! - [`owners`]: ids of a container as ids of the machine
 //! - [`list`]: the entries of a layer, without writing them
 //! - [`probe`]: whether a stream is a layer or an image
@@ -30,6 +31,7 @@ pub mod archive;
 pub mod compression;
 pub mod error;
 pub mod extract;
+pub mod flatten;
 pub mod folders;
 pub mod list;
 pub mod owners;

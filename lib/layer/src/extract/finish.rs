@@ -31,7 +31,7 @@ struct Level {
 
 impl Tree<'_> {
     /// Gives all directories what they are due.
-    pub(super) fn finish(&mut self) -> Result<(), Fault> {
+    pub(crate) fn finish(&mut self) -> Result<(), Fault> {
         self.dirs.forget();
         let family = self.dirs.nodes.family();
         let root = self.dirs.open_as(ROOT, OFlags::RDONLY);

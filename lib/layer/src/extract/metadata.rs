@@ -45,7 +45,7 @@ pub(super) struct Attributes {
 }
 
 /// How attributes are set. Shared by all who write.
-pub(super) struct Ways<'a> {
+pub(crate) struct Ways<'a> {
     pub(super) options: &'a Options<'a>,
     /// Our own ids.
     me: Ids,
@@ -72,7 +72,7 @@ fn mode_of(mode: u16) -> Mode {
 }
 
 /// A umask of nothing for this thread alone; false where it may not have its own (a seccomp filter).
-pub(super) fn own_umask() -> bool {
+pub(crate) fn own_umask() -> bool {
     let own = nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).is_ok();
     if own {
         rustix::process::umask(Mode::empty());
@@ -82,7 +82,7 @@ pub(super) fn own_umask() -> bool {
 
 impl<'a> Ways<'a> {
     /// For what is made below `dest`; `exact`: every thread that makes it has no umask.
-    pub(super) fn new(dest: BorrowedFd<'_>, options: &'a Options<'a>, exact: bool) -> Self {
+    pub(crate) fn new(dest: BorrowedFd<'_>, options: &'a Options<'a>, exact: bool) -> Self {
         let inherits = rustix::fs::fgetxattr(dest, c"system.posix_acl_default", &mut [0_u8; 0]).is_ok();
         let me = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         Self { options, me, exact: exact && !inherits, skipped: Mutex::default() }
@@ -242,7 +242,7 @@ impl<'a> Ways<'a> {
                 .map_err(|e| self.owner_fault(name, a.ids, e))?;
         }
         for (key, value) in &a.xattrs {
-            self.set_xattr(name, key, |key| set_xattr_at(dir, last, key, value))?;
+            self.set_xattr_at(dir, last, name, key, value)?;
         }
         if !link {
             chmod_at(dir, last, u32::from(a.mode)).map_err(|e| Fault::system(name, "chmod", e))?;
@@ -263,6 +263,18 @@ impl<'a> Ways<'a> {
                 _ => fault,
             }
         })
+    }
+
+    /// One xattr of `last` in `dir`, which is not followed.
+    pub(super) fn set_xattr_at(
+        &self,
+        dir: BorrowedFd<'_>,
+        last: &CStr,
+        name: &[u8],
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), Fault> {
+        self.set_xattr(name, key, |key| set_xattr_at(dir, last, key, value))
     }
 
     fn set_xattrs(&self, fd: BorrowedFd<'_>, name: &[u8], xattrs: &Xattrs) -> Result<(), Fault> {
@@ -301,9 +313,8 @@ impl<'a> Ways<'a> {
                 let fault = Fault::system(name, format_args!("setxattr {}", shown(key)), e);
                 Err(match e {
                     Errno::PERM => fault.hint("skip what needs privileges with --rootless"),
-                    Errno::NOSPC | Errno::TOOBIG | Errno::RANGE => {
-                        fault.hint("this file system has no room for so large an xattr; use another, or --no-xattrs")
-                    }
+                    Errno::NOSPC | Errno::TOOBIG | Errno::RANGE => fault
+                        .hint("the file system is full, or holds no xattrs that large: make room, or use --no-xattrs"),
                     _ => fault,
                 })
             }

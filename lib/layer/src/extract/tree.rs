@@ -7,7 +7,7 @@ use super::metadata::Ways;
 use super::nodes::{Due, NodeId, ROOT};
 use super::resolve::{Missing, changed, normalise, nul, split};
 use super::undo::Journal;
-use super::{Devices, Whiteouts};
+use super::{Devices, Owners, Whiteouts};
 use crate::archive::{Archive, Entry, EntryKind};
 use crate::error::{Fault, Kind, shown};
 use crate::remove;
@@ -20,7 +20,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 /// The state of one extraction.
-pub(super) struct Tree<'a> {
+pub(crate) struct Tree<'a> {
     pub(super) dirs: Dirs,
     pub(super) ways: &'a Ways<'a>,
     /// The path looked up last, and the directory it is.
@@ -35,7 +35,12 @@ pub(super) struct Tree<'a> {
     allowance: &'a Allowance,
     entries: u64,
     content_bytes: u64,
+    /// Bytes of xattrs that wait for the end.
+    late_bytes: usize,
 }
+
+/// As much of them as is kept.
+const LATE_BYTES: usize = 4 << 20;
 
 /// Where an entry goes.
 pub(super) struct Place {
@@ -52,10 +57,10 @@ pub(super) struct Counts {
 }
 
 impl<'a> Tree<'a> {
-    pub(super) fn new(dest: BorrowedFd<'_>, ways: &'a Ways<'a>, allowance: &'a Allowance) -> Result<Self, Fault> {
+    pub(crate) fn new(dest: BorrowedFd<'_>, ways: &'a Ways<'a>, allowance: &'a Allowance) -> Result<Self, Fault> {
         let dirs = Dirs::new(dest).map_err(|e| Fault::system(b".", "open directory", e))?;
         let fresh = remove::is_empty(dest).map_err(|e| Fault::system(b".", "read directory", e))?;
-        Ok(Self {
+        let mut tree = Self {
             dirs,
             ways,
             last: None,
@@ -65,7 +70,21 @@ impl<'a> Tree<'a> {
             allowance,
             entries: 0,
             content_bytes: 0,
-        })
+            late_bytes: 0,
+        };
+        tree.record_root()?;
+        Ok(tree)
+    }
+
+    /// Recorded owners are looked for only where the root has one.
+    fn record_root(&mut self) -> Result<(), Fault> {
+        if matches!(self.ways.options.owners, Owners::Record) {
+            let dir = self.dir(ROOT, b".")?;
+            let stat = rustix::fs::fstat(&*dir).map_err(|e| Fault::system(b".", "stat", e))?;
+            let due = Due { mode: (stat.st_mode & 0o7777) as u16, ..self.ways.implied() };
+            self.dirs.nodes.set_due(ROOT, due);
+        }
+        Ok(())
     }
 
     /// What came of the layer so far; what comes next is of the next layer, applied to what is there.
@@ -138,11 +157,26 @@ impl<'a> Tree<'a> {
         self.allowance.entry(self.ways.options.limits, entry)
     }
 
+    /// What a directory gets: at the end, but for most xattrs, which are set at once and need not be kept in mind. A default ACL
+    /// would be handed on to what is still to be made in it.
     fn due(&mut self, node: NodeId, entry: Entry) -> Result<(), Fault> {
         let (uid, gid) = self.ways.ids(&entry.path, entry.uid, entry.gid)?;
         self.dirs.nodes.claim(node, self.layer);
         let (mode, mtime) = ((entry.mode & 0o7777) as u16, Some(entry.mtime));
-        self.dirs.nodes.set_due(node, Due { mode, uid, gid, mtime, xattrs: entry.xattrs });
+        let is_acl = |(key, _): &(Vec<u8>, Vec<u8>)| key.starts_with(b"system.posix_acl_");
+        let (later, now): (Vec<_>, Vec<_>) = entry.xattrs.into_iter().partition(is_acl);
+        if !now.is_empty() {
+            let dir = self.dir(node, &entry.path)?;
+            for (key, value) in now {
+                self.remember_xattr(node, dir.as_fd(), &key)?;
+                self.ways.set_xattr_at(dir.as_fd(), c".", &entry.path, &key, &value)?;
+            }
+        }
+        self.late_bytes += later.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        if self.late_bytes > LATE_BYTES {
+            return Err(Fault::entry(Kind::Limit, &entry.path, "more ACLs of directories than can be kept in mind"));
+        }
+        self.dirs.nodes.set_due(node, Due { mode, uid, gid, mtime, xattrs: later });
         Ok(())
     }
 
@@ -208,16 +242,23 @@ impl<'a> Tree<'a> {
             Fault::entry(Kind::Corrupt, &entry.path, why).hint("the layer is broken; fetch or build the image again")
         };
         let Some(from) = self.descend(target_parent, &entry.path, Missing::Tell)? else { return Err(absent()) };
-        if from == place.node && target_last == place.last.to_bytes() {
-            return Ok(());
-        }
-        if self.dirs.nodes.child(from, target_last).is_some() || target.is_empty() {
+        let directory = || {
             let why = format!("hard link to {}, which is a directory", shown(&entry.link));
-            return Err(Fault::entry(Kind::Corrupt, &entry.path, why));
+            Fault::entry(Kind::Corrupt, &entry.path, why).hint("the layer is broken; fetch or build the image again")
+        };
+        if self.dirs.nodes.child(from, target_last).is_some() || target.is_empty() {
+            return Err(directory());
         }
         self.settle(from, target_last)?;
+        let itself = from == place.node && target_last == place.last.to_bytes();
         let from = self.dir(from, &entry.path)?;
         let target_last = CString::new(target_last).map_err(|_| nul(&entry.path))?;
+        match stat(from.as_fd(), &target_last) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => return Err(directory()),
+            Err(Errno::NOENT) => return Err(absent()),
+            _ if itself => return Ok(()),
+            _ => {}
+        }
         let linked = self.make(place, &entry.path, "link", |dir, name| {
             match rustix::fs::linkat(&*from, &target_last, dir, name, AtFlags::empty()) {
                 Err(Errno::NOENT) => Ok(false),

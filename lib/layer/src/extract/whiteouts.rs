@@ -18,10 +18,17 @@ use spec::whiteout::{self, Name};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
 
+/// How the names of folders begin that aufs kept for itself, at the top of a layer.
+const RESERVED: &[u8] = b".wh..wh.";
+
 impl Tree<'_> {
     /// Deals with the entry named `last` in `parent` if it is a whiteout; false if it is none.
     pub(super) fn whiteout(&mut self, parent: &[u8], last: &[u8], whiteout: &Entry) -> Result<bool, Fault> {
         let entry = &whiteout.path[..];
+        if parent.starts_with(RESERVED) {
+            // What aufs kept for itself.
+            return Ok(true);
+        }
         match whiteout::parse_name(last) {
             Name::Plain(_) => return Ok(false),
             Name::Reserved => {
