@@ -48,7 +48,8 @@ pub fn into_empty(
     reports
 }
 
-/// The same into the folder `name` below `parent`, which must not be there: it is built under a temporary name.
+/// The same into the folder `name` below `parent`, which must not be there, or be empty: it is built under a temporary name.
+/// What runs that were killed have left of such is removed.
 pub fn into_new(
     source: &ImageSource,
     image: &Image,
@@ -57,12 +58,10 @@ pub fn into_new(
     options: &Options<'_>,
     jobs: NonZeroUsize,
 ) -> Result<Vec<Report>> {
+    stage::sweep(parent);
     let stage = Stage::new(parent)?;
     let reports = into_empty(source, image, stage.fd(), options, jobs)?;
-    if !stage.commit(name)? {
-        return Err(Error::new(Kind::System, "", name.to_string_lossy())
-            .because("somebody else has made a folder of that name meanwhile"));
-    }
+    stage.commit_over(name)?;
     if options.sync {
         rustix::fs::fsync(parent).map_err(|e| system("fsync", "", e))?;
     }

@@ -92,6 +92,21 @@ impl Stage {
     }
 }
 
+impl Stage {
+    /// Gives the folder its name below the parent, in the place of an empty folder if there is one.
+    pub(crate) fn commit_over(mut self, name: &CStr) -> Result<()> {
+        rustix::fs::renameat(&self.parent, &self.name, &self.parent, name).map_err(|e| {
+            let error = system("rename to", name.to_string_lossy(), e);
+            match e {
+                Errno::NOTEMPTY | Errno::EXIST => error.hint("somebody else has put something there meanwhile"),
+                _ => error,
+            }
+        })?;
+        self.done = true;
+        Ok(())
+    }
+}
+
 impl Drop for Stage {
     fn drop(&mut self) {
         if !self.done {

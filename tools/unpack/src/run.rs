@@ -10,17 +10,19 @@ use cli::failure::Outcome;
 use cli::progress::Progress;
 use cli::{Failure, exit, output};
 use layer::extract::{self, Expected, Options, Whiteouts};
+use layer::flatten;
 use layer::folders;
 use layer::owners::{self, IdMaps};
 use layer::probe::{self, Probed, What};
 use layer::remove;
-use layer::source::{ImageSource, choose};
+use layer::source::{Image, ImageSource, choose};
 use serde_json::json;
 use std::cell::Cell;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::Read;
 use std::num::NonZeroUsize;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -156,7 +158,7 @@ impl Work<'_> {
 
     fn image(&self, source: &ImageSource, look: &Look<'_>) -> Outcome {
         if self.how.flatten {
-            return Err(Failure::new("--flatten: not there yet"));
+            return self.flat(source, look.choose(source)?);
         }
         if self.how.whiteouts == Some(Whiteouts::Apply) {
             return Err(Failure::usage(format_args!("{}: an image; --whiteouts apply is for one layer", self.name))
@@ -188,6 +190,41 @@ impl Work<'_> {
             }
         }
         report::printed(report::folders(self.how.output, &self.how.directory, &folders))
+    }
+
+    fn flat(&self, source: &ImageSource, image: &Image) -> Outcome {
+        let target = self.target;
+        if !target.was_empty {
+            return Err(Failure::new(format_args!("{}: is not empty", self.how.directory.display()))
+                .hint("--flatten makes a whole root file system: name a folder that is empty or does not exist"));
+        }
+        self.wrote_here.set(true);
+        let beside = target.beside();
+        let progress = self.progress(Some(image.layers.iter().map(|layer| layer.size_bytes).sum()));
+        let reports = self.with_options(&progress, |options| match &beside {
+            Some((parent, name)) => flatten::into_new(source, image, parent.as_fd(), name, options, self.jobs()),
+            None => flatten::into_empty(source, image, target.fd(), options, self.jobs()),
+        })?;
+        drop(progress);
+        if let Err(failure) = list::nothing_unused(&self.plan.select, self.name) {
+            if let Some((parent, name)) = &beside {
+                // What has its name by now is not the folder that was made at first.
+                let _ = remove::remove_tree(parent.as_fd(), name);
+            }
+            return Err(failure);
+        }
+        for (layer, report) in image.layers.iter().zip(&reports) {
+            report::tell_skipped(&layer.expected().name, report);
+        }
+        if self.how.output != Output::Json {
+            return Ok(exit::DONE);
+        }
+        for report in &reports {
+            let mut line = report::described(report);
+            line["path"] = json!(self.how.directory.to_string_lossy());
+            report::printed(output::json_line(&line))?;
+        }
+        Ok(exit::DONE)
     }
 
     fn with_options<T>(

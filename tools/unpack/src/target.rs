@@ -4,8 +4,10 @@ use cli::Failure;
 use layer::{Kind, remove};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// The folder to unpack into.
@@ -14,7 +16,7 @@ pub(crate) struct Target {
     path: PathBuf,
     fd: OwnedFd,
     made: bool,
-    was_empty: bool,
+    pub(crate) was_empty: bool,
     /// What it was like, to be that again.
     stat: Stat,
     xattrs: Vec<u8>,
@@ -68,6 +70,15 @@ impl Target {
             last_modification: time(self.stat.st_mtime, self.stat.st_mtime_nsec),
         };
         let _ = rustix::fs::futimens(&self.fd, &times);
+    }
+
+    /// If we made it: the folder it is in and its name there, so that something complete can be renamed over it.
+    pub(crate) fn beside(&self) -> Option<(OwnedFd, CString)> {
+        let name = self.path.file_name().filter(|_| self.made)?;
+        let parent = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let parent = rustix::fs::open(parent, flags, Mode::empty()).ok()?;
+        Some((parent, CString::new(name.as_bytes()).ok()?))
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {

@@ -335,6 +335,26 @@ pub(crate) fn recorded((uid, gid): Ids, mode: u16, kind: EntryKind) -> String {
     format!("{uid}:{gid}:{mode:04o}:{kind}")
 }
 
+/// Removes the xattrs that entries gave to a directory, but for those that `stay`. What an overlay or the system keeps there
+/// stays too.
+pub(super) fn undress(fd: BorrowedFd<'_>, stay: &Xattrs) -> rustix::io::Result<()> {
+    let mut names = vec![0; 1 << 16];
+    let length = rustix::fs::flistxattr(fd, &mut names[..])?;
+    for name in names[..length].split(|&b| b == 0).filter(|name| !name.is_empty()) {
+        let others = OVERLAYS_OWN.iter().any(|own| name.starts_with(own))
+            || name.starts_with(b"system.")
+            || name == b"security.selinux"
+            || stay.iter().any(|(key, _)| key == name);
+        if !others {
+            match rustix::fs::fremovexattr(fd, name) {
+                Ok(()) | Err(Errno::NODATA | Errno::NOTSUP) => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+    Ok(())
+}
+
 fn set_xattr_at(dir: BorrowedFd<'_>, last: &CStr, key: &[u8], value: &[u8]) -> rustix::io::Result<()> {
     let c_key = CString::new(key).map_err(|_| Errno::INVAL)?;
     match errno(sys::xattrat::set(dir, last, &c_key, value)) {

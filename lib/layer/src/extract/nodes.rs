@@ -26,6 +26,7 @@ const DEAD: u8 = 1;
 const DUE: u8 = 2;
 const TIMED: u8 = 4;
 const MADE: u8 = 8;
+const WORN: u8 = 16;
 
 #[derive(Debug, Clone, Copy)]
 struct Node {
@@ -181,6 +182,16 @@ impl Nodes {
             None => {}
         }
         self.at_mut(id).flags |= DEAD;
+    }
+
+    /// Notes that it has xattrs of an entry.
+    pub(crate) fn wear(&mut self, id: NodeId) {
+        self.at_mut(id).flags |= WORN;
+    }
+
+    /// Whether it has.
+    pub(crate) fn wears(&self, id: NodeId) -> bool {
+        self.at(id).flags & WORN != 0
     }
 
     /// Whether this run made it.

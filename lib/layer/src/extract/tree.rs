@@ -3,7 +3,7 @@
 use super::dirs::{Dir, Dirs};
 use super::files::{self, Data, NewFile};
 use super::limits::Allowance;
-use super::metadata::Ways;
+use super::metadata::{self, Ways};
 use super::nodes::{Due, NodeId, ROOT};
 use super::resolve::{Missing, changed, normalise, nul, split};
 use super::undo::Journal;
@@ -165,7 +165,14 @@ impl<'a> Tree<'a> {
         let (mode, mtime) = ((entry.mode & 0o7777) as u16, Some(entry.mtime));
         let is_acl = |(key, _): &(Vec<u8>, Vec<u8>)| key.starts_with(b"system.posix_acl_");
         let (later, now): (Vec<_>, Vec<_>) = entry.xattrs.into_iter().partition(is_acl);
+        if self.dirs.nodes.wears(node) {
+            // The last entry counts, not what those before it had.
+            let fd = self.dirs.open_as(node, OFlags::RDONLY);
+            let done = fd.and_then(|fd| metadata::undress(fd.as_fd(), &now));
+            done.map_err(|e| Fault::system(&entry.path, "remove an xattr", e))?;
+        }
         if !now.is_empty() {
+            self.dirs.nodes.wear(node);
             let dir = self.dir(node, &entry.path)?;
             for (key, value) in now {
                 self.remember_xattr(node, dir.as_fd(), &key)?;
