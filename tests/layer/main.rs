@@ -10,6 +10,7 @@ mod images;
 mod inputs;
 mod list;
 mod progress;
+mod reference;
 mod rootless;
 mod select;
 mod stops;

@@ -24,7 +24,7 @@ impl Block {
 
 /// All blocks of the documents that promise to be run.
 pub(crate) fn all() -> Vec<Block> {
-    ["README.md", "docs/recipes.md"].into_iter().flat_map(of).collect()
+    ["README.md", "docs/recipes.md", "docs/unpack.md"].into_iter().flat_map(of).collect()
 }
 
 fn of(document: &str) -> Vec<Block> {

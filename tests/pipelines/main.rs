@@ -1,4 +1,4 @@
-//! The documents' pipelines, executed: each `sh` block of README.md and docs/recipes.md, with what it prints compared to the `text`
+//! The documents' pipelines, executed: each `sh` block of README.md, docs/recipes.md and docs/unpack.md, with what it prints compared to the `text`
 //! block below it.
 //!
 //! Above a block stands for whom and with which overlay driver it is run, `<!-- run: root/kernel user/fuse -->`, or why it is
