@@ -9,11 +9,15 @@ fn the_reference_has_every_option() {
     let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/unpack.md")).unwrap();
     let (_, table) = document.split_once("<!-- options: begin -->").unwrap();
     let (table, _) = table.split_once("<!-- options: end -->").unwrap();
-    let rows: String = table.lines().filter_map(|l| l.strip_prefix("| `")?.split(" |").next()).collect::<Vec<_>>().join(" ");
+    let rows: String =
+        table.lines().filter_map(|l| l.strip_prefix("| `")?.split(" |").next()).collect::<Vec<_>>().join(" ");
     let help = bench.sh("$UNPACK --help");
-    let missing: Vec<String> = options(&help).difference(&options(&rows)).cloned().collect();
+    // Only where an option stands at the start, or is another's alias: the rest speaks of tar's.
+    let own = |line: &&str| line.trim_start().starts_with('-') || line.contains("[alias");
+    let listed: String = help.lines().filter(own).map(|l| format!("{l}\n")).collect();
+    let missing: Vec<String> = options(&listed).difference(&options(&rows)).cloned().collect();
     assert!(missing.is_empty(), "not in docs/unpack.md: {missing:?}");
-    let unknown: Vec<String> = options(&rows).difference(&options(&help)).cloned().collect();
+    let unknown: Vec<String> = options(&rows).difference(&options(&listed)).cloned().collect();
     assert!(unknown.is_empty(), "only in docs/unpack.md: {unknown:?}");
     for verb in ["pack", "verify"] {
         assert!(help.contains(&format!("unpack {verb} [OPTIONS]")), "{help}");

@@ -49,6 +49,11 @@ impl Progress {
         self.bar.is_hidden()
     }
 
+    /// `count` bytes more are to be done.
+    pub fn expect(&self, count: u64) {
+        self.bar.inc_length(count);
+    }
+
     /// `count` bytes more are done. Can be called from any thread.
     pub fn add(&self, count: u64) {
         self.bar.inc(count);

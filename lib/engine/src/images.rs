@@ -8,7 +8,7 @@ pub mod load;
 pub mod remove;
 
 pub use inspect::{Summary, inspect_json, summaries};
-pub use load::{Loaded, load};
+pub use load::{Loaded, Watch, load};
 pub use remove::{Removed, remove};
 
 use spec::image::ImageConfiguration;

@@ -18,6 +18,7 @@
 //! - [`select`]: which entries are wanted, by patterns
 //! - [`pack`]: the way back, a directory into a layer
 //! - [`verify`]: a directory against a layer
+//! - [`several`]: several layers at a time, the largest first
 //! - [`stage`]: a folder that is either complete and has its name, or is gone
 //!
 //! Invariants. A path of a layer is only ever opened by [`openat2(2)`] below the descriptor of its directory, so that no
@@ -40,6 +41,7 @@ mod pipeline;
 pub mod probe;
 pub mod remove;
 pub mod select;
+pub mod several;
 pub mod source;
 pub mod stage;
 pub mod verify;

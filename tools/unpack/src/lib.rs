@@ -30,7 +30,8 @@ pub fn main(mut args: Vec<OsString>) -> ExitCode {
         _ => None,
     };
     if let Some(verb) = verb {
-        args.remove(0);
+        let word = args.remove(1);
+        args[0] = [TOOL.as_ref(), word.as_os_str()].join(" ".as_ref());
         return verb(args);
     }
     let args = match cli::parse(args) {

@@ -1,7 +1,7 @@
 //! Taking images in from an OCI layout or an archive.
 //!
 //! Each layer is read once: the same pass keeps the blob as it came, computes digest and diff id, and unpacks. Layers go
-//! in parallel, into drafts in the store's `tmp/`; nothing shows before all of them are right. What the store has is not
+//! in parallel, the largest first, into drafts in the store's `tmp/`; nothing shows before all of them are right. What the store has is not
 //! read again.
 //!
 //! What an image is called. Names in the source that have a tag or a path are taken as they are (`debian:12`). An OCI
@@ -9,12 +9,14 @@
 //! repository's, so that what `umoci --image debian:12` calls it and what we call it is the same.
 
 use super::is_host;
+use layer::archive::Entry;
 use layer::extract::{Devices, Options, Report, Whiteouts, unpack_layer};
-use layer::source::{Image, ImageSource, LayerRef};
+use layer::several::largest_first;
+use layer::source::{Image, ImageSource, LayerRef, best_for};
 use spec::{ChainId, Digest, Platform, Reference};
 use std::io::{self, Read, Write};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::num::NonZeroUsize;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use store::index::{MANIFEST, ManifestDescriptor};
 use store::{Configuration, Error, Intake, Kind, LayerDraft, LayerRecord, Result, Root, TempFile, Xattrs};
@@ -32,14 +34,30 @@ pub struct Loaded {
     pub skipped_count: u64,
 }
 
+/// Who wants to know how far it is.
+pub trait Watch: Sync {
+    /// So many bytes more will be read.
+    fn expect(&self, bytes: u64);
+    /// So many of them have been, in a thread of ours.
+    fn read(&self, bytes: u64);
+    /// One file more was unpacked, in a thread of ours.
+    fn file(&self);
+}
+
 /// Loads the images of `source` for `platform` (default: the machine's, where there is a choice). `stem` is what a layout
 /// that names only tags is called: the name of its folder or file without the ending.
-pub fn load(root: &Root, source: &ImageSource, stem: Option<&str>, platform: Option<&Platform>) -> Result<Vec<Loaded>> {
+pub fn load(
+    root: &Root,
+    source: &ImageSource,
+    stem: Option<&str>,
+    platform: Option<&Platform>,
+    watch: Option<&dyn Watch>,
+) -> Result<Vec<Loaded>> {
     let mut intake = Intake::begin(root)?;
     let mut loaded = Vec::new();
     for image in chosen(source, platform)? {
         let open = |layer: &LayerRef| source.blob(layer).map_err(from_layer);
-        loaded.push(take_in(root, &mut intake, image, stem, &open)?);
+        loaded.push(take_in(root, &mut intake, image, stem, &open, watch)?);
     }
     let done = intake.commit();
     // Garbage of others, or our own if that failed at its last step; it can wait for the next command.
@@ -52,7 +70,9 @@ fn chosen<'s>(source: &'s ImageSource, platform: Option<&Platform>) -> Result<Ve
     let machine = Platform::machine();
     let images = source.images();
     if let Some(platform) = platform {
-        let fitting: Vec<&Image> = images.iter().filter(|i| i.platform.serves(platform)).collect();
+        let all: Vec<&Image> = images.iter().collect();
+        let fitting: Vec<&Image> =
+            images.iter().filter(|i| best_for(&of_name(&all, i), platform).contains(i)).collect();
         if fitting.is_empty() {
             return Err(layer::source::choose(images, source.name(), None, Some(platform))
                 .map_or_else(from_layer, |_| {
@@ -61,13 +81,15 @@ fn chosen<'s>(source: &'s ImageSource, platform: Option<&Platform>) -> Result<Ve
         }
         return Ok(fitting);
     }
+    let all: Vec<&Image> = images.iter().collect();
     let mut fitting = Vec::new();
     for image in images {
-        let same: Vec<&Image> = images.iter().filter(|other| other.names == image.names).collect();
+        let same = of_name(&all, image);
+        let best = best_for(&same, &machine);
         let alone = same.iter().all(|other| other.platform == image.platform);
-        if alone || image.platform.serves(&machine) {
+        if alone || best.contains(&image) {
             fitting.push(image);
-        } else if !same.iter().any(|other| other.platform.serves(&machine)) {
+        } else if best.is_empty() {
             let have: Vec<String> = same.iter().map(|i| i.platform.to_string()).collect();
             return Err(Error::new(Kind::NotFound, "", source.name())
                 .because(format!("holds no image for {machine}"))
@@ -75,6 +97,11 @@ fn chosen<'s>(source: &'s ImageSource, platform: Option<&Platform>) -> Result<Ve
         }
     }
     Ok(fitting)
+}
+
+/// Those that are called what `image` is called.
+fn of_name<'s>(images: &[&'s Image], image: &Image) -> Vec<&'s Image> {
+    images.iter().copied().filter(|other| other.names == image.names).collect()
 }
 
 /// Where the bytes of a layer come from.
@@ -96,7 +123,14 @@ struct Blob {
     start: Vec<u8>,
 }
 
-fn take_in(root: &Root, intake: &mut Intake<'_>, image: &Image, stem: Option<&str>, open: &Open<'_>) -> Result<Loaded> {
+fn take_in(
+    root: &Root,
+    intake: &mut Intake<'_>,
+    image: &Image,
+    stem: Option<&str>,
+    open: &Open<'_>,
+    watch: Option<&dyn Watch>,
+) -> Result<Loaded> {
     let id = intake.stage_document(&image.config.bytes)?;
     Configuration::parse(&id, &image.config.bytes)?;
     let chain = image.chain_ids();
@@ -112,7 +146,12 @@ fn take_in(root: &Root, intake: &mut Intake<'_>, image: &Image, stem: Option<&st
         let there = if intake.has_blob(&digest) { Some(read_blob(intake, &digest)?) } else { None };
         wanted.push(Want { layer, there, unpack: !intake.has_layer(id)? });
     }
-    let taken = in_parallel(root, &wanted, open)?;
+    if let Some(watch) = watch {
+        watch.expect(wanted.iter().filter(|want| want.is_read()).map(|want| want.layer.size_bytes).sum());
+    }
+    let jobs = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let size = |want: &Want<'_>| if want.is_read() { want.layer.size_bytes } else { 0 };
+    let taken = largest_first(&wanted, size, jobs, |want, stop| take_layer(root, want, open, stop, watch))?;
     let mut loaded = Loaded { id, names: full_names(&image.names, stem)?, skipped: Vec::new(), skipped_count: 0 };
     let mut blobs = Vec::new();
     for (i, (taken, layer)) in taken.into_iter().zip(&image.layers).enumerate() {
@@ -166,35 +205,20 @@ struct Want<'i> {
     unpack: bool,
 }
 
-/// Takes the layers in, several at once. The first that fails stops the others.
-fn in_parallel(root: &Root, wanted: &[Want<'_>], open: &Open<'_>) -> Result<Vec<Taken>> {
-    let next = AtomicUsize::new(0);
-    let stop = AtomicBool::new(false);
-    let done: Mutex<Vec<(usize, Result<Taken>)>> = Mutex::new(Vec::new());
-    let work = || {
-        while let Some((i, want)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, wanted.get(i)?))) {
-            let taken = if stop.load(Ordering::Relaxed) { break } else { take_layer(root, want, open, &stop) };
-            stop.fetch_or(taken.is_err(), Ordering::Relaxed);
-            done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((i, taken));
-        }
-    };
-    let at_once = std::thread::available_parallelism().map_or(1, usize::from).min(wanted.len());
-    std::thread::scope(|scope| {
-        for _ in 1..at_once {
-            scope.spawn(work);
-        }
-        work();
-    });
-    let mut done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    done.sort_by_key(|(i, _)| *i);
-    // Those that were stopped say so; the one that was the reason says more.
-    if let Some(at) = done.iter().position(|(_, t)| matches!(t, Err(e) if e.kind != Kind::InUse)) {
-        return done.swap_remove(at).1.map(|_| Vec::new());
+impl Want<'_> {
+    /// Whether its bytes are needed at all.
+    fn is_read(&self) -> bool {
+        self.there.is_none() || self.unpack
     }
-    done.into_iter().map(|(_, taken)| taken).collect()
 }
 
-fn take_layer(root: &Root, want: &Want<'_>, open: &Open<'_>, stop: &AtomicBool) -> Result<Taken> {
+fn take_layer(
+    root: &Root,
+    want: &Want<'_>,
+    open: &Open<'_>,
+    stop: &AtomicBool,
+    watch: Option<&dyn Watch>,
+) -> Result<Taken> {
     let file = match &want.there {
         Some(blob) if !want.unpack => return Ok(Taken { blob: blob.clone(), file: None, draft: None }),
         Some(_) => None,
@@ -207,7 +231,17 @@ fn take_layer(root: &Root, want: &Want<'_>, open: &Open<'_>, stop: &AtomicBool) 
     // Without root there is no making of devices; engines leave them out there.
     let skip_privileged = xattrs == Xattrs::User;
     let devices = if skip_privileged { Devices::Skip } else { Devices::Fail };
-    let options = Options { whiteouts: form, devices, skip_privileged, cancel: Some(stop), ..Options::default() };
+    let read = |bytes| watch.into_iter().for_each(|watch| watch.read(bytes));
+    let entry = |_: &Entry| watch.into_iter().for_each(Watch::file);
+    let options = Options {
+        whiteouts: form,
+        devices,
+        skip_privileged,
+        on_entry: if watch.is_some() { Some(&entry) } else { None },
+        on_progress: if watch.is_some() { Some(&read) } else { None },
+        cancel: Some(stop),
+        ..Options::default()
+    };
     let report = unpack_layer(&mut tee, draft.diff(), &want.layer.expected(), &options);
     if let Some(error) = tee.failed {
         return Err(store::error::system("write blob below", root.path(), error));

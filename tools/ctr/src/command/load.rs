@@ -2,7 +2,8 @@
 
 use super::Context;
 use cli::failure::{Failure, Outcome};
-use engine::images::{Loaded, load};
+use cli::progress::Progress;
+use engine::images::{Loaded, Watch, load};
 use layer::source::ImageSource;
 use spec::Platform;
 use std::io::IsTerminal;
@@ -18,7 +19,7 @@ pub(crate) struct Args {
     /// Load only the images for this platform
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<String>,
-    /// Say nothing about what is left out
+    /// No progress bar, and nothing about what is left out
     #[arg(short, long)]
     quiet: bool,
 }
@@ -48,7 +49,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         }
     };
     let stem = args.input.as_deref().and_then(stem_of);
-    for image in load(&root, &source, stem.as_deref(), platform.as_ref())? {
+    let bar = if args.quiet { Bar(Progress::hidden()) } else { Bar(Progress::bytes("loading", Some(0))) };
+    let watch: Option<&dyn Watch> = if bar.0.is_hidden() { None } else { Some(&bar) };
+    let loaded = load(&root, &source, stem.as_deref(), platform.as_ref(), watch)?;
+    drop(bar);
+    for image in loaded {
         if !args.quiet {
             tell_skipped(&image);
         }
@@ -60,6 +65,23 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         }
     }
     Ok(0)
+}
+
+/// The bar on a terminal.
+struct Bar(Progress);
+
+impl Watch for Bar {
+    fn expect(&self, bytes: u64) {
+        self.0.expect(bytes);
+    }
+
+    fn read(&self, bytes: u64) {
+        self.0.add(bytes);
+    }
+
+    fn file(&self) {
+        self.0.add_file();
+    }
 }
 
 /// What standard input is called in messages.
