@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Kind, Result, system};
 use crate::extract::{self, Allowance, Options, Report};
+use crate::several::largest_first;
 use crate::source::{Image, ImageSource, LayerRef};
 use crate::stage::{self, Stage};
 use rustix::fs::{AtFlags, FileType};
@@ -13,8 +14,7 @@ use spec::ChainId;
 use std::ffi::CString;
 use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 
 /// What became of a layer.
 #[derive(Debug, Clone)]
@@ -55,15 +55,24 @@ pub fn unpack_image(
             missing.push(at);
         }
     }
-    let done = unpack_missing(source, &folders, &missing, dir, options, jobs)?;
-    if !done.is_empty() {
+    let allowance = Allowance::default();
+    let done = largest_first(
+        &missing,
+        |at| folders[*at].layer.size_bytes,
+        jobs,
+        |at, stop| {
+            let (report, stage) = unpack_one(source, &folders[*at].layer, dir, options, stop, &allowance)?;
+            Ok((*at, report, stage))
+        },
+    )?;
+    if !done.is_empty() && options.sync {
         stage::sync(dir)?;
     }
     for (at, report, stage) in done {
         stage.commit(&c_name(&folders[at].name))?;
         folders[at].report = Some(report);
     }
-    if !missing.is_empty() {
+    if !missing.is_empty() && options.sync {
         rustix::fs::fsync(dir).map_err(|e| system("fsync", "", e))?;
     }
     Ok(folders)
@@ -96,50 +105,6 @@ fn is_there(dir: BorrowedFd<'_>, folder: &Folder) -> Result<bool> {
             .because("is in the way: it is named like a layer's folder and is none")),
         Err(Errno::NOENT) => Ok(false),
         Err(e) => Err(system("stat", name.to_string_lossy(), e)),
-    }
-}
-
-type Done = (usize, Report, Stage);
-
-fn unpack_missing(
-    source: &ImageSource,
-    folders: &[Folder],
-    missing: &[usize],
-    dir: BorrowedFd<'_>,
-    options: &Options<'_>,
-    jobs: NonZeroUsize,
-) -> Result<Vec<Done>> {
-    let next = AtomicUsize::new(0);
-    let (stop, allowance) = (AtomicBool::new(false), Allowance::default());
-    let done: Mutex<(Vec<Done>, Option<Error>)> = Mutex::default();
-    let work = || {
-        while !stop.load(Ordering::Relaxed) {
-            let Some(&at) = missing.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-            let result = unpack_one(source, &folders[at].layer, dir, options, &stop, &allowance);
-            let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            match result {
-                Ok((report, stage)) => done.0.push((at, report, stage)),
-                Err(error) => {
-                    stop.store(true, Ordering::Relaxed);
-                    // The layers that stop because of it say less than the one that failed.
-                    done.1.get_or_insert(error);
-                }
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..jobs.get().min(missing.len()) {
-            scope.spawn(work);
-        }
-        work();
-    });
-    let (mut done, error) = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    match error {
-        Some(error) => Err(error),
-        None => {
-            done.sort_by_key(|(at, ..)| *at);
-            Ok(done)
-        }
     }
 }
 

@@ -16,7 +16,7 @@ pub fn largest_first<W: Sync, T: Send, E: Send>(
     let mut order: Vec<usize> = (0..work.len()).collect();
     order.sort_by_key(|at| std::cmp::Reverse(size(&work[*at])));
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let done: Mutex<(Vec<(usize, T)>, Option<E>)> = Mutex::new((Vec::with_capacity(work.len()), None));
+    let done = Mutex::new((Vec::<(usize, T)>::with_capacity(work.len()), None::<E>));
     let turn = || {
         while !stop.load(Ordering::Relaxed) {
             let Some(&at) = order.get(next.fetch_add(1, Ordering::Relaxed)) else { return };

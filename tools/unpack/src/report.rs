@@ -6,6 +6,7 @@ use cli::failure::Outcome;
 use cli::{Failure, exit, output};
 use layer::extract::Report;
 use layer::folders::Folder;
+use layer::source::Image;
 use serde_json::{Value, json};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -35,6 +36,19 @@ pub(crate) fn folders(output: Output, directory: &Path, folders: &[Folder]) -> i
         }
     }
     output::write(&all)
+}
+
+/// The one folder that the layers of an image went into.
+pub(crate) fn flat(output: Output, directory: &Path, image: &Image, reports: &[Report]) -> io::Result<()> {
+    match output {
+        Output::Paths(end) => output::write(&[directory.as_os_str().as_bytes(), &[end]].concat()),
+        Output::Json => image.chain_ids().iter().zip(reports).try_for_each(|(chain_id, report)| {
+            let mut line = described(report);
+            line["path"] = json!(directory.to_string_lossy());
+            line["chain_id"] = json!(chain_id);
+            output::json_line(&line)
+        }),
+    }
 }
 
 /// What a layer was, as members of a JSON object.

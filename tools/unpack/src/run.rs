@@ -9,6 +9,7 @@ use crate::target::Target;
 use cli::failure::Outcome;
 use cli::progress::Progress;
 use cli::{Failure, exit, output};
+use layer::compression::budget;
 use layer::extract::{self, Expected, Options, Whiteouts};
 use layer::flatten;
 use layer::folders;
@@ -51,6 +52,9 @@ fn act(plan: &Plan, stop: &Arc<Stop>) -> Outcome {
             }
         }
         Action::Unpack(how) => {
+            if let Some(jobs) = how.jobs {
+                budget::limit_workers(jobs);
+            }
             let target = Target::open(&how.directory)?;
             let look = Look { plan, name: &name, reference, spool: how.directory.clone() };
             let work = Work { plan, how, stop, target: &target, name: &name, wrote_here: Cell::new(false) };
@@ -216,15 +220,7 @@ impl Work<'_> {
         for (layer, report) in image.layers.iter().zip(&reports) {
             report::tell_skipped(&layer.expected().name, report);
         }
-        if self.how.output != Output::Json {
-            return Ok(exit::DONE);
-        }
-        for report in &reports {
-            let mut line = report::described(report);
-            line["path"] = json!(self.how.directory.to_string_lossy());
-            report::printed(output::json_line(&line))?;
-        }
-        Ok(exit::DONE)
+        report::printed(report::flat(self.how.output, &self.how.directory, image, &reports))
     }
 
     fn with_options<T>(
@@ -249,7 +245,11 @@ impl Work<'_> {
         let on_progress = |count| progress.add(count);
         let on_entry = |_: &layer::archive::Entry| progress.add_file();
         let options = Options {
-            whiteouts: self.how.whiteouts.unwrap_or_else(|| Whiteouts::overlay_form(self.target.fd())),
+            whiteouts: match self.how.whiteouts {
+                Some(form) => form,
+                None if self.how.flatten => Whiteouts::Apply,
+                None => Whiteouts::overlay_form(self.target.fd()),
+            },
             owners,
             devices: self.how.devices,
             skip_privileged: self.how.skip_privileged,
