@@ -14,7 +14,7 @@ pub(crate) mod deflate;
 pub(crate) mod gzip;
 pub(crate) mod pieces;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 pub(crate) mod zstd;
 
 use crate::error::{Fault, Kind};

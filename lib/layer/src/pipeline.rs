@@ -70,11 +70,7 @@ pub(crate) fn run<T>(
     watch: Watch<'_>,
     consume: impl FnOnce(&mut Chunks<'_>) -> Result<T, Fault>,
 ) -> Result<(T, Sums), Fault> {
-    let mut start = Vec::with_capacity(compression::LOOKAHEAD_BYTES);
-    (&mut blob)
-        .take(compression::LOOKAHEAD_BYTES as u64)
-        .read_to_end(&mut start)
-        .map_err(|e| if watch.cancelled() { interrupted() } else { unreadable(e) })?;
+    let start = look(&mut blob, watch)?;
     let compression = match compression::recognise(&start) {
         Ok(compression) => compression,
         Err(unknown) => {
@@ -142,6 +138,26 @@ pub(crate) fn run<T>(
             .hint("the layer is not the one the image's configuration names; fetch or build the image again"));
     }
     Ok((value, Sums { digest, diff_id, blob_bytes: pass.blob_bytes, tar_bytes }))
+}
+
+/// The first bytes of a blob.
+fn look(blob: &mut impl Read, watch: Watch<'_>) -> Result<Vec<u8>, Fault> {
+    let mut start = vec![0; compression::LOOKAHEAD_BYTES];
+    let mut have = 0;
+    while have < start.len() {
+        if watch.cancelled() {
+            return Err(interrupted());
+        }
+        match blob.read(&mut start[have..]) {
+            Ok(0) => break,
+            Ok(count) => have += count,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) if watch.cancelled() => return Err(interrupted()),
+            Err(e) => return Err(unreadable(e)),
+        }
+    }
+    start.truncate(have);
+    Ok(start)
 }
 
 fn check_blob(known: &Known, digest: Digest, blob_bytes: u64) -> Result<(), Fault> {
@@ -333,3 +349,6 @@ impl Read for Chunks<'_> {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests;
