@@ -9,6 +9,7 @@ mod hostile_names;
 mod images;
 mod inputs;
 mod list;
+mod oracle;
 mod progress;
 mod reference;
 mod rootless;

@@ -21,6 +21,8 @@ mod acl;
 mod compose;
 mod encoded;
 mod entry;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 pub(crate) mod header;
 mod pax;
 mod refusal;
