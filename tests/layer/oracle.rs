@@ -77,7 +77,7 @@ impl Dice {
         };
         let slash = if self.roll(8) == 0 { "/" } else { "" };
         let kind = self.pick(b"0000000\0112345567DV");
-        let mut item = Item::file(format!("n{number}{slash}"), &data).raw(156, [kind]);
+        let mut item = Item::file(format!("n{number}{slash}"), &data).raw(156, &[kind]);
         if matches!(kind, b'1' | b'2') {
             item = item.raw(157, b"target");
         }
@@ -96,7 +96,7 @@ impl Dice {
             item = item.raw(124, size);
         }
         if self.roll(8) == 0 {
-            item = item.raw(345, self.pick(&[&b"pre"[..], b"777", b"\xff", b"pre/"]));
+            item = item.raw(345, self.pick(&[&b"pre"[..], b"777", b"pre/"]));
         }
         if self.roll(12) == 0 {
             item = item.raw(508, b"tar\0");
@@ -192,8 +192,9 @@ fn what_tools_write_python_reads_alike() {
         for f in oldgnu gnu posix; do tar -C in --format=$f -cf $f.tar .; tar -C in -S --format=$f -cf $f-holes.tar .; done
         for v in 0.0 0.1; do tar -C in -S --format=posix --sparse-version=$v -cf $v.tar .; done
         tar -C in --format=gnu -V label -cf label.tar .
-        rm -r in/n* in/long* in/null; for f in v7 ustar; do tar -C in --format=$f -cf $f.tar .; done
+        chown 0:0 in/null; rm -r in/nn* in/long*; tar -C in --format=ustar -cf ustar.tar .
         if command -v bsdtar; then for f in ustar pax gnutar v7; do bsdtar -C in --format=$f -cf bsd-$f.tar .; done; fi
+        rm in/null in/pipe in/$'\xff'; tar -C in --format=v7 -cf v7.tar .
         python3 - <<'END'
 import tarfile
 for name, form in (('ustar', tarfile.USTAR_FORMAT), ('gnu', tarfile.GNU_FORMAT), ('pax', tarfile.PAX_FORMAT)):
@@ -224,7 +225,8 @@ END
         let ours = ours_of(&path);
         assert_eq!(ours, gnu_tar(&path), "{name}");
         if let Some(go) = go(&path) {
-            assert_eq!(ours, go, "{name}");
+            let unescaped = ours.entries.iter().map(|line| line.replace("\\377", "\u{fffd}")).collect();
+            assert_eq!(Reading { entries: unescaped, ..ours }, go, "{name}");
         }
         archives += 1;
     }

@@ -17,7 +17,7 @@ export RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$top/build"
 host=$(rustc -vV | sed -n 's/^host: //p')
 RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares" \
-    nice -n 19 cargo build --release --target "$host" --bins
+    cargo build --release --target "$host" --bins
 bin="$CARGO_TARGET_DIR/$host/release"
 mkdir -p "$top/found"
 "$bin/seeds" "$top/corpus"

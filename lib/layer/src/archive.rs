@@ -21,7 +21,7 @@ mod acl;
 mod compose;
 mod encoded;
 mod entry;
-#[cfg(fuzzing)]
+#[cfg(feature = "fuzzing")]
 pub mod fuzzed;
 pub(crate) mod header;
 mod pax;

@@ -1,4 +1,4 @@
-//! What must hold whatever the bytes are; built for the fuzz targets only (`fuzz/`, `--cfg fuzzing`).
+//! What must hold whatever the bytes are; built for the fuzz targets only (`fuzz/`, feature `fuzzing`).
 
 use super::entry::{Entry, EntryKind};
 use super::pax::Pax;

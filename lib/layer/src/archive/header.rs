@@ -194,8 +194,12 @@ pub(super) fn until_nul(bytes: &[u8]) -> &[u8] {
 
 /// A size, which all readers must read alike: GNU tar takes NULs before the digits for the end, Go passes over them.
 pub(super) fn exact_size(field: &[u8]) -> Result<u64, Refusal> {
-    let behind_blanks = field.iter().position(|&b| b != b' ').map_or(&[][..], |start| &field[start..]);
-    if behind_blanks.first() == Some(&0) && behind_blanks.iter().any(|b| !matches!(b, 0 | b' ')) {
+    let blanks = field.iter().take_while(|&&b| b == b' ').count();
+    let rest = &field[blanks..];
+    if blanks > 0 && is_zero(rest) {
+        return Err(Refusal::disputed("blanks for a size", "Go reads 0", "GNU tar no header"));
+    }
+    if rest.first() == Some(&0) && rest.iter().any(|b| !matches!(b, 0 | b' ')) {
         return Err(Refusal::disputed("NUL before the digits of a size", "bsdtar reads 0", "Go what is behind"));
     }
     match number(field) {
@@ -259,6 +263,7 @@ mod tests {
         assert_eq!(number(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe]), Ok(-2));
         assert_eq!(number(&[0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), Err(()));
         assert!(exact_size(b"\x00000000644\0\0").is_err() && exact_size(b"  \x000000644\0\0").is_err());
+        assert!(exact_size(&[b' '; 12]).is_err() && exact_size(b"        \0\0\0\0").is_err());
         assert_eq!(exact_size(&[0; 12]).unwrap(), 0);
     }
 

@@ -22,7 +22,8 @@
 //! | a global `path`, `linkpath`, `size` | for all that follow (GNU tar) | nothing (Go, bsdtar) |
 //! | NUL in a PAX `path` or keyword | ends it (GNU tar, bsdtar) | an error (Go) |
 //! | records for one keyword that differ | the last (GNU tar, Go) | the first (readers that search) |
-//! | numbers with more behind them, or NULs before them | the first (GNU tar) | the last, or an error (Go) |
+//! | sizes with more behind them, or NULs before them | the first (GNU tar) | the last, or an error (Go) |
+//! | blanks for a size | 0 (Go, bsdtar) | no header, and on to the next that is one (GNU tar) |
 //! | a `prefix` in a GNU header | not there (GNU tar) | the start of the path (Go, for archives of Go before 1.8) |
 //! | star's prefix of more than 131 bytes | 131 bytes (Go) | 155 (GNU tar, bsdtar) |
 //! | `GNU.sparse.*` records that are not one whole map of a known version | a sparse file (GNU tar) | a plain one (Go) |
