@@ -95,10 +95,13 @@ pub fn records(bytes: &[u8]) {
     }
 }
 
+/// Path and size of an entry.
+pub type Named = (Vec<u8>, u64);
+
 /// Names and sizes of an archive that holds nothing but files, directories and symbolic links; `None` for any other, and for
 /// what is refused.
-pub fn plain_entries(bytes: &[u8]) -> Option<Vec<(Vec<u8>, u64)>> {
-    let read = || -> Result<Option<Vec<(Vec<u8>, u64)>>, Fault> {
+pub fn plain_entries(bytes: &[u8]) -> Option<Vec<Named>> {
+    let read = || -> Result<Option<Vec<Named>>, Fault> {
         let mut all = Vec::new();
         let mut archive = Archive::new(bytes);
         while let Some(entry) = archive.next()? {
