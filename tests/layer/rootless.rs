@@ -1,4 +1,4 @@
-//! Without root, and in user namespaces with one id: what cannot be done is said, or skipped with a line when asked.
+//! Without root, and in user namespaces with one id: what cannot be done is said, or skipped with a line when asked: contract U8, U19, U20.
 
 use crate::bench::{Bench, refusal};
 use testkit::tree::snapshot;

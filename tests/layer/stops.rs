@@ -1,4 +1,4 @@
-//! A full disk, a signal, a kill: nothing half-made stays, or the next run removes it. Contract U7.
+//! A full disk, a signal, a kill: nothing half-made stays, or the next run removes it. Contract U7, U14, U17.
 
 use crate::bench::{Bench, UNPACK, names_in};
 use std::io::Write;
