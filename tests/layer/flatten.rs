@@ -1,4 +1,4 @@
-//! All layers into one root file system: what umoci makes of an image, and what an overlay of its layers shows..
+//! All layers into one root file system: what umoci makes of an image, and what an overlay of its layers shows: contract U10.
 
 use crate::bench::{Bench, names_in};
 use testkit::tree::snapshot;
