@@ -1,11 +1,14 @@
-//! One layer into one folder, by compression: `cargo bench -p benches --bench layer`.
+//! One layer into one folder, by compression, and each stage on the way alone: `cargo bench -p benches --bench layer`. What the
+//! stages take for a real image: `cargo run --release -p benches --example stages`.
 //!
 //! The layer is made here: 2,000 files of 0 to 8 kB in 100 folders, and one of 16 MB that compresses by half. It is unpacked on
 //! /dev/shm where there is one, so that the figures are of the program and not of a disk.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use layer::compression::{Compression, unpacked};
 use layer::extract::{Expected, Options, Owners, unpack_layer};
-use std::io::Write;
+use sha2::Digest as _;
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -44,18 +47,63 @@ fn gzip(data: &[u8]) -> Vec<u8> {
     encoder.finish().expect("memory takes it")
 }
 
+/// A layer plain and packed.
+fn forms(plain: &[u8]) -> [(&'static str, Compression, Vec<u8>); 3] {
+    [
+        ("plain", Compression::None, plain.to_vec()),
+        ("gzip", Compression::Gzip, gzip(plain)),
+        ("zstd", Compression::Zstd, zstd::encode_all(plain, 3).expect("memory takes it")),
+    ]
+}
+
+fn drop_all(mut reader: impl Read, buffer: &mut [u8]) -> usize {
+    let mut all = 0;
+    loop {
+        match reader.read(buffer).expect("it unpacks") {
+            0 => return all,
+            count => all += count,
+        }
+    }
+}
+
+/// What each stage takes alone. Bytes are those of the tar.
+fn stages(c: &mut Criterion) {
+    let plain = plain_layer();
+    let mut buffer = vec![0; 256 << 10];
+    let mut group = c.benchmark_group("stage");
+    group.throughput(Throughput::Bytes(plain.len() as u64)).sample_size(20);
+    for (name, compression, blob) in forms(&plain).iter().skip(1) {
+        for (how, ahead) in [("", false), (", idle cores help", true)] {
+            group.bench_function(format!("inflate {name}{how}"), |b| {
+                b.iter(|| {
+                    let reader = unpacked(*compression, blob.as_slice(), ahead).expect("it begins");
+                    assert_eq!(drop_all(reader, &mut buffer), plain.len());
+                });
+            });
+        }
+    }
+    group.bench_function("inflate gzip, flate2", |b| {
+        let blob = gzip(&plain);
+        b.iter(|| assert_eq!(drop_all(flate2::bufread::MultiGzDecoder::new(&blob[..]), &mut buffer), plain.len()));
+    });
+    group.bench_function("sha256", |b| b.iter(|| sha2::Sha256::digest(&plain)));
+    group.bench_function("crc32", |b| {
+        b.iter(|| {
+            let mut crc = flate2::Crc::new();
+            crc.update(&plain);
+            crc.sum()
+        });
+    });
+    group.finish();
+}
+
 fn unpack(c: &mut Criterion) {
     let plain = plain_layer();
-    let forms = [
-        ("plain", plain.clone()),
-        ("gzip", gzip(&plain)),
-        ("zstd", zstd::encode_all(plain.as_slice(), 3).expect("memory takes it")),
-    ];
     let place = if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" };
     let options = Options { owners: Owners::Caller, ..Options::default() };
     let mut group = c.benchmark_group("unpack");
     group.throughput(Throughput::Bytes(plain.len() as u64)).sample_size(20);
-    for (name, blob) in &forms {
+    for (name, _, blob) in &forms(&plain) {
         group.bench_function(*name, |b| {
             b.iter_batched(
                 || tempfile::tempdir_in(place).expect("a temporary folder"),
@@ -72,5 +120,5 @@ fn unpack(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, unpack);
+criterion_group!(benches, stages, unpack);
 criterion_main!(benches);

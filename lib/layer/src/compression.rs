@@ -104,6 +104,18 @@ impl<R: BufRead> Read for Inflate<R> {
     }
 }
 
+/// The unpacked bytes of a blob, checked by nothing but what the stream itself holds. Where `ahead`, cores that idle help with
+/// streams that can be divided.
+pub fn unpacked<'a>(compression: Compression, blob: impl BufRead + 'a, ahead: bool) -> io::Result<Box<dyn Read + 'a>> {
+    Ok(match (compression, ahead) {
+        (Compression::Gzip, true) => {
+            let helpers = gzip::Helpers::Idle { hungry: Box::new(|| true) };
+            Box::new(Reader::new(gzip::Unpacked::new(Own::new(blob), helpers)))
+        }
+        _ => Box::new(Inflate::new(compression, blob)?),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
