@@ -10,6 +10,7 @@
 
 pub mod budget;
 pub(crate) mod chunk;
+pub(crate) mod crew;
 pub(crate) mod deflate;
 pub(crate) mod gzip;
 pub(crate) mod pieces;
@@ -19,6 +20,7 @@ pub(crate) mod zstd;
 
 use crate::error::{Fault, Kind};
 use chunk::Reader;
+use crew::Helpers;
 use pieces::Own;
 use std::io::{self, BufRead, Read};
 
@@ -87,9 +89,9 @@ impl<R: BufRead> Inflate<R> {
         Ok(match compression {
             Compression::None => Self::None(reader),
             Compression::Gzip => {
-                Self::Gzip(Box::new(Reader::new(gzip::Unpacked::new(Own::new(reader), gzip::Helpers::None))))
+                Self::Gzip(Box::new(Reader::new(gzip::Unpacked::new(Own::new(reader), Helpers::None))))
             }
-            Compression::Zstd => Self::Zstd(Box::new(Reader::new(zstd::Frames::new(Own::new(reader))?))),
+            Compression::Zstd => Self::Zstd(Box::new(Reader::new(zstd::Frames::new(Own::new(reader), Helpers::None)?))),
         })
     }
 }
@@ -109,8 +111,10 @@ impl<R: BufRead> Read for Inflate<R> {
 pub fn unpacked<'a>(compression: Compression, blob: impl BufRead + 'a, ahead: bool) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match (compression, ahead) {
         (Compression::Gzip, true) => {
-            let helpers = gzip::Helpers::Idle { hungry: Box::new(|| true) };
-            Box::new(Reader::new(gzip::Unpacked::new(Own::new(blob), helpers)))
+            Box::new(Reader::new(gzip::Unpacked::new(Own::new(blob), Helpers::whoever_idles())))
+        }
+        (Compression::Zstd, true) => {
+            Box::new(Reader::new(zstd::Frames::new(Own::new(blob), Helpers::whoever_idles())?))
         }
         _ => Box::new(Inflate::new(compression, blob)?),
     })

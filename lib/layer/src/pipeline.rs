@@ -15,6 +15,7 @@ mod feed;
 
 use crate::compression::budget::Busy;
 use crate::compression::chunk::{Chunk, Unpack};
+use crate::compression::crew::Helpers;
 use crate::compression::{self, Compression, gzip, zstd};
 use crate::error::{Fault, Kind};
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -96,7 +97,7 @@ pub(crate) fn run<T>(
         let reader = scope.spawn(move || match compression {
             Compression::None => (copy(meter, &out), None),
             Compression::Gzip => feed::beside(meter, |source| unpack(gzip::Unpacked::new(source, out.helpers()), &out)),
-            Compression::Zstd => feed::beside(meter, |source| match zstd::Frames::new(source) {
+            Compression::Zstd => feed::beside(meter, |source| match zstd::Frames::new(source, out.helpers()) {
                 Ok(frames) => unpack(frames, &out),
                 Err(error) => Ended::Broken(error),
             }),
@@ -225,9 +226,9 @@ struct Out {
 
 impl Out {
     /// Whoever idles, while most chunks wait to be filled.
-    fn helpers(&self) -> gzip::Helpers {
+    fn helpers(&self) -> Helpers {
         let free = self.free.clone();
-        gzip::Helpers::Idle { hungry: Box::new(move || free.len() >= CHUNKS / 2) }
+        Helpers::Idle { hungry: Box::new(move || free.len() >= CHUNKS / 2) }
     }
 }
 

@@ -8,7 +8,6 @@ mod framing;
 mod guess;
 mod unpacked;
 
-pub(crate) use ahead::Helpers;
 pub(crate) use unpacked::Unpacked;
 
 use super::deflate::{Broken, Deflate, Input, Stop, Symbol};

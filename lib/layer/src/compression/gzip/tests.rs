@@ -1,5 +1,6 @@
 use super::*;
 use crate::compression::chunk::{Chunk, Reader, Unpack};
+use crate::compression::crew::Helpers;
 use crate::compression::pieces::Own;
 use crate::compression::samples::{Random, deflated, member, texture};
 use std::io::{self, Read};

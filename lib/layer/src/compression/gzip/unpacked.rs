@@ -1,10 +1,11 @@
 //! The bytes of a gzip in order, in chunks: what a member's trailer says is checked as its end is met.
 
-use super::ahead::{Ahead, Helpers};
+use super::ahead::Ahead;
 use super::finder::Start;
 use super::guess::{Guess, Mark, resolve};
 use super::{Event, Stream};
 use crate::compression::chunk::{Chunk, Unpack};
+use crate::compression::crew::Helpers;
 use crate::compression::deflate::{Broken, Input, MARKER, WINDOW};
 use crate::compression::pieces::{Piece, Source};
 use flate2::Crc;

@@ -1,5 +1,6 @@
 use super::*;
-use crate::compression::chunk::Reader;
+use crate::compression::chunk::{Chunk, Reader};
+use crate::compression::crew::Helpers;
 use crate::compression::pieces::Own;
 use crate::compression::samples::{Random, texture};
 use ::zstd::stream::write::Encoder;
@@ -7,7 +8,7 @@ use std::io::{Read, Write};
 
 fn unpack(packed: &[u8]) -> io::Result<Vec<u8>> {
     let mut all = Vec::new();
-    Reader::new(Frames::new(Own::new(packed))?).read_to_end(&mut all).map(|_| all)
+    Reader::new(Frames::new(Own::new(packed), Helpers::None)?).read_to_end(&mut all).map(|_| all)
 }
 
 fn packed(bytes: &[u8], level: i32, checksum: bool) -> Vec<u8> {
@@ -95,4 +96,62 @@ fn cut_anywhere_but_between_frames_it_says_so() {
     }
     all.extend(b"more");
     assert_eq!(unpack(&all).unwrap_err().to_string(), "no zstd frame where one should begin");
+}
+
+/// Unpacks with helpers; how many groups were theirs.
+fn unpack_ahead(packed: &[u8], count: usize, range_bytes: u64) -> (Vec<u8>, io::Result<()>, u64) {
+    let mut frames = Frames::new(Own::new(packed), Helpers::Always { count, range_bytes }).unwrap();
+    let (mut all, mut chunk) = (Vec::new(), Chunk::none());
+    loop {
+        let filled = frames.fill(&mut chunk);
+        all.extend_from_slice(chunk.bytes());
+        if filled.is_err() || chunk.bytes().is_empty() {
+            return (all, filled, frames.taken_over_count());
+        }
+    }
+}
+
+/// Frames of every size, those that say their size and those that do not, with and without checksums.
+fn anything(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
+    let (mut all, mut bytes) = (Vec::new(), Vec::new());
+    for _ in 0..1 + random.below(40) {
+        let length = [10, 3_000, 90_000, 400_000][random.below(4)];
+        let part = texture(random, length);
+        match random.below(6) {
+            0 => all.extend(skippable(3, &vec![1; [0, 40, 400_000][random.below(3)]])),
+            1 => {
+                all.extend(packed(&part, 1, true));
+                bytes.extend(part);
+            }
+            _ => {
+                all.extend(::zstd::bulk::compress(&part, 1).unwrap());
+                bytes.extend(part);
+            }
+        }
+    }
+    (all, bytes)
+}
+
+#[test]
+fn with_helpers_it_gives_and_judges_the_same() {
+    let mut random = Random(0x5eed_0024);
+    let mut theirs = 0;
+    for round in 0..60 {
+        let (mut packed, bytes) = anything(&mut random);
+        let at = random.below(packed.len());
+        match round % 3 {
+            1 => packed.truncate(at),
+            2 => packed[at] ^= 1 << random.below(8),
+            _ => {}
+        }
+        let mut alone = Reader::new(Frames::new(Own::new(&packed[..]), Helpers::None).unwrap());
+        let mut expected = Vec::new();
+        let judged = alone.read_to_end(&mut expected).map(drop);
+        let (all, filled, taken_over) = unpack_ahead(&packed, 1 + round % 4, [1_000, 50_000][round % 2]);
+        let words = |result: io::Result<()>| result.map_err(|e| e.to_string());
+        assert_eq!(words(filled), words(judged), "round {round}");
+        assert!(all == expected && (round % 3 > 0 || all == bytes), "round {round}");
+        theirs += taken_over;
+    }
+    assert!(theirs > 100, "{theirs}");
 }
