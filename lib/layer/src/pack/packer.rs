@@ -9,6 +9,8 @@
 //! none    the tar itself
 //! ```
 //!
+//! A block that is packed already ([`Probe`]) is stored in its member, deflate's way.
+//!
 //! All numbers have 4 bytes, the least first. Readers of gzip go through all members as through one stream (RFC 1952, 2.2; Go,
 //! gzip(1), pigz, zlib's gzread); the size in the extra field lets one that knows it unpack them in parallel. The seek
 //! table is that of zstd's contrib/seekable_format.
@@ -55,7 +57,6 @@ pub const MAX_ZSTD_LEVEL: u8 = 19;
 
 const MIB: usize = 1 << 20;
 const GZIP_HEAD: usize = 20;
-const GZIP_TAIL: usize = 8;
 
 impl Packing {
     pub(super) fn is_plain(self) -> bool {
@@ -82,7 +83,7 @@ impl Packing {
 /// What packs blocks, one after the other.
 pub(super) enum Packer {
     None,
-    Gzip { deflate: Compressor, level: u8 },
+    Gzip { deflate: Compressor, probe: Probe, level: u8 },
     Zstd(zstd::bulk::Compressor<'static>),
 }
 
@@ -99,7 +100,7 @@ impl Packer {
             Packing::Gzip(level) => {
                 let level = level.clamp(1, MAX_GZIP_LEVEL);
                 let deflate = CompressionLvl::new(i32::from(level)).map_err(|_| io::ErrorKind::InvalidInput)?;
-                Self::Gzip { deflate: Compressor::new(deflate), level }
+                Self::Gzip { deflate: Compressor::new(deflate), probe: Probe::new(), level }
             }
             Packing::Zstd { level, .. } => {
                 let mut compressor = zstd::bulk::Compressor::new(i32::from(level.clamp(1, MAX_ZSTD_LEVEL)))?;
@@ -114,12 +115,18 @@ impl Packer {
     pub(super) fn pack(&mut self, block: &[u8], mut piece: Vec<u8>) -> io::Result<Option<Vec<u8>>> {
         match self {
             Self::None => return Ok(None),
-            Self::Gzip { deflate, level } => {
-                let most = deflate.deflate_compress_bound(block.len());
-                piece.resize(GZIP_HEAD + most + GZIP_TAIL, 0);
-                let packed = deflate.deflate_compress(block, &mut piece[GZIP_HEAD..GZIP_HEAD + most]);
-                let packed = packed.map_err(|_| io::Error::other("deflate: not enough room"))?;
-                piece.truncate(GZIP_HEAD + packed);
+            Self::Gzip { deflate, probe, level } => {
+                if probe.is_random(block) {
+                    piece.clear();
+                    piece.resize(GZIP_HEAD, 0);
+                    store(block, &mut piece);
+                } else {
+                    let most = deflate.deflate_compress_bound(block.len());
+                    piece.resize(GZIP_HEAD + most, 0);
+                    let packed = deflate.deflate_compress(block, &mut piece[GZIP_HEAD..]);
+                    let packed = packed.map_err(|_| io::Error::other("deflate: not enough room"))?;
+                    piece.truncate(GZIP_HEAD + packed);
+                }
                 piece.extend_from_slice(&crc32(block).to_le_bytes());
                 piece.extend_from_slice(&size(block.len())?.to_le_bytes());
                 // RFC 1952, XFL: 2 for the slowest, 4 for the fastest.
@@ -139,6 +146,59 @@ impl Packer {
             }
         }
         Ok(Some(piece))
+    }
+}
+
+/// Finds blocks that are packed already (images, archives, keys): deflate would take as long over them as over any, for
+/// nothing, so they are stored.
+pub(super) struct Probe {
+    fast: Compressor,
+    sample: Vec<u8>,
+}
+
+/// How many samples are tried, and how long they are.
+const SAMPLES: usize = 8;
+const SAMPLE_BYTES: usize = 4096;
+
+impl Probe {
+    fn new() -> Self {
+        Self { fast: Compressor::new(CompressionLvl::fastest()), sample: vec![0; 2 * SAMPLE_BYTES] }
+    }
+
+    /// Whether samples from all over the block do not get smaller (most blocks end that with the first), and all bytes are as
+    /// frequent in it.
+    fn is_random(&mut self, block: &[u8]) -> bool {
+        if block.len() < SAMPLES * SAMPLE_BYTES {
+            return false;
+        }
+        for sample in block.chunks(block.len() / SAMPLES).take(SAMPLES) {
+            let sample = &sample[..sample.len().min(SAMPLE_BYTES)];
+            match self.fast.deflate_compress(sample, &mut self.sample) {
+                Ok(packed) if packed < sample.len() => return false,
+                _ => {}
+            }
+        }
+        let mut counts = [0_u64; 256];
+        for byte in block {
+            counts[usize::from(*byte)] += 1;
+        }
+        // The sum of squares is least, n^2/256, where all are as frequent; one part in a hundred above it is an entropy of
+        // 7.99 bits a byte.
+        let squares: u64 = counts.iter().map(|c| c * c).sum();
+        let bytes = block.len() as u64;
+        squares.saturating_mul(256 * 100) <= bytes * bytes * 101
+    }
+}
+
+/// Appends deflate's stored blocks (RFC 1951, 3.2.4): whether it is the last, the length, the length inverted, the bytes.
+fn store(block: &[u8], piece: &mut Vec<u8>) {
+    let count = block.len().div_ceil(usize::from(u16::MAX));
+    for (at, part) in block.chunks(usize::from(u16::MAX)).enumerate() {
+        let length = part.len() as u16;
+        piece.push(u8::from(at + 1 == count));
+        piece.extend_from_slice(&length.to_le_bytes());
+        piece.extend_from_slice(&(!length).to_le_bytes());
+        piece.extend_from_slice(part);
     }
 }
 
@@ -173,5 +233,44 @@ impl Seeks {
         table.push(0);
         table.extend_from_slice(&0x8f92_eab1_u32.to_le_bytes());
         table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers that look random (xorshift).
+    fn random(count: usize) -> Vec<u8> {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut all = Vec::with_capacity(count + 8);
+        while all.len() < count {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            all.extend_from_slice(&state.to_le_bytes());
+        }
+        all.truncate(count);
+        all
+    }
+
+    #[test]
+    fn only_what_is_packed_already_is_stored() {
+        let mut probe = Probe::new();
+        let noise = random(MIB);
+        assert!(probe.is_random(&noise));
+        let text: Vec<u8> = b"the quick brown fox jumps over the lazy dog ".repeat(25_000);
+        assert!(!probe.is_random(&text));
+        // Text between the samples shows in the counts.
+        let mut mixed = noise.clone();
+        for part in mixed.chunks_mut(MIB / SAMPLES) {
+            part[SAMPLE_BYTES..2 * SAMPLE_BYTES + 20_000].copy_from_slice(&text[..SAMPLE_BYTES + 20_000]);
+        }
+        assert!(!probe.is_random(&mixed));
+        let piece = Packer::new(Packing::Gzip(6)).unwrap().pack(&noise, Vec::new()).unwrap().unwrap();
+        assert!(piece.len() < noise.len() + 200, "{}", piece.len());
+        let mut back = Vec::new();
+        io::copy(&mut flate2::read::GzDecoder::new(&piece[..]), &mut back).unwrap();
+        assert!(back == noise);
     }
 }

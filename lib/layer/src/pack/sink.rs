@@ -55,6 +55,8 @@ pub(super) struct Blocks<'a> {
     to_hash: Sender<Arc<Vec<u8>>>,
     to_pack: Sender<Job>,
     watch: Watch<'a>,
+    /// Nobody takes what is packed any more.
+    stop: &'a AtomicBool,
 }
 
 impl Blocks<'_> {
@@ -84,14 +86,14 @@ impl Blocks<'_> {
         let length = self.block.len();
         self.pass_on()?;
         match self.free.recv() {
-            Ok(mut next) => {
+            Ok(mut next) if !self.stop.load(Ordering::Relaxed) => {
                 next.resize(length, 0);
                 self.block = next;
                 self.at = 0;
                 Ok(())
             }
             // Whoever went away has the better reason.
-            Err(_) => Err(stopped()),
+            _ => Err(stopped()),
         }
     }
 
@@ -143,10 +145,11 @@ pub(super) fn run<T: Send>(
     for _ in 1..count {
         let _ = to_free.send(Vec::new());
     }
+    let stop = &AtomicBool::new(false);
     let (produced, hashed, written) = std::thread::scope(|scope| {
         let producer = scope.spawn(move || {
             let block = vec![0; block_bytes];
-            let mut blocks = Blocks { block, at: 0, number: 0, free, to_hash, to_pack, watch };
+            let mut blocks = Blocks { block, at: 0, number: 0, free, to_hash, to_pack, watch, stop };
             let value = produce(&mut blocks)?;
             if blocks.at > 0 {
                 blocks.pass_on()?;
@@ -161,6 +164,11 @@ pub(super) fn run<T: Send>(
         }
         drop((pack_from, to_write, reuse));
         let written = write(&mut out, packing, &write_from, &to_free, &to_reuse);
+        if written.is_err() {
+            // Blocks that are lost now do not come back: a producer that waits for one gets this.
+            stop.store(true, Ordering::Relaxed);
+            let _ = to_free.try_send(Vec::new());
+        }
         // Before waiting for the others: they stop when nobody takes what they have.
         drop((write_from, to_free, to_reuse));
         (producer.join(), hasher.join(), written)
