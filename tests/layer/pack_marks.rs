@@ -1,5 +1,5 @@
 //! What an overlay notes in its upper comes out as a layer says it, in whichever spelling; what a layer cannot say is refused.
-//! Contract U19.
+//! Contract U27, contract U30.
 
 use crate::bench::Bench;
 

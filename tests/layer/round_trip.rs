@@ -1,5 +1,5 @@
 //! Layer to directory to layer to directory: the same tree, and what we packed ourselves comes back with the same digest.
-//! Contract U18.
+//! Contract U24.
 
 use crate::bench::Bench;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! `unpack verify`: a line for each difference, in the documented form, and the exit code. Contract U21.
+//! `unpack verify`: a line for each difference, in the documented form, and the exit code. Contract U25, contract U31.
 
 use crate::bench::Bench;
 
