@@ -43,3 +43,25 @@ fn nowhere_else_and_not_when_quiet() {
     let listed = bench.sh(&format!("rm -r in a.tar*; {LAYER} pty '$UNPACK -t a.tar.gz > names'; wc -l < names"));
     assert!(listed.contains("reading ["), "{listed}");
 }
+
+#[test]
+fn ctr_load_has_a_bar_too_and_says_the_same() {
+    testkit::need!(root, "script", "umoci");
+    let bench = Bench::new();
+    let ctr = env!("CARGO_BIN_EXE_ctr");
+    bench.sh(&format!("{LAYER} umoci init --layout img >/dev/null; umoci new --image img:t; umoci raw add-layer --image img:t a.tar; tar -C img -cf some.tar ."));
+    let shown = bench.sh(&format!(
+        "export VENEER_ROOT=$PWD/state VENEER_RUN=$PWD/run; rm -r in a.tar*; {LAYER} pty {ctr} load -i some.tar"
+    ));
+    assert!(
+        shown.contains("loading [") && shown.contains("/8.") && shown.contains(" files ") && !shown.contains("0 B/0 B"),
+        "{shown}"
+    );
+    let piped = |options: &str| {
+        bench.sh(&format!("export VENEER_ROOT=$PWD/other VENEER_RUN=$PWD/run; {ctr} load {options} -i some.tar 2>&1"))
+    };
+    let loaded = piped("");
+    assert!(loaded.starts_with("Loaded image") && loaded.lines().count() == 1, "{loaded}");
+    assert!(shown.contains(loaded.trim_end()), "{shown}");
+    assert_eq!(piped("-q"), loaded);
+}

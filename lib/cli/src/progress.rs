@@ -19,7 +19,8 @@ impl Progress {
     /// `verb` is what is going on (`unpacking`); `total_bytes` may be unknown.
     pub fn bytes(verb: &'static str, total_bytes: Option<u64>) -> Self {
         let target = ProgressDrawTarget::stderr_with_hz(DRAWN_PER_SECOND);
-        let bar = ProgressBar::with_draw_target(total_bytes, target);
+        // Nothing is drawn before something has been done.
+        let mut bar = ProgressBar::with_draw_target(total_bytes, target).with_message(verb);
         let files = Arc::new(AtomicU64::new(0));
         let template = match total_bytes {
             Some(_) => "{msg} [{wide_bar}] {bytes}/{total_bytes}{files} {bytes_per_sec} {eta}",
@@ -33,9 +34,8 @@ impl Progress {
                     let _ = write!(out, " {count} files");
                 }
             });
-            bar.set_style(style.progress_chars("=> "));
+            bar = bar.with_style(style.progress_chars("=> "));
         }
-        bar.set_message(verb);
         Self { bar, files }
     }
 

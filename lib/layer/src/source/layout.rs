@@ -15,6 +15,8 @@ use std::collections::HashSet;
 const DEPTH: usize = 8;
 /// How many manifests and indexes are read.
 const DOCUMENTS: usize = 10_000;
+/// How many bytes of manifests and configurations are kept.
+const DOCUMENT_BYTES: usize = 64 << 20;
 
 struct Walk<'a> {
     storage: &'a Storage,
@@ -25,6 +27,8 @@ struct Walk<'a> {
     /// What was passed over for another reason.
     artifacts: usize,
     schema_1: bool,
+    /// Bytes of documents in `images`.
+    kept: usize,
     /// What has been read, and the names it was reached by: indexes can name the same ones over and over.
     seen: HashSet<(Digest, Vec<String>)>,
 }
@@ -78,7 +82,16 @@ fn is_attestation(descriptor: &Descriptor) -> bool {
 
 impl<'a> Walk<'a> {
     fn new(storage: &'a Storage, source: &'a str) -> Self {
-        Self { storage, source, images: Vec::new(), absent: None, artifacts: 0, schema_1: false, seen: HashSet::new() }
+        Self {
+            storage,
+            source,
+            images: Vec::new(),
+            absent: None,
+            artifacts: 0,
+            schema_1: false,
+            kept: 0,
+            seen: HashSet::new(),
+        }
     }
 
     fn end(self) -> Result<Vec<Image>> {
@@ -92,6 +105,11 @@ impl<'a> Walk<'a> {
                 .hint("attestations, signatures, charts and their like have no layers to unpack")),
             None => Ok(self.images),
         }
+    }
+
+    fn too_much(&self, why: impl std::fmt::Display) -> Error {
+        let error = Error::new(Kind::Corrupt, "", self.source).because(why.to_string());
+        error.hint("the image is hostile or broken; do not use it")
     }
 
     fn digest(&self, descriptor: &Descriptor) -> Result<Digest> {
@@ -121,9 +139,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         if self.seen.len() > DOCUMENTS {
-            return Err(Error::new(Kind::Corrupt, "", self.source)
-                .because(format!("its indexes list more than {DOCUMENTS} images"))
-                .hint("the image is hostile or broken; do not use it"));
+            return Err(self.too_much(format_args!("its indexes list more than {DOCUMENTS} images")));
         }
         let path = self.storage.blob_path(&digest);
         let Some(bytes) = self.storage.blob_document(self.source, &digest)? else {
@@ -171,6 +187,10 @@ impl<'a> Walk<'a> {
             self.absent.get_or_insert_with(|| self.storage.blob_path(&digest));
             return Ok(());
         };
+        self.kept += manifest.bytes.len() + bytes.len();
+        if self.kept > DOCUMENT_BYTES {
+            return Err(self.too_much(format_args!("its documents have more than {DOCUMENT_BYTES} bytes")));
+        }
         let parsed: Config = parse(self.source, &self.storage.blob_path(&digest), &bytes)?;
         let mut platform = parsed.platform();
         if let (None, Some(told)) = (&platform.variant, &way.platform) {

@@ -27,12 +27,18 @@ enum Member {
 /// How many links one name may lead through.
 const LINKS: usize = 16;
 
+/// How much memory the names may take: hundreds of thousands of files, where images have hundreds.
+const INDEX_BYTES: usize = 32 << 20;
+/// What an entry takes beside its names.
+const ENTRY_BYTES: usize = 128;
+
 impl Members {
     /// Reads all headers of the plain tar in `file`, called `name` in messages.
     pub(crate) fn index(mut file: File, name: &str) -> Result<Self> {
         let length = file.seek(SeekFrom::End(0)).map_err(|e| system("seek", name, e))?;
         file.rewind().map_err(|e| system("seek", name, e))?;
         let mut by_name = HashMap::new();
+        let mut bytes = 0;
         let mut archive = Archive::seekable(BufReader::with_capacity(16 << 10, &file));
         loop {
             let entry = archive.next().map_err(|fault| {
@@ -62,6 +68,12 @@ impl Members {
                 },
                 _ => continue,
             };
+            bytes += path.len() + entry.link.len() + ENTRY_BYTES;
+            if bytes > INDEX_BYTES {
+                return Err(Error::new(Kind::Corrupt, "", name)
+                    .because("holds more files than an image has")
+                    .hint("if it is a layer, say so: --as layer"));
+            }
             by_name.insert(path, member);
         }
         drop(archive);

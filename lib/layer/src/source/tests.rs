@@ -217,3 +217,12 @@ fn an_archive_packed_as_a_whole_and_one_cut_short() {
     assert_eq!(error.kind, Kind::Truncated);
     assert_eq!(open(b"hello").unwrap_err().to_string(), "image.tar: is neither a tar nor gzip nor zstd");
 }
+
+#[test]
+fn an_archive_of_more_files_than_an_image_has() {
+    let name = |n: usize| format!("{}{n:08}", "n/".repeat(1500));
+    let mut files: Vec<(String, Vec<u8>)> = (0..11_500).map(|n| (name(n), Vec::new())).collect();
+    files.push(("index.json".into(), b"{}".to_vec()));
+    let error = source(&files).unwrap_err();
+    assert_eq!(error.to_string(), "image.tar: holds more files than an image has");
+}
