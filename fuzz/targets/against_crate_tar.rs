@@ -18,7 +18,12 @@ fn theirs(bytes: &[u8]) -> Option<Vec<(Vec<u8>, u64)>> {
         if !kind.is_file() && entry.size() > 0 {
             return None;
         }
-        all.push((entry.path_bytes().into_owned(), entry.size()));
+        let path = entry.path_bytes().into_owned();
+        // It cuts GNU's long names at their last NUL only; all others at the first.
+        if path.contains(&0) {
+            return None;
+        }
+        all.push((path, entry.size()));
     }
     Some(all)
 }

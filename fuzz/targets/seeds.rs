@@ -1,5 +1,5 @@
 //! Writes the first inputs: archives of every dialect, small, each into the folders of the targets that take it.
-//! `seeds FOLDER` makes `FOLDER/{archive,records,paths,unpack,against_crate_tar}/`.
+//! Built by rustc alone, since what is built with libFuzzer's flags has to be linked with it. `seeds FOLDER` makes `FOLDER/{archive,records,paths,unpack,against_crate_tar}/`.
 
 use std::fs;
 use std::path::Path;

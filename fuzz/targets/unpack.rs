@@ -1,13 +1,13 @@
 //! A whole layer into a directory, whatever it is: nothing outside changes.
 //!
-//! The first byte says how whiteouts are written. The directory lies on a tmpfs of our own, in a mount namespace of our own:
-//! root is needed. Beside it stands what must not change.
+//! The first byte says how whiteouts are written. The directory lies on a tmpfs over `/mnt`, beside what must not change. To be
+//! run by root in a mount namespace of its own (`unshare --mount`).
 #![no_main]
 
 use layer::extract::{Expected, Options, Whiteouts, unpack_layer};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::mount::{MountFlags, mount};
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -36,9 +36,9 @@ fn outside() -> Vec<(String, Vec<u8>, std::time::SystemTime)> {
 }
 
 fn prepare() {
-    // libFuzzer's own files are reached by the working directory, which stays where it was.
-    rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNS).expect("root, for a mount namespace");
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+    let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/mnt")).expect("a mount namespace");
+    let own = namespace(std::process::id()) != namespace(std::os::unix::process::parent_id());
+    assert!(own, "run it in a mount namespace of its own: unshare --mount");
     mount("tmpfs", ROOM, "tmpfs", MountFlags::NODEV, c"size=64m,mode=755").unwrap();
     fs::create_dir_all("/mnt/room").unwrap();
     fs::create_dir_all("/mnt/victim").unwrap();

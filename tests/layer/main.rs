@@ -3,6 +3,7 @@
 mod against_tar;
 mod bench;
 mod broken;
+mod dialects;
 mod flatten;
 mod hostile;
 mod hostile_names;
