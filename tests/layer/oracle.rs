@@ -1,5 +1,5 @@
 //! What `unpack` reads in an archive, GNU tar and Python's tarfile read too; and what they could be made to read differently is
-//! refused: contract U9. The list of disputes is in `lib/layer/src/archive/refusal.rs`.
+//! refused: contract U23. The list of disputes is in `lib/layer/src/archive/refusal.rs`.
 //!
 //! Go's `archive/tar` is the third reader that counts; it is asked where `VENEER_GO_TAR` names the program that
 //! `tests/long/gotar.go` makes (docs/long-runs.md). bsdtar is asked where it is installed.

@@ -203,11 +203,12 @@ impl<'a> Ways<'a> {
             rustix::fs::fchown(fd, uid, gid).map_err(|e| self.owner_fault(name, a.ids, e))?;
         }
         self.record(fd, name, a.mode, a.ids, kind)?;
-        self.set_xattrs(fd, name, &a.xattrs)?;
+        self.set_xattrs(fd, name, &a.xattrs, false)?;
         if !self.is_mode_final(a) {
             let mode = mode_of(self.real_mode(a.mode, false));
             rustix::fs::fchmod(fd, mode).map_err(|e| Fault::system(name, "chmod", e))?;
         }
+        self.set_xattrs(fd, name, &a.xattrs, true)?;
         rustix::fs::futimens(fd, &times(a.mtime)).map_err(|e| Fault::system(name, "utimens", e))
     }
 
@@ -218,9 +219,10 @@ impl<'a> Ways<'a> {
             rustix::fs::fchown(fd, uid, gid).map_err(|e| self.owner_fault(name, ids, e))?;
         }
         self.record(fd, name, due.mode, ids, EntryKind::Directory)?;
-        self.set_xattrs(fd, name, &due.xattrs)?;
+        self.set_xattrs(fd, name, &due.xattrs, false)?;
         let mode = mode_of(self.real_mode(due.mode, true));
         rustix::fs::fchmod(fd, mode).map_err(|e| Fault::system(name, "chmod", e))?;
+        self.set_xattrs(fd, name, &due.xattrs, true)?;
         match due.mtime {
             Some(mtime) => rustix::fs::futimens(fd, &times(mtime)).map_err(|e| Fault::system(name, "utimens", e)),
             None => Ok(()),
@@ -241,11 +243,14 @@ impl<'a> Ways<'a> {
             rustix::fs::chownat(dir, last, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
                 .map_err(|e| self.owner_fault(name, a.ids, e))?;
         }
-        for (key, value) in &a.xattrs {
+        for (key, value) in a.xattrs.iter().filter(|(key, _)| !is_access_acl(key)) {
             self.set_xattr_at(dir, last, name, key, value)?;
         }
         if !link {
             chmod_at(dir, last, u32::from(a.mode)).map_err(|e| Fault::system(name, "chmod", e))?;
+        }
+        for (key, value) in a.xattrs.iter().filter(|(key, _)| is_access_acl(key)) {
+            self.set_xattr_at(dir, last, name, key, value)?;
         }
         rustix::fs::utimensat(dir, last, &times(a.mtime), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|e| Fault::system(name, "utimens", e))
@@ -277,8 +282,9 @@ impl<'a> Ways<'a> {
         self.set_xattr(name, key, |key| set_xattr_at(dir, last, key, value))
     }
 
-    fn set_xattrs(&self, fd: BorrowedFd<'_>, name: &[u8], xattrs: &Xattrs) -> Result<(), Fault> {
-        for (key, value) in xattrs {
+    /// The ACL, or all but it. It comes after chmod, which would put the header's group bits in the place of its mask.
+    fn set_xattrs(&self, fd: BorrowedFd<'_>, name: &[u8], xattrs: &Xattrs, acl: bool) -> Result<(), Fault> {
+        for (key, value) in xattrs.iter().filter(|(key, _)| is_access_acl(key) == acl) {
             self.set_xattr(name, key, |key| rustix::fs::fsetxattr(fd, key, value, XattrFlags::empty()))?;
         }
         Ok(())
@@ -365,6 +371,10 @@ fn set_xattr_at(dir: BorrowedFd<'_>, last: &CStr, key: &[u8], value: &[u8]) -> r
         }
         other => other,
     }
+}
+
+fn is_access_acl(key: &[u8]) -> bool {
+    key == b"system.posix_acl_access"
 }
 
 fn chmod_at(dir: BorrowedFd<'_>, last: &CStr, mode: u32) -> rustix::io::Result<()> {
