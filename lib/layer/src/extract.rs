@@ -21,6 +21,7 @@ pub(crate) mod resolve;
 mod tree;
 mod undo;
 mod whiteouts;
+mod writers;
 
 use crate::archive::{Archive, Entry};
 use crate::error::{Error, Fault, Result};

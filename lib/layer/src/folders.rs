@@ -3,12 +3,13 @@
 //! A layer whose folder is there already is left alone, so doing it twice costs nothing. The folders appear when all of them
 //! are complete and on disk, the lowest first; after an error none of the new ones does.
 
+use crate::dedup;
 use crate::error::{Error, Kind, Result, system};
-use crate::extract::{self, Allowance, Options, Report};
+use crate::extract::{self, Allowance, Dedup, Options, Report};
 use crate::several::largest_first;
 use crate::source::{Image, ImageSource, LayerRef};
 use crate::stage::{self, Stage};
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use spec::ChainId;
 use std::ffi::CString;
@@ -55,8 +56,11 @@ pub fn unpack_image(
             missing.push(at);
         }
     }
+    if !missing.is_empty() {
+        dedup::check(dir, options.dedup)?;
+    }
     let allowance = Allowance::default();
-    let done = largest_first(
+    let mut done = largest_first(
         &missing,
         |at| folders[*at].layer.size_bytes,
         jobs,
@@ -65,6 +69,7 @@ pub fn unpack_image(
             Ok((*at, report, stage))
         },
     )?;
+    share(dir, &folders, &mut done, options)?;
     if !done.is_empty() && options.sync {
         stage::sync(dir)?;
     }
@@ -76,6 +81,33 @@ pub fn unpack_image(
         rustix::fs::fsync(dir).map_err(|e| system("fsync", "", e))?;
     }
     Ok(folders)
+}
+
+/// A layer that is unpacked: its place, what came of it, its folder.
+type Done = (usize, Report, Stage);
+
+/// Lets equal files of the layers that are new and those that were there share their blocks.
+fn share(dir: BorrowedFd<'_>, folders: &[Folder], done: &mut [Done], options: &Options<'_>) -> Result<()> {
+    if options.dedup == Dedup::Off || done.is_empty() {
+        return Ok(());
+    }
+    let mut layers = Vec::new();
+    for (at, folder) in folders.iter().enumerate() {
+        let fd = match done.iter().find(|(new, ..)| *new == at) {
+            Some((.., stage)) => stage.fd().try_clone_to_owned().map_err(|e| system("duplicate descriptor", "", e))?,
+            None => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                rustix::fs::openat(dir, c_name(&folder.name), flags, Mode::empty())
+                    .map_err(|e| system("open", &folder.name, e))?
+            }
+        };
+        layers.push(dedup::Layer { fd, is_new: done.iter().any(|(new, ..)| *new == at) });
+    }
+    let shared = dedup::share(&layers, options)?;
+    for (at, report, _) in done {
+        report.shared_bytes = shared.get(*at).copied().unwrap_or(0);
+    }
+    Ok(())
 }
 
 /// How many bytes of blobs [`unpack_image`] would read: those of the layers that are not there yet.
@@ -125,7 +157,6 @@ fn unpack_one(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fs::{Mode, OFlags};
     use spec::Digest;
     use std::io::Write;
     use std::os::fd::AsFd;

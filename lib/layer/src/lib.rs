@@ -30,6 +30,7 @@
 
 pub mod archive;
 pub mod compression;
+mod dedup;
 pub mod error;
 pub mod extract;
 pub mod flatten;

@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod capability;
 pub mod chmodat;
 pub mod daemon;
+pub mod dedupe;
 pub mod file_handle;
 pub mod fuse_device;
 pub mod heap;

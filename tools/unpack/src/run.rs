@@ -1,5 +1,6 @@
 //! Does what the plan says: finds out what the source is, then lists it or unpacks it.
 
+use crate::TOOL;
 use crate::interrupt::{Interruptible, Stop};
 use crate::list::{self, Listing};
 use crate::plan::{Action, Output, Owners, Plan, Unpack};
@@ -19,11 +20,12 @@ use layer::remove;
 use layer::source::{Image, ImageSource, choose};
 use serde_json::json;
 use std::cell::Cell;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::Read;
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -56,6 +58,11 @@ fn act(plan: &Plan, stop: &Arc<Stop>) -> Outcome {
                 budget::limit_workers(jobs);
             }
             let target = Target::open(&how.directory)?;
+            for name in extract::left_behind(target.fd()) {
+                let path = how.directory.join(OsStr::from_bytes(name.as_bytes()));
+                let what = "holds what a run that was killed had replaced; move back what you need, and remove it";
+                output::complain(TOOL, &format!("{}: {what}", path.display()));
+            }
             let look = Look { plan, name: &name, reference, spool: how.directory.clone() };
             let work = Work { plan, how, stop, target: &target, name: &name, wrote_here: Cell::new(false) };
             let result = look.find(opened).and_then(|found| match found {

@@ -1,6 +1,6 @@
 //! Regular files: made, filled, dressed.
 
-use super::metadata::{Attributes, Ways};
+use super::metadata::{Attributes, Dresser};
 use crate::archive::{Archive, EntryKind, Sparse};
 use crate::error::Fault;
 use rustix::fs::{FallocateFlags, Mode, OFlags};
@@ -45,7 +45,7 @@ pub(super) fn write<R: BufRead>(
     fd: BorrowedFd<'_>,
     new: &NewFile,
     data: Data<'_, R>,
-    ways: &Ways<'_>,
+    dresser: &Dresser,
 ) -> Result<(), Fault> {
     let fault = |e| Fault::system(&new.entry, "write", e);
     if let Data::Archive(archive, size) = data {
@@ -66,7 +66,19 @@ pub(super) fn write<R: BufRead>(
     if let Some(sparse) = &new.sparse {
         rustix::fs::ftruncate(fd, sparse.real_size).map_err(fault)?;
     }
-    ways.dress_file(fd, &new.entry, &new.attributes, new.plain, new.kind)
+    dresser.dress_file(fd, &new.entry, &new.attributes, new.plain, new.kind)
+}
+
+/// The same with data that is in memory.
+pub(super) fn write_small(fd: BorrowedFd<'_>, new: &NewFile, mut data: &[u8], dresser: &Dresser) -> Result<(), Fault> {
+    while !data.is_empty() {
+        match rustix::io::write(fd, data) {
+            Ok(written) => data = data.get(written..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(Fault::system(&new.entry, "write", e)),
+        }
+    }
+    dresser.dress_file(fd, &new.entry, &new.attributes, new.plain, new.kind)
 }
 
 /// Asks for the room, so that what does not fit fails at once and what does lies in one piece. File systems that cannot tell

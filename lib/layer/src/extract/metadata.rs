@@ -15,8 +15,9 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, U
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 use std::fmt;
+use std::ops::Deref;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where owners are kept that could not be given (containers/storage, `pkg/idtools`).
 pub(crate) const OVERRIDE: &CStr = c"user.containers.override_stat";
@@ -44,19 +45,41 @@ pub(super) struct Attributes {
     pub(super) xattrs: Xattrs,
 }
 
-/// How attributes are set. Shared by all who write.
-pub(crate) struct Ways<'a> {
-    pub(super) options: &'a Options<'a>,
+/// How attributes are set. Shared by all who write, helpers too, so it holds nothing of the caller's.
+#[derive(Debug)]
+pub(crate) struct Dresser {
     /// Our own ids.
     me: Ids,
     /// The mode given to open(2) is the mode: no umask, no default ACL above.
     exact: bool,
+    /// Owners are set at all.
+    gives: bool,
+    /// Owners are recorded.
+    records: bool,
+    records_devices: bool,
+    whiteouts: Whiteouts,
+    no_xattrs: bool,
+    skip_privileged: bool,
     skipped: Mutex<Skipped>,
+}
+
+/// What entries become: what the caller asks for, and how it is set.
+pub(crate) struct Ways<'a> {
+    pub(super) options: &'a Options<'a>,
+    pub(super) dresser: Arc<Dresser>,
+}
+
+impl Deref for Ways<'_> {
+    type Target = Dresser;
+
+    fn deref(&self) -> &Dresser {
+        &self.dresser
+    }
 }
 
 impl fmt::Debug for Ways<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ways").field("me", &self.me).field("exact", &self.exact).finish_non_exhaustive()
+        f.debug_struct("Ways").field("dresser", &self.dresser).finish_non_exhaustive()
     }
 }
 
@@ -85,33 +108,18 @@ impl<'a> Ways<'a> {
     pub(crate) fn new(dest: BorrowedFd<'_>, options: &'a Options<'a>, exact: bool) -> Self {
         let inherits = rustix::fs::fgetxattr(dest, c"system.posix_acl_default", &mut [0_u8; 0]).is_ok();
         let me = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        Self { options, me, exact: exact && !inherits, skipped: Mutex::default() }
-    }
-
-    pub(super) fn skip(&self, name: &[u8], why: impl fmt::Display) {
-        let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
-        skipped.count += 1;
-        if skipped.lines.len() < SKIPPED_LINES {
-            skipped.lines.push(format!("{}: {why}", shown(name)));
-        }
-    }
-
-    pub(super) fn take_skipped(&self) -> Skipped {
-        std::mem::take(&mut self.skipped.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn records(&self) -> bool {
-        matches!(self.options.owners, Owners::Record)
-    }
-
-    /// Whether such a node is written as an empty file that says what it is. An ordinary user can make a pipe, but cannot
-    /// record whose it is.
-    pub(super) fn is_recorded(&self, kind: EntryKind) -> bool {
-        match kind {
-            EntryKind::CharDevice(..) | EntryKind::BlockDevice(..) => self.options.devices == Devices::Record,
-            EntryKind::Fifo => self.records(),
-            _ => false,
-        }
+        let dresser = Dresser {
+            me,
+            exact: exact && !inherits,
+            gives: matches!(options.owners, Owners::Keep | Owners::Map(_)),
+            records: matches!(options.owners, Owners::Record),
+            records_devices: options.devices == Devices::Record,
+            whiteouts: options.whiteouts,
+            no_xattrs: options.no_xattrs,
+            skip_privileged: options.skip_privileged,
+            skipped: Mutex::default(),
+        };
+        Self { options, dresser: Arc::new(dresser) }
     }
 
     /// Owner and group of an entry as the kernel takes them, or as they are recorded.
@@ -152,6 +160,30 @@ impl<'a> Ways<'a> {
         };
         Due { mode: 0o755, uid: ids.0, gid: ids.1, mtime: None, xattrs: Xattrs::new() }
     }
+}
+
+impl Dresser {
+    pub(super) fn skip(&self, name: &[u8], why: impl fmt::Display) {
+        let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        skipped.count += 1;
+        if skipped.lines.len() < SKIPPED_LINES {
+            skipped.lines.push(format!("{}: {why}", shown(name)));
+        }
+    }
+
+    pub(super) fn take_skipped(&self) -> Skipped {
+        std::mem::take(&mut self.skipped.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether such a node is written as an empty file that says what it is. An ordinary user can make a pipe, but cannot
+    /// record whose it is.
+    pub(super) fn is_recorded(&self, kind: EntryKind) -> bool {
+        match kind {
+            EntryKind::CharDevice(..) | EntryKind::BlockDevice(..) => self.records_devices,
+            EntryKind::Fifo => self.records,
+            _ => false,
+        }
+    }
 
     fn owner_fault(&self, name: &[u8], (uid, gid): Ids, error: Errno) -> Fault {
         let fault = Fault::system(name, format_args!("chown {uid}:{gid}"), error);
@@ -166,13 +198,13 @@ impl<'a> Ways<'a> {
 
     /// The owner that has to be set; `plain`: what is made there is ours.
     fn owner_to_set(&self, ids: Ids, plain: bool) -> Option<(Option<Uid>, Option<Gid>)> {
-        let keep = matches!(self.options.owners, Owners::Caller | Owners::Record) || plain && ids == self.me;
+        let keep = !self.gives || plain && ids == self.me;
         (!keep).then(|| (Some(Uid::from_raw(ids.0)), Some(Gid::from_raw(ids.1))))
     }
 
     /// The mode on disk: recorded ones leave the owner in.
     fn real_mode(&self, mode: u16, directory: bool) -> u16 {
-        match (self.records(), directory) {
+        match (self.records, directory) {
             (false, _) => mode,
             (true, true) => mode & 0o777 | 0o700,
             (true, false) => mode & 0o777 | 0o600,
@@ -257,7 +289,7 @@ impl<'a> Ways<'a> {
     }
 
     fn record(&self, fd: BorrowedFd<'_>, name: &[u8], mode: u16, ids: Ids, kind: EntryKind) -> Result<(), Fault> {
-        if !self.records() && !self.is_recorded(kind) {
+        if !self.records && !self.is_recorded(kind) {
             return Ok(());
         }
         let value = recorded(ids, mode, kind);
@@ -296,11 +328,11 @@ impl<'a> Ways<'a> {
         key: &[u8],
         set: impl FnOnce(&[u8]) -> rustix::io::Result<()>,
     ) -> Result<(), Fault> {
-        if self.options.no_xattrs {
+        if self.no_xattrs {
             return Ok(());
         }
         let overlays_own = OVERLAYS_OWN.iter().any(|own| key.starts_with(own)) || key == OVERRIDE.to_bytes();
-        if overlays_own && self.options.whiteouts != Whiteouts::Oci {
+        if overlays_own && self.whiteouts != Whiteouts::Oci {
             // An overlay would take it for its own word on what this directory hides or whose the file is.
             self.skip(name, format_args!("xattr {} belongs to overlay file systems", shown(key)));
             return Ok(());
@@ -311,7 +343,7 @@ impl<'a> Ways<'a> {
                 self.skip(name, format_args!("xattr {}: not supported by this file system", shown(key)));
                 Ok(())
             }
-            Err(Errno::PERM) if self.options.skip_privileged => {
+            Err(Errno::PERM) if self.skip_privileged => {
                 self.skip(name, format_args!("xattr {}: not permitted", shown(key)));
                 Ok(())
             }

@@ -7,6 +7,7 @@ use super::metadata::{self, Ways};
 use super::nodes::{Due, NodeId, ROOT};
 use super::resolve::{Missing, changed, normalise, nul, split};
 use super::undo::Journal;
+use super::writers::Writers;
 use super::{Devices, Owners, Whiteouts};
 use crate::archive::{Archive, Entry, EntryKind};
 use crate::error::{Fault, Kind, shown};
@@ -32,6 +33,7 @@ pub(crate) struct Tree<'a> {
     pub(super) layer: u32,
     /// How to take all back, where something stood there before.
     pub(super) journal: Option<Journal>,
+    writers: Writers,
     allowance: &'a Allowance,
     entries: u64,
     content_bytes: u64,
@@ -67,6 +69,7 @@ impl<'a> Tree<'a> {
             ours: if fresh { None } else { Some(HashSet::new()) },
             layer: 1,
             journal: if fresh { None } else { Some(Journal::default()) },
+            writers: Writers::new(&ways.dresser),
             allowance,
             entries: 0,
             content_bytes: 0,
@@ -175,7 +178,7 @@ impl<'a> Tree<'a> {
             self.dirs.nodes.wear(node);
             let dir = self.dir(node, &entry.path)?;
             for (key, value) in now {
-                self.remember_xattr(node, dir.as_fd(), &key)?;
+                self.remember_xattr(node, &key)?;
                 self.ways.set_xattr_at(dir.as_fd(), c".", &entry.path, &key, &value)?;
             }
         }
@@ -193,10 +196,42 @@ impl<'a> Tree<'a> {
         let attributes = self.ways.attributes(&mut entry)?;
         let new =
             NewFile { entry: entry.path, attributes, kind: entry.kind, plain: place.dir.plain, sparse: entry.sparse };
+        if new.sparse.is_none() && self.journal.is_none() && self.writers.take(entry.size) {
+            return self.hand_over(place, new, entry.size, archive);
+        }
         let mode = self.ways.opening_mode(&new.attributes);
         let fd = self.make(place, &new.entry, "create", |dir, name| files::create(dir, name, mode))?;
         let data = if entry.size == 0 { Data::None } else { Data::Archive(archive, entry.size) };
         files::write(fd.as_fd(), &new, data, self.ways)
+    }
+
+    /// Gives a small file to a helper. What stands in its place goes before.
+    fn hand_over<R: BufRead>(
+        &mut self,
+        place: &Place,
+        new: NewFile,
+        size: u64,
+        archive: &mut Archive<R>,
+    ) -> Result<(), Fault> {
+        match stat(place.dir.as_fd(), &place.last) {
+            Err(Errno::NOENT) => {}
+            Ok(_) => self.make_way(place, &new.entry)?,
+            Err(e) => return Err(Fault::system(&new.entry, "stat", e)),
+        }
+        let mut left = usize::try_from(size).unwrap_or(usize::MAX);
+        while left > 0 {
+            let bytes = archive.data()?;
+            if bytes.is_empty() {
+                break;
+            }
+            let count = bytes.len().min(left);
+            self.writers.data().extend_from_slice(&bytes[..count]);
+            archive.consume(count);
+            left -= count;
+        }
+        let written = usize::try_from(size).unwrap_or(usize::MAX) - left;
+        let key = self.dirs.nodes.hash(place.node, place.last.to_bytes());
+        self.writers.put(key, Arc::clone(&place.dir), place.last.clone(), new, written)
     }
 
     fn directory(&mut self, place: &Place, entry: Entry) -> Result<(), Fault> {
@@ -385,12 +420,12 @@ impl<'a> Tree<'a> {
 
     /// Waits for all that is still being written.
     pub(super) fn settle_all(&mut self) -> Result<(), Fault> {
-        Ok(())
+        self.writers.settle_all()
     }
 
     /// Waits for what is still being written under that name.
-    pub(super) fn settle(&mut self, _node: NodeId, _name: &[u8]) -> Result<(), Fault> {
-        Ok(())
+    pub(super) fn settle(&mut self, node: NodeId, name: &[u8]) -> Result<(), Fault> {
+        self.writers.settle(self.dirs.nodes.hash(node, name))
     }
 }
 

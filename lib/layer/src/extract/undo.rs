@@ -94,7 +94,7 @@ impl Tree<'_> {
         }
         let stat = rustix::fs::fstat(fd).map_err(|e| Fault::system(&self.dirs.nodes.path(node), "stat", e))?;
         for key in due.xattrs.iter().map(|(key, _)| &key[..]).chain([OVERRIDE.to_bytes()]) {
-            self.remember_xattr(node, fd, key)?;
+            self.remember_xattr(node, key)?;
         }
         if let Some(journal) = &mut self.journal {
             journal.times.entry(node).or_insert_with(|| times_of(&stat));
@@ -104,14 +104,15 @@ impl Tree<'_> {
     }
 
     /// Notes an xattr of a directory before it is set.
-    pub(super) fn remember_xattr(&mut self, node: NodeId, fd: BorrowedFd<'_>, key: &[u8]) -> Result<(), Fault> {
+    pub(super) fn remember_xattr(&mut self, node: NodeId, key: &[u8]) -> Result<(), Fault> {
         let Some(journal) = &mut self.journal else { return Ok(()) };
         if self.dirs.nodes.made(node) || !journal.noted.insert((node, key.to_vec())) {
             return Ok(());
         }
         let fault = |e| Fault::system(&self.dirs.nodes.path(node), "read an xattr", e);
+        let fd = self.dirs.open_as(node, OFlags::RDONLY).map_err(fault)?;
         let mut value = vec![0; 1 << 16];
-        let value = match rustix::fs::fgetxattr(fd, key, &mut value[..]) {
+        let value = match rustix::fs::fgetxattr(&fd, key, &mut value[..]) {
             Ok(length) => {
                 value.truncate(length);
                 Some(value)
@@ -119,7 +120,7 @@ impl Tree<'_> {
             Err(Errno::NODATA | Errno::NOTSUP) => None,
             Err(e) => return Err(fault(e)),
         };
-        let stat = rustix::fs::fstat(fd).map_err(fault)?;
+        let stat = rustix::fs::fstat(&fd).map_err(fault)?;
         journal.was.push(Was { node, stat, xattrs: vec![(key.to_vec(), value)] });
         Ok(())
     }

@@ -76,7 +76,7 @@ impl Tree<'_> {
             Whiteouts::Oci | Whiteouts::Apply => return Ok(()),
         };
         let fd = self.dirs.open_as(node, OFlags::RDONLY).map_err(|e| Fault::system(entry, "open directory", e))?;
-        self.remember_xattr(node, fd.as_fd(), key.to_bytes())?;
+        self.remember_xattr(node, key.to_bytes())?;
         rustix::fs::fsetxattr(&fd, key, b"y", XattrFlags::empty()).map_err(|e| {
             let fault = Fault::system(entry, format_args!("setxattr {}", key.to_string_lossy()), e);
             match (e, self.ways.options.whiteouts) {

@@ -126,19 +126,43 @@ pub(crate) fn keeps_owner(xattr: &[u8]) -> bool {
     KEPT.iter().any(|name| name.to_bytes() == xattr)
 }
 
-/// `uid:gid:mode`, and what may follow.
-fn parse(value: &[u8]) -> Option<(u32, u32, u32)> {
+/// Owner, group, mode, and type and device number if they are another's than the object's own.
+type Kept = (u32, u32, u32, Option<(u32, (u32, u32))>);
+
+/// `uid:gid:mode`, and what may follow: the type of what a regular file stands for, with its device number.
+fn parse(value: &[u8]) -> Option<Kept> {
     let mut parts = std::str::from_utf8(value).ok()?.trim_end_matches('\0').split(':');
     let uid = parts.next()?.parse().ok()?;
     let gid = parts.next()?.parse().ok()?;
     let mode = u32::from_str_radix(parts.next()?, 8).ok()?;
-    Some((uid, gid, mode))
+    Some((uid, gid, mode, parts.next().and_then(parse_type)))
+}
+
+/// `pipe`, `socket`, `char-MAJOR-MINOR`, `block-MAJOR-MINOR`; what else there is, is the type of the object itself.
+fn parse_type(text: &str) -> Option<(u32, (u32, u32))> {
+    let device = |numbers: &str| {
+        let (major, minor) = numbers.split_once('-')?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    };
+    match text {
+        "pipe" => Some((libc::S_IFIFO, (0, 0))),
+        "socket" => Some((libc::S_IFSOCK, (0, 0))),
+        _ => match text.split_once('-')? {
+            ("char", numbers) => Some((libc::S_IFCHR, device(numbers)?)),
+            ("block", numbers) => Some((libc::S_IFBLK, device(numbers)?)),
+            _ => None,
+        },
+    }
 }
 
 fn dressed(mut stat: Stat, value: &[u8]) -> Stat {
-    if let Some((uid, gid, mode)) = parse(value) {
+    if let Some((uid, gid, mode, kind)) = parse(value) {
         (stat.uid, stat.gid) = (uid, gid);
         stat.mode = stat.mode & libc::S_IFMT | mode & 0o7777;
+        if let Some((kind, device)) = kind.filter(|_| stat.mode & libc::S_IFMT == libc::S_IFREG) {
+            stat.mode = stat.mode & 0o7777 | kind;
+            stat.rdev = device;
+        }
     }
     stat
 }
@@ -233,8 +257,11 @@ mod tests {
 
     #[test]
     fn kept_owners_are_read_with_what_may_follow() {
-        assert_eq!(parse(b"12:34:0751"), Some((12, 34, 0o751)));
-        assert_eq!(parse(b"0:0:755:block-8-1"), Some((0, 0, 0o755)));
+        assert_eq!(parse(b"12:34:0751"), Some((12, 34, 0o751, None)));
+        assert_eq!(parse(b"0:0:755:dir"), Some((0, 0, 0o755, None)));
+        assert_eq!(parse(b"0:0:755:block-8-1"), Some((0, 0, 0o755, Some((libc::S_IFBLK, (8, 1))))));
+        assert_eq!(parse(b"0:0:755:pipe"), Some((0, 0, 0o755, Some((libc::S_IFIFO, (0, 0))))));
+        assert_eq!(parse(b"0:0:755:char-8"), Some((0, 0, 0o755, None)));
         for wrong in [&b""[..], b"1:2", b"1:2:9", b"a:b:c"] {
             assert_eq!(parse(wrong), None);
         }
