@@ -15,6 +15,7 @@ mod oracle;
 mod owners;
 mod pack;
 mod pack_marks;
+mod packed;
 mod progress;
 mod reference;
 mod rootless;

@@ -1,7 +1,8 @@
 //! Files without a name, for what must be read twice and can be read once only. Nothing of them is left behind, whatever
 //! happens to us: the kernel frees them with the last descriptor.
 
-use crate::compression::{self, Compression, Inflate};
+use crate::compression::budget::Busy;
+use crate::compression::{self, Compression, zstd::Refused};
 use crate::error::{Error, Kind, Result, system};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -51,7 +52,8 @@ pub(super) fn seekable_tar(mut file: File, name: &str, folder: &Path) -> Result<
     }
     let packed = BufReader::with_capacity(128 << 10, Cursor::new(start).chain(file));
     let mut spool = nameless_file(folder)?;
-    let unpacked = Inflate::new(compression, packed).and_then(|mut reader| {
+    let _busy = Busy::layer();
+    let unpacked = compression::unpacked(compression, packed, true).and_then(|mut reader| {
         let mut buffer = BufReader::with_capacity(256 << 10, &mut reader);
         loop {
             let bytes = buffer.fill_buf()?;
@@ -71,8 +73,13 @@ pub(super) fn seekable_tar(mut file: File, name: &str, folder: &Path) -> Result<
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Err(Error::new(Kind::Truncated, "", name)
             .because("is cut short: its packed stream ends too early")
             .hint("fetch or save it again")),
-        Err(e) => Err(Error::new(Kind::Corrupt, "", name)
-            .because(format!("cannot be unpacked: {e}"))
-            .hint("fetch or save it again")),
+        Err(e) => Err(match Refused::of(&e) {
+            Some(refused) => Error::new(Kind::Unsupported, "", name)
+                .because(format!("is not unpacked: {refused}"))
+                .hint(refused.hint),
+            None => Error::new(Kind::Corrupt, "", name)
+                .because(format!("cannot be unpacked: {e}"))
+                .hint("fetch or save it again"),
+        }),
     }
 }
