@@ -99,10 +99,10 @@ fn times_are_bounded_by_source_date_epoch_and_set_by_mtime() {
 
 #[test]
 fn other_readers_get_the_same_tree() {
-    testkit::need!(root, "bsdtar", "umoci", "python3");
+    testkit::need!(root, "umoci", "python3");
     let bench = Bench::new();
     bench.sh(&format!("{TREE} tree t; mknod t/null c 1 3; chown 3000000:70000 t/large; setfacl -m u:77:rw t/dir 2>/dev/null || :; setcap cap_net_raw=ep t/dir/file 2>/dev/null || :; settle t
-        $UNPACK pack t > a.tar.gz; mkdir gnu bsd; tar -C gnu -xpzf a.tar.gz --numeric-owner --xattrs --xattrs-include='*'; bsdtar -C bsd -xpf a.tar.gz --numeric-owner
+        $UNPACK pack t > a.tar.gz; mkdir gnu; tar -C gnu -xpzf a.tar.gz --numeric-owner --xattrs --xattrs-include='*'
         umoci init --layout img >/dev/null; umoci new --image img:t; gzip -dc a.tar.gz > a.tar; umoci raw add-layer --image img:t a.tar; umoci raw unpack --image img:t go >/dev/null
         python3 -c 'import tarfile; print(sum(1 for _ in tarfile.open(\"a.tar.gz\")))' > count"));
     let read = |name: &str| testkit::tree::snapshot(&bench.path(name));
@@ -111,13 +111,16 @@ fn other_readers_get_the_same_tree() {
     // Of links bsdtar sets no times before 1970, and it takes ACLs in star's form only; umoci knows whole seconds only.
     let whole = |tree: testkit::tree::Tree| tree.without_times(|_, _| true);
     let no_acls = |tree: testkit::tree::Tree| whole(tree).without_xattrs(|name| name.starts_with("system.posix_acl"));
-    no_acls(ours.clone()).assert_same(&no_acls(read("bsd")), "bsdtar");
-    whole(ours).assert_same(&whole(read("go")), "umoci");
-    assert_eq!(bench.sh("cat count").trim(), bench.sh("tar tzf a.tar.gz --quoting-style=escape | wc -l").trim());
+    whole(ours.clone()).assert_same(&whole(read("go")), "umoci");
     // Holes came through as holes.
-    for copy in ["gnu", "bsd"] {
-        assert_eq!(bench.sh(&format!("du -k {copy}/holes | cut -f1")), bench.sh("du -k t/holes | cut -f1"), "{copy}");
+    let on_disk = |name: &str| bench.sh(&format!("du -k {name}/holes | cut -f1"));
+    assert_eq!(on_disk("gnu"), on_disk("t"));
+    if testkit::gate::find_program("bsdtar").is_some() {
+        bench.sh("mkdir bsd; bsdtar -C bsd -xpf a.tar.gz --numeric-owner");
+        no_acls(ours).assert_same(&no_acls(read("bsd")), "bsdtar");
+        assert_eq!(on_disk("bsd"), on_disk("t"));
     }
+    assert_eq!(bench.sh("cat count").trim(), bench.sh("tar tzf a.tar.gz --quoting-style=escape | wc -l").trim());
 }
 
 #[test]

@@ -25,6 +25,7 @@
 //! **Honest.** A file that changes while it is read, or vanishes, is an error that names it, never a torn copy. Sockets, which no
 //! tar can hold, are left out with a line.
 
+mod ahead;
 mod content;
 mod difference;
 mod emit;

@@ -122,6 +122,11 @@ impl Look {
                     Ok(fd) => return self.opened(fd, path).map(Some),
                     Err(Errno::NOENT) => return Ok(None),
                     Err(Errno::LOOP | Errno::NXIO | Errno::NODEV) => {}
+                    Err(Errno::ACCESS) => {
+                        return Err(fail("open", Errno::ACCESS).hint(
+                            "read it as its owner or as root; files of ids that are yours: nsrun --user --map-root-user --map-auto -- unpack ...",
+                        ));
+                    }
                     Err(e) => return Err(fail("open", e)),
                 }
             }

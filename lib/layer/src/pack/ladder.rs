@@ -52,6 +52,16 @@ impl Names {
         Some((name, told))
     }
 
+    /// The names behind the next one, at most `most` of them and none before the place `from`, each with its place.
+    pub(crate) fn ahead(&self, from: usize, most: usize) -> impl Iterator<Item = (usize, &CStr, FileType)> {
+        let end = (self.next + most).min(self.at.len());
+        let start = from.max(self.next + 1).min(end);
+        (start..end).filter_map(|place| {
+            let (at, told) = self.at[place];
+            Some((place, CStr::from_bytes_until_nul(&self.text[at as usize..]).ok()?, told))
+        })
+    }
+
     /// Whether `name` is among them.
     pub(crate) fn has(&self, name: &[u8]) -> bool {
         self.at.iter().any(|(at, _)| name_at(&self.text, *at) == name)

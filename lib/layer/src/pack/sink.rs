@@ -164,11 +164,9 @@ pub(super) fn run<T: Send>(
         }
         drop((pack_from, to_write, reuse));
         let written = write(&mut out, packing, &write_from, &to_free, &to_reuse);
-        if written.is_err() {
-            // Blocks that are lost now do not come back: a producer that waits for one gets this.
-            stop.store(true, Ordering::Relaxed);
-            let _ = to_free.try_send(Vec::new());
-        }
+        // Where it failed, or a packer did, blocks are lost and do not come back: a producer that waits for one gets this.
+        stop.store(true, Ordering::Relaxed);
+        let _ = to_free.try_send(Vec::new());
         // Before waiting for the others: they stop when nobody takes what they have.
         drop((write_from, to_free, to_reuse));
         (producer.join(), hasher.join(), written)

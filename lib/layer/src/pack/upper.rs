@@ -1,6 +1,7 @@
 //! One tree into the tar: the upper of an overlay with its whiteouts in any spelling, or a plain tree, in which there are none.
 
 use super::PackOptions;
+use super::ahead::{Ahead, Asked};
 use super::emit::Emitter;
 use super::found::{Found, Look, STILL, Thing};
 use super::ladder::{Ladder, Names, as_hidden};
@@ -12,6 +13,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 struct Here {
     path_bytes: usize,
     files_hide: bool,
+    asked: Asked,
 }
 
 /// Adds the tree at `root`.
@@ -21,13 +23,17 @@ pub(super) fn add(
     options: &PackOptions<'_>,
     out: &mut Emitter<'_, '_>,
 ) -> Result<(), Fault> {
-    let mut walk = Walk { look, options, out, ladder: Ladder::default(), here: Vec::new(), path: Vec::new() };
     let found = look.root(root)?;
-    walk.enter(found)?;
-    while walk.ladder.depth() > 0 {
-        walk.step()?;
-    }
-    Ok(())
+    std::thread::scope(|scope| {
+        let ahead = Ahead::start(scope);
+        let (ladder, here, path) = (Ladder::default(), Vec::new(), Vec::new());
+        let mut walk = Walk { look, options, out, ladder, here, path, ahead };
+        walk.enter(found)?;
+        while walk.ladder.depth() > 0 {
+            walk.step()?;
+        }
+        Ok(())
+    })
 }
 
 struct Walk<'w, 'a, 'b> {
@@ -38,13 +44,15 @@ struct Walk<'w, 'a, 'b> {
     here: Vec<Here>,
     /// Of the directory we are in, or of what is looked at in it.
     path: Vec<u8>,
+    ahead: Ahead,
 }
 
 impl Walk<'_, '_, '_> {
     /// The next name of the directory we are in, or back up.
     fn step(&mut self) -> Result<(), Fault> {
-        let (Some(here), Some((dir, names))) = (self.here.last(), self.ladder.here()) else { return Ok(()) };
+        let (Some(here), Some((dir, names))) = (self.here.last_mut(), self.ladder.here()) else { return Ok(()) };
         let (dir_bytes, files_hide) = (here.path_bytes, here.files_hide);
+        self.ahead.ask(dir, names, &mut here.asked);
         let Some((name, told)) = names.peek() else { return self.leave() };
         if dir_bytes > 0 {
             self.path.push(b'/');
@@ -139,7 +147,7 @@ impl Walk<'_, '_, '_> {
             self.options.takes(&entry)
         };
         let opaque = opaque && opaque_taken();
-        self.here.push(Here { path_bytes: path.len(), files_hide: found.marks.files_hide });
+        self.here.push(Here { path_bytes: path.len(), files_hide: found.marks.files_hide, asked: Asked::default() });
         let id = found.id;
         self.out.enter(path, found, opaque);
         if opaque || self.options.takes(path) {
