@@ -129,8 +129,10 @@ fn what_listing_has_no_use_for_is_refused() {
     ] {
         assert_eq!(bench.refused(words, 2).0, message, "{words}");
     }
-    let (_, hint) = bench.refused("-xzf a.tar", 2);
-    assert!(hint.ends_with("unpack -C DIR ARCHIVE"), "{hint}");
+    for words in ["-xzf a.tar", "-C out -xf a.tar", "xzf a.tar"] {
+        let (_, hint) = bench.refused(words, 2);
+        assert!(hint.ends_with("unpack -C DIR ARCHIVE"), "{words}: {hint}");
+    }
     let (line, hint) = bench.refused("-t --include nope a.tar", 1);
     assert_eq!(line, "a.tar: nothing in it fits nope");
     assert!(hint.contains("*/NAME"), "{hint}");

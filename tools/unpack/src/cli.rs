@@ -185,7 +185,9 @@ pub(crate) fn parse(mut args: Vec<OsString>) -> Result<Args, Stop> {
         let source = args.remove(at);
         args.extend(["--".into(), source]);
     }
-    let as_tar = args.get(1).and_then(|word| hint_for_tar(&word.to_string_lossy()));
+    let words: Vec<_> = args.iter().skip(1).map(|word| word.to_string_lossy()).collect();
+    let flag = words.iter().filter(|word| word.starts_with('-')).find_map(|word| hint_for_tar(word));
+    let as_tar = flag.or_else(|| hint_for_tar(words.first()?));
     Args::try_parse_from(args).map_err(|error| {
         use clap::error::ErrorKind;
         match error.kind() {
