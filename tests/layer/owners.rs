@@ -1,4 +1,4 @@
-//! Owners that are mapped, and owners that are recorded for overlays to show.
+//! Owners that are mapped, and owners that are recorded for overlays to show: contract U19.
 
 use crate::bench::Bench;
 use testkit::tree::snapshot;

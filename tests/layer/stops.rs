@@ -169,3 +169,27 @@ fn a_folder_that_was_empty_is_as_it_was() {
     bench.unpacked("-C dir a.tar");
     assert_ne!(state(), before);
 }
+
+/// Contract U21.
+#[test]
+fn limits_hold_for_all_layers_together() {
+    testkit::need!("umoci");
+    let bench = Bench::new();
+    bench.sh("umoci init --layout img >/dev/null; umoci new --image img:t
+              for n in 1 2; do mkdir in$n; head -c 1000000 /dev/urandom > in$n/f$n; tar -C in$n -cf a$n.tar .; umoci raw add-layer --image img:t a$n.tar; done");
+    for flatten in ["", "--flatten "] {
+        let (line, hint) = bench.refused(&format!("{flatten}-C out --max-size 1500K img"), 1);
+        assert!(
+            line.starts_with("layer sha256:") && line.ends_with("beyond the 1536000 bytes that are allowed"),
+            "{line}"
+        );
+        assert!(hint.contains("--max-size"), "{hint}");
+        let (line, hint) = bench.refused(&format!("{flatten}-C out --max-files 3 img"), 1);
+        assert!(line.ends_with("more than the 3 files that are allowed"), "{line}");
+        assert!(hint.contains("--max-files") && !bench.path("out").exists(), "{hint}");
+        bench.unpacked(&format!("{flatten}-C out --max-size 2MB --max-files 4 img"));
+        bench.sh("rm -r out");
+    }
+    bench.refused("-C out --max-size 999999 a1.tar", 1);
+    assert!(!bench.path("out").exists());
+}

@@ -1,5 +1,5 @@
 //! What a run did to a folder that held something is taken back when it fails, is stopped, or was killed: exactly what it made
-//! goes, and what was there is as it was. Contract U7.
+//! goes, and what was there is as it was. Contract U7, U17.
 
 use crate::bench::{Bench, UNPACK, names_in};
 use std::io::Write;
