@@ -12,6 +12,7 @@ mod images;
 mod inputs;
 mod list;
 mod oracle;
+mod order;
 mod owners;
 mod pack;
 mod pack_marks;

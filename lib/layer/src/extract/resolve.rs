@@ -170,13 +170,16 @@ impl Tree<'_> {
             }
             // It is not there.
             if inside_link {
-                let Some(link) = way.links.first().map(|(_, link)| link) else { return Err(changed(entry)) };
-                return match (link.target.first(), missing) {
-                    (Some(b'/'), _) => Err(link.climbs_out(entry)),
-                    (_, Missing::Tell) => Ok(None),
-                    (_, Missing::Make) => {
+                let Some((_, link)) = way.links.first() else { return Err(changed(entry)) };
+                // An absolute one among them leads out, read as tar reads it.
+                let leads_out = way.links.iter().any(|(_, link)| link.target.first() == Some(&b'/'));
+                return match missing {
+                    _ if leads_out => Err(link.climbs_out(entry)),
+                    Missing::Tell => Ok(None),
+                    Missing::Make => {
                         let why = format!("{} is a link to nothing", shown(&link.at));
-                        Err(Fault::entry(Kind::Corrupt, entry, why))
+                        let fault = Fault::entry(Kind::Corrupt, entry, why);
+                        Err(fault.hint("the layer is broken; fetch or build the image again"))
                     }
                 };
             }
