@@ -64,11 +64,11 @@ fn names_that_no_file_system_holds_are_refused() {
     let (line, _) = ground.refused(&tar(&[Item::link("l", "t".repeat(5000))]), OWNERS, "a target of 5000 bytes");
     assert!(line.contains("file name too long"), "{line}");
     // A path longer than the kernel takes at once is no such name; what was made is removed again.
-    for levels in [2100, 20_000] {
+    for levels in [2100, 5000] {
         let deep = Item::file("d/".repeat(levels) + "f", b"x");
         ground.bench.write("deep.tar", &tar(std::slice::from_ref(&deep)));
         ground.bench.unpacked(&format!("-C out {OWNERS} deep.tar"));
-        assert_eq!(ground.bench.sh("find out -name f | wc -l; rm -rf out"), "1\n");
+        assert_eq!(ground.bench.sh("find out -name f | wc -l; rm -rf out deep.tar"), "1\n");
         ground.refused(&tar(&[deep, Item::file("../x", b"")]), OWNERS, "deep, and then one that climbs out");
     }
     let with_nul = [

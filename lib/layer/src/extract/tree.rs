@@ -360,6 +360,10 @@ impl<'a> Tree<'a> {
 
     /// Removes what stands at `place`, or puts it where it can be fetched from again.
     pub(super) fn make_way(&mut self, place: &Place, entry: &[u8]) -> Result<(), Fault> {
+        if self.dirs.nodes.child(place.node, place.last.to_bytes()).is_some() {
+            // What is still to be written below it.
+            self.settle_all()?;
+        }
         let trees = self.ours.is_none() || self.ways.options.whiteouts == Whiteouts::Apply;
         let removed = match (&self.journal, trees) {
             (Some(_), false) if self.is_full_directory(place) => Err(Errno::NOTEMPTY),
