@@ -45,6 +45,12 @@ fn packs_to_a_pipe_or_a_file_and_says_what_it_made() {
 }
 
 #[test]
+fn the_layer_itself_is_left_out() {
+    let bench = Bench::new();
+    bench.sh("mkdir t; cd t; echo x > f; $UNPACK pack -c none . > l 2>../err; [ \"$(tar tf l | tr '\\n' ' ')\" = './ f ' ]; [ \"$(cat ../err)\" = 'unpack: pack .: left out l: the layer itself' ]");
+}
+
+#[test]
 fn a_terminal_is_not_for_layers() {
     testkit::need!("script");
     let bench = Bench::new();

@@ -97,6 +97,8 @@ pub struct PackOptions<'a> {
     pub xattrs: bool,
     /// With `security.selinux` too, which usually is the machine's label and not the image's.
     pub selinux: bool,
+    /// Device and inode of the file that the layer is written to, which is left out if it is in the tree.
+    pub itself: Option<(u64, u64)>,
     /// In a difference, files of the same size and time are the same.
     pub trust_times: bool,
     /// Called with the number of bytes of the tar just made, from a thread of ours.
@@ -122,6 +124,7 @@ impl Default for PackOptions<'_> {
             root: true,
             xattrs: true,
             selinux: false,
+            itself: None,
             trust_times: false,
             on_progress: None,
             cancel: None,

@@ -100,6 +100,10 @@ impl<'a, 'b> Emitter<'a, 'b> {
     /// Writes what is at `path` and is no directory.
     pub(super) fn add(&mut self, path: &[u8], found: &Found) -> Result<(), Fault> {
         let kind = match found.thing {
+            Thing::File if self.options.itself == Some(found.id) => {
+                self.skip(path, "the layer itself");
+                return Ok(());
+            }
             Thing::File => Type::File,
             Thing::Symlink => Type::Symlink,
             Thing::Char(major, minor) => Type::Char(major, minor),

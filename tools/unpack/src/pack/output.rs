@@ -76,6 +76,11 @@ impl Output {
         self.goal.is_some()
     }
 
+    /// Device and inode.
+    pub(super) fn id(&self) -> Option<(u64, u64)> {
+        rustix::fs::fstat(&self.file).ok().map(|stat| (stat.st_dev, stat.st_ino))
+    }
+
     /// Gives the file its name, in place of what has it.
     pub(super) fn finish(mut self, sync: bool) -> Result<(), Failure> {
         let Some(goal) = &mut self.goal else { return Ok(()) };
@@ -92,6 +97,12 @@ impl Output {
         };
         rustix::fs::rename(&temporary, &goal.path).map_err(|e| cannot("rename to", &goal.path, e))?;
         goal.temporary = None;
+        if sync && let Some(folder) = goal.path.parent() {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                .and_then(rustix::fs::fsync)
+                .map_err(|e| cannot("fsync", folder, e))?;
+        }
         Ok(())
     }
 }

@@ -69,6 +69,7 @@ fn pack(plan: &Plan, out: &mut Output, stop: Option<&Stop>) -> Result<Option<Pac
         root: plan.root,
         xattrs: plan.xattrs,
         selinux: plan.selinux,
+        itself: out.id(),
         trust_times: plan.trust_times,
         on_progress: if progress.is_hidden() { None } else { Some(&tell) },
         cancel: stop.map(|stop| &stop.flag),
