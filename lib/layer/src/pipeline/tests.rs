@@ -302,6 +302,7 @@ fn memory_child() {
     assert!(peak_mib() <= most, "{} MiB with {jobs} jobs, at most {most}", peak_mib());
 }
 
+/// Contract U22.
 #[test]
 fn memory_is_bounded_whatever_passes_through() {
     for what in ["1", "2", "5", "zstd"] {
