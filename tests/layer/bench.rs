@@ -16,6 +16,16 @@ impl Bench {
         Self { folder: tempfile::tempdir().expect("a temporary folder") }
     }
 
+    /// The same on a file system in memory, where there is one: for what is about many files and not about a disk.
+    pub(crate) fn in_memory() -> Self {
+        let shm = Path::new("/dev/shm");
+        if !shm.is_dir() {
+            return Self::new();
+        }
+        let folder = tempfile::Builder::new().prefix("veneer-layer.").tempdir_in(shm).expect("a temporary folder");
+        Self { folder }
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

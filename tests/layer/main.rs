@@ -2,6 +2,7 @@
 
 mod against_tar;
 mod bench;
+mod bombs;
 mod broken;
 mod dedup;
 mod dialects;
@@ -10,7 +11,9 @@ mod hostile;
 mod hostile_names;
 mod images;
 mod inputs;
+mod killed;
 mod list;
+mod memory;
 mod oracle;
 mod order;
 mod owners;
@@ -18,6 +21,8 @@ mod pack;
 mod pack_marks;
 mod packed;
 mod progress;
+mod race;
+mod real;
 mod reference;
 mod rootless;
 mod round_trip;
