@@ -12,7 +12,10 @@ fn theirs(bytes: &[u8]) -> Option<Vec<(Vec<u8>, u64)>> {
         let header = entry.header();
         let kind = header.entry_type();
         // Read by one of us only: maps of holes in PAX, global headers and labels as entries; sizes of what has no data.
-        if kind.is_gnu_sparse() || kind.is_pax_global_extensions() || !(kind.is_file() || kind.is_dir() || kind.is_symlink()) {
+        if kind.is_gnu_sparse()
+            || kind.is_pax_global_extensions()
+            || !(kind.is_file() || kind.is_dir() || kind.is_symlink())
+        {
             return None;
         }
         if !kind.is_file() && entry.size() > 0 {

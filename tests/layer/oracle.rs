@@ -6,6 +6,7 @@
 
 use crate::bench::{Bench, UNPACK};
 use serde_json::Value;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use testkit::corpus::{Item, global, record, tar};
@@ -51,6 +52,10 @@ fn go(archive: &Path) -> Option<Reading> {
     let program = std::env::var("VENEER_GO_TAR").ok()?;
     let (entries, ended) = run(&program, &[], archive);
     Some(Reading { entries, ended })
+}
+
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// A generator of our own, so that a failure comes again.
@@ -151,7 +156,7 @@ fn what_is_read_others_read_alike() {
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos() as u64
     });
     let count: usize = std::env::var("VENEER_ARCHIVES").ok().and_then(|count| count.parse().ok()).unwrap_or(150);
-    println!("seed {seed}; VENEER_SEED={seed} repeats it");
+    say(&format!("VENEER_SEED={seed}, VENEER_ARCHIVES={count}"));
     let mut dice = Dice(seed);
     let (mut taken, mut refused) = (0, 0);
     for round in 0..count {
@@ -176,7 +181,7 @@ fn what_is_read_others_read_alike() {
             assert_eq!(ours, go, "Go reads {} another way", kept());
         }
     }
-    println!("{taken} archives taken, {refused} refused");
+    say(&format!("{taken} archives read, {refused} refused"));
     assert!(count < 100 || taken * 10 > count, "only {taken} of {count} archives were read");
 }
 
