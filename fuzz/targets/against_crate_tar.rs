@@ -21,6 +21,10 @@ fn theirs(bytes: &[u8]) -> Option<Vec<(Vec<u8>, u64)>> {
         if !kind.is_file() && entry.size() > 0 {
             return None;
         }
+        // It reads a prefix only where the version is the standard's; GNU tar, bsdtar and Go do so after any.
+        if header.as_ustar().is_none() && header.as_bytes()[257..].starts_with(b"ustar\0") {
+            return None;
+        }
         let path = entry.path_bytes().into_owned();
         // It cuts GNU's long names at their last NUL only; all others at the first.
         if path.contains(&0) {

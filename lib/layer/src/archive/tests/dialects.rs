@@ -109,6 +109,8 @@ fn names_by_every_dialect() {
     assert_eq!(name(&[Raw::new("n", b'0', V7, b"").put(345, b"not a prefix")]), "n");
     assert_eq!(name(&[Raw::file("n", b"").put(345, b"pre/fix")]), "pre/fix/n");
     assert_eq!(name(&[Raw::file("n", b"").put(345, b"pre").put(508, b"tar\0")]), "pre/n");
+    // Some writers take `\0` for `0` in the version; who reads no prefix then is alone.
+    assert_eq!(name(&[Raw::new("n", b'0', b"ustar\0\x000", b"").put(345, b"pre")]), "pre/n");
     assert_eq!(name(&[Raw::file(&"n".repeat(100), b"")]), "n".repeat(100));
     // GNU tar puts times of access and change there in incremental archives.
     let times = octal(0o12345670123, 12).repeat(2);
