@@ -63,6 +63,17 @@ fn names_that_no_file_system_holds_are_refused() {
     assert!(line.contains("file name too long"), "{line}");
     let (line, _) = ground.refused(&tar(&[Item::link("l", "t".repeat(5000))]), OWNERS, "a target of 5000 bytes");
     assert!(line.contains("file name too long"), "{line}");
+    // A path longer than the kernel takes at once is no such name; what was made is removed again. There is an end to depth.
+    let deep = Item::file("d/".repeat(2100) + "f", b"x");
+    ground.bench.write("deep.tar", &tar(std::slice::from_ref(&deep)));
+    ground.bench.unpacked(&format!("-C out {OWNERS} deep.tar"));
+    assert_eq!(ground.bench.sh("find out -name f | wc -l; rm -rf out deep.tar"), "1\n");
+    ground.refused(&tar(&[deep, Item::file("../x", b"")]), OWNERS, "deep, and then one that climbs out");
+    let (line, _) = ground.refused(&tar(&[Item::file("d/".repeat(100_000) + "f", b"x")]), OWNERS, "too deep");
+    assert!(
+        line.ends_with("... lies deeper than 4096 directories") || line.contains("...: lies deeper than"),
+        "{line}"
+    );
     let with_nul = [
         (Item::file("f", b"").pax("path", b"a\0b"), "a NUL in its PAX path"),
         (Item::link("l", "x").pax("linkpath", b"a\0b"), "a NUL in its PAX linkpath"),

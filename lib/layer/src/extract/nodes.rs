@@ -43,6 +43,7 @@ struct Node {
     layer: u32,
     mode: u16,
     name_bytes: u16,
+    depth: u16,
     flags: u8,
 }
 
@@ -88,7 +89,9 @@ impl Nodes {
         let id = u32::try_from(self.nodes.len()).unwrap_or(NONE);
         let name_at = u32::try_from(self.names.len()).unwrap_or(NONE);
         self.names.extend_from_slice(name);
+        let depth = self.nodes.get(parent as usize).map_or(0, |above| above.depth.saturating_add(1));
         self.nodes.push(Node {
+            depth,
             seconds: 0,
             nanoseconds: 0,
             parent,
@@ -127,6 +130,11 @@ impl Nodes {
     pub(crate) fn name(&self, id: NodeId) -> &[u8] {
         let node = self.at(id);
         &self.names[node.name_at as usize..][..node.name_bytes as usize]
+    }
+
+    /// How many directories are above it.
+    pub(crate) fn depth(&self, id: NodeId) -> u16 {
+        self.at(id).depth
     }
 
     /// The directory it is in; of the root, the root.

@@ -4,7 +4,7 @@
 //! below its parent's descriptor, never through a link; a link is read and walked in its stead, by the same rules. So `..`
 //! in a link goes to the directory above it in this tree, and where there is none the entry is refused. An absolute link is
 //! read as it will be inside the container, provided that its target is in the layer; where it is not, the entry is refused:
-//! read as tar reads it, it would leave the layer. No path is too long, and no link that somebody else puts there while we
+//! read as tar reads it, it would leave the layer. No path is too long but for its depth ([`DEEPEST`]), and no link that somebody else puts there while we
 //! work leads out.
 
 use super::dirs::Dir;
@@ -19,6 +19,9 @@ use std::sync::Arc;
 
 /// Links on the way, as many as the kernel follows (MAXSYMLINKS).
 const LINKS: usize = 40;
+
+/// Directories above what is made; the kernel takes paths of 4096 bytes.
+const DEEPEST: u16 = 4096;
 
 /// What becomes of directories that are missing on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,11 +203,22 @@ impl Tree<'_> {
         entry: &[u8],
     ) -> Result<NodeId, Fault> {
         self.count_entry(entry)?;
+        self.check_depth(node, entry)?;
         self.touch(node, entry)?;
         rustix::fs::mkdirat(dir, name, Mode::RWXU).map_err(|e| Fault::system(entry, "mkdir", e))?;
         let child = self.made_directory(node, part)?;
         self.dirs.nodes.set_due(child, self.ways.implied());
         Ok(child)
+    }
+
+    /// Nothing is made deeper than this: no program could name it, and taking it away costs more than making it.
+    pub(super) fn check_depth(&self, node: NodeId, entry: &[u8]) -> Result<(), Fault> {
+        if self.dirs.nodes.depth(node) < DEEPEST {
+            return Ok(());
+        }
+        let start = entry.get(..64).map_or_else(|| entry.to_vec(), |start| [start, b"..."].concat());
+        Err(Fault::entry(Kind::Limit, &start, format_args!("lies deeper than {DEEPEST} directories"))
+            .hint("the layer is hostile or broken; do not use this image"))
     }
 
     /// A directory in the place of a whiteout of ours. Anything else there that is no directory is a fault.

@@ -238,6 +238,7 @@ impl<'a> Tree<'a> {
         if let Some(known) = self.dirs.nodes.child(place.node, place.last.to_bytes()) {
             return self.due(known, entry);
         }
+        self.check_depth(place.node, &entry.path)?;
         let node = match rustix::fs::mkdirat(&*place.dir, &place.last, Mode::RWXU) {
             Ok(()) => self.made_directory(place.node, place.last.to_bytes())?,
             Err(Errno::EXIST) => {

@@ -181,11 +181,12 @@ impl Tree<'_> {
             let name = journal.name(*step);
             let done = self.dirs.get(step.node).and_then(|dir| {
                 let stash = journal.stash.as_ref().map(|(fd, _)| fd.as_fd());
-                let done = undo_step(&dir, &name, step.number, stash);
-                // Directories come back under names that were others' meanwhile.
-                self.dirs.forget();
-                done
+                undo_step(&dir, &name, step.number, stash)
             });
+            if step.number != MADE {
+                // A directory may have come back under a name that was another's meanwhile.
+                self.dirs.forget();
+            }
             if let Err(error) = done {
                 let mut path = self.dirs.nodes.path(step.node);
                 if !path.is_empty() {
