@@ -92,7 +92,7 @@ impl<J: Send + 'static, A: Send + 'static> Crew<J, A> {
             #[cfg(test)]
             Helpers::Always { count, .. } => *count,
             Helpers::Idle { hungry } => {
-                if !hungry() {
+                if !hungry() || !budget::a_core_idles() {
                     if idle {
                         self.busy.clear();
                     }
