@@ -89,6 +89,8 @@ mod tests {
                 Err("stopped")
             },
         );
-        assert_eq!((done, begun.load(Ordering::Relaxed)), (Err("why"), 4));
+        assert_eq!(done, Err("why"));
+        // The fourth may come too late to begin; nobody begins a second one.
+        assert!((3..=4).contains(&begun.load(Ordering::Relaxed)));
     }
 }
