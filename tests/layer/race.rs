@@ -2,8 +2,8 @@
 //! again. Nothing outside changes, not even an inode's ctime (so no byte, mode, owner, xattr, time or link), and nothing of
 //! the outside gets into what is packed. Contract U9.
 //!
-//! Who changes how directories are opened: take RESOLVE_NO_SYMLINKS and RESOLVE_BENEATH out of `extract/dirs.rs` and O_NOFOLLOW
-//! out of `extract/{dirs,resolve,finish}.rs` in a copy, and see whether these tests still find it (`VENEER_ROUNDS`: how often).
+//! These tests find what they are for: with RESOLVE_NO_SYMLINKS and RESOLVE_BENEATH taken out of `extract/dirs.rs` and O_NOFOLLOW
+//! out of `extract/{dirs,resolve,finish}.rs`, the first and the one about taking back fail within two rounds (tried by hand).
 
 use crate::bench::{Bench, UNPACK};
 use rustix::fs::{AtFlags, CWD, RenameFlags, renameat_with, statat};
