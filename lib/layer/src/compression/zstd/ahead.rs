@@ -84,7 +84,8 @@ impl Ahead {
             self.walk.lost = true;
             return false;
         }
-        if self.walk.lost || self.walk.at < at {
+        // Of a group that the one in order has begun, the first pieces may be gone.
+        if self.walk.lost || self.walk.start < at {
             if !between || !self.given.is_empty() {
                 return false;
             }
