@@ -81,7 +81,7 @@ impl Dice {
             _ => Vec::new(),
         };
         let slash = if self.roll(8) == 0 { "/" } else { "" };
-        let kind = self.pick(b"0000000\0112345567DV");
+        let kind = self.pick(b"0000000\x00112345567DV");
         let mut item = Item::file(format!("n{number}{slash}"), &data).raw(156, &[kind]);
         if matches!(kind, b'1' | b'2') {
             item = item.raw(157, b"target");

@@ -1,3 +1,5 @@
+//! The pipeline's faults: cuts and flips at every byte, readers that fail or hang, consumers that leave, memory.
+
 use super::*;
 use crate::compression::samples::{Random, deflated, member, texture};
 use flate2::Crc;

@@ -1,3 +1,5 @@
+//! The decoder beside zlib-rs: every encoder, every cut, rubbish, starts in the middle (RFC 1951).
+
 use super::*;
 use crate::compression::samples::{Random, deflated, texture};
 use std::io::Read;

@@ -1,3 +1,5 @@
+//! gzip with helpers and without: the same bytes, the same verdict, the same words (RFC 1952).
+
 use super::*;
 use crate::compression::chunk::{Chunk, Reader, Unpack};
 use crate::compression::crew::Helpers;

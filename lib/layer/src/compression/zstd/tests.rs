@@ -1,3 +1,5 @@
+//! zstd frames with helpers and without, skippable ones, windows that are refused (RFC 8878).
+
 use super::*;
 use crate::compression::chunk::{Chunk, Reader};
 use crate::compression::crew::Helpers;
