@@ -116,4 +116,6 @@ fn what_cannot_be_compared_is_an_error() {
     assert_eq!(bench.refused("verify t none", 1).0, "open none: no such file or directory");
     assert_eq!(bench.refused("verify none l", 1).0, "open none: no such file or directory");
     assert_eq!(bench.refused("verify t", 2).0, "what to compare is DIR and a layer");
+    let (line, _) = bench.refused("verify --platform linux/arm64 t l", 2);
+    assert_eq!(line, "l: a layer has no --platform; only an image has");
 }

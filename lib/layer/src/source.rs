@@ -95,6 +95,11 @@ pub struct Image {
 }
 
 impl Image {
+    /// Bytes of all layers' blobs.
+    pub fn blob_bytes(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.size_bytes).sum()
+    }
+
     /// The chain ids of the layers, lowest first.
     pub fn chain_ids(&self) -> Vec<ChainId> {
         let diff_ids: Vec<DiffId> = self.layers.iter().map(|l| l.diff_id).collect();

@@ -1,8 +1,11 @@
 //! The command line, as typed.
 
+use crate::maps::MapArgs;
+use crate::part::PartArgs;
 use clap::{Parser, ValueEnum};
 use cli::Failure;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 
 /// Unpack image layers into directories, checked while they are read.
@@ -47,13 +50,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "OS/ARCH")]
     pub(crate) platform: Option<String>,
 
-    /// Only what fits PATTERN, from the layer's root on, and all below it (as tar -x --wildcards PATTERN)
-    #[arg(long, value_name = "PATTERN")]
-    pub(crate) include: Vec<OsString>,
-
-    /// Nothing that fits PATTERN, from the layer's root or any slash on, nor what is below it (as tar --exclude)
-    #[arg(long, value_name = "PATTERN")]
-    pub(crate) exclude: Vec<OsString>,
+    #[command(flatten)]
+    pub(crate) part: PartArgs,
 
     /// What becomes of whiteouts [default: overlay, or userxattr where that is not permitted]
     #[arg(long, value_name = "FORM")]
@@ -67,17 +65,8 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) no_same_owner: bool,
 
-    /// The layer's users from C on are the machine's from H on, N of them [default: 1]; can be repeated
-    #[arg(long, value_name = "C:H[:N]")]
-    pub(crate) uid_map: Vec<String>,
-
-    /// The same for groups
-    #[arg(long, value_name = "C:H[:N]")]
-    pub(crate) gid_map: Vec<String>,
-
-    /// Both at once; auto: your id as 0, then your ranges of /etc/subuid and /etc/subgid
-    #[arg(long, value_name = "C:H[:N]|auto")]
-    pub(crate) idmap: Vec<String>,
+    #[command(flatten)]
+    pub(crate) maps: MapArgs,
 
     /// Owners, modes and devices are kept in the xattr user.containers.override_stat; xattrs that need privileges are skipped,
     /// with a line each
@@ -177,6 +166,23 @@ pub(crate) enum Stop {
     Fail(Failure),
 }
 
+impl Stop {
+    /// Why clap gave no arguments, in our words: `missing` where something that must be there is not.
+    pub(crate) fn of(error: &clap::Error, missing: &str, hint: impl fmt::Display) -> Self {
+        use clap::error::ErrorKind;
+        let message = match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Self::Say(error.to_string()),
+            ErrorKind::MissingRequiredArgument => missing.to_owned(),
+            _ => {
+                let text = error.to_string();
+                let first = text.lines().next().unwrap_or_default();
+                first.strip_prefix("error: ").unwrap_or(first).to_owned()
+            }
+        };
+        Self::Fail(Failure::usage(message).hint(hint))
+    }
+}
+
 pub(crate) fn parse(mut args: Vec<OsString>) -> Result<Args, Stop> {
     // `-:REF`, an image of standard input, looks like a flag: behind `--` it does not.
     let of_stdin = |a: &OsString| matches!(a.as_encoded_bytes(), [b'-', b':' | b'@', ..]);
@@ -188,20 +194,8 @@ pub(crate) fn parse(mut args: Vec<OsString>) -> Result<Args, Stop> {
     let words: Vec<_> = args.iter().skip(1).map(|word| word.to_string_lossy()).collect();
     let flag = words.iter().filter(|word| word.starts_with('-')).find_map(|word| hint_for_tar(word));
     let as_tar = flag.or_else(|| hint_for_tar(words.first()?));
-    Args::try_parse_from(args).map_err(|error| {
-        use clap::error::ErrorKind;
-        match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Say(error.to_string()),
-            _ => {
-                let text = error.to_string();
-                let first = text.lines().next().unwrap_or_default();
-                let message = first.strip_prefix("error: ").unwrap_or(first);
-                let message =
-                    if error.kind() == ErrorKind::MissingRequiredArgument { "nothing to unpack" } else { message };
-                Stop::Fail(Failure::usage(message).hint(as_tar.unwrap_or("unpack --help lists the options")))
-            }
-        }
-    })
+    let hint = as_tar.unwrap_or("unpack --help lists the options");
+    Args::try_parse_from(args).map_err(|error| Stop::of(&error, "nothing to unpack", hint))
 }
 
 /// What to say to who types tar's or umoci's first word, if that is what it is.

@@ -5,9 +5,12 @@
 //! in the room `layer`.
 
 mod cli;
+mod find;
 mod interrupt;
 mod list;
+mod maps;
 mod pack;
+mod part;
 mod plan;
 mod report;
 mod run;
@@ -34,12 +37,16 @@ pub fn main(mut args: Vec<OsString>) -> ExitCode {
         args[0] = [TOOL.as_ref(), word.as_os_str()].join(" ".as_ref());
         return verb(args);
     }
-    let args = match cli::parse(args) {
-        Ok(args) => args,
-        Err(cli::Stop::Say(text)) => {
-            return failure::conclude(TOOL, ::cli::output::write(text.as_bytes()).map(|()| 0).or(Ok(0)));
-        }
-        Err(cli::Stop::Fail(failure)) => return failure::conclude(TOOL, Err(failure)),
+    conclude(cli::parse(args), |args| plan::Plan::new(args).and_then(|plan| run::run(&plan)))
+}
+
+/// Acts on the arguments, or says why there are none; gives the exit code.
+fn conclude<A>(parsed: Result<A, cli::Stop>, act: impl FnOnce(A) -> failure::Outcome) -> ExitCode {
+    let outcome = match parsed {
+        Ok(args) => act(args),
+        // That its reader has gone is no failure.
+        Err(cli::Stop::Say(text)) => ::cli::output::write(text.as_bytes()).map(|()| 0).or(Ok(0)),
+        Err(cli::Stop::Fail(failure)) => Err(failure),
     };
-    failure::conclude(TOOL, plan::Plan::new(args).and_then(|plan| run::run(&plan)))
+    failure::conclude(TOOL, outcome)
 }

@@ -50,7 +50,7 @@ impl<'a> Listing<'a> {
 
     /// Lists the layers of an image.
     pub(crate) fn image(mut self, source: &ImageSource, image: &Image) -> Outcome {
-        let progress = self.progress(Some(image.layers.iter().map(|l| l.size_bytes).sum()));
+        let progress = self.progress(Some(image.blob_bytes()));
         let mut listed = Ok(());
         for layer in &image.layers {
             listed = source.blob(layer).and_then(|blob| self.one(blob, &layer.expected(), Some(layer), &progress));

@@ -3,15 +3,14 @@
 mod size;
 
 use crate::cli::{Args, DeviceNodes, Form, Sharing, Told};
+use crate::maps::Map;
 use cli::Failure;
 use layer::extract::{Dedup, Devices, Limits, Whiteouts};
-use layer::owners::{self, IdMaps, Run};
 use layer::probe::What;
 use layer::select::Select;
 use spec::Platform;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// A valid command.
@@ -70,9 +69,7 @@ pub(crate) enum Owners {
     Keep,
     Caller,
     Record,
-    Map(IdMaps),
-    /// The map of the caller's ranges of subordinate ids.
-    MapOfUser,
+    Map(Map),
 }
 
 /// How the result is told.
@@ -85,11 +82,7 @@ pub(crate) enum Output {
 
 impl Plan {
     pub(crate) fn new(args: Args) -> Result<Self, Failure> {
-        let platform = match args.platform.as_deref().map(str::parse::<Platform>) {
-            None => None,
-            Some(Ok(platform)) => Some(platform),
-            Some(Err(error)) => return Err(Failure::usage(format_args!("--platform: {error}"))),
-        };
+        let platform = platform(args.platform.as_deref())?;
         if args.json && args.null {
             return Err(excludes("--json", "--null"));
         }
@@ -100,25 +93,27 @@ impl Plan {
             Told::Layer => What::Layer,
             Told::Image => What::Image,
         });
-        let select = select(&args)?;
+        let select = args.part.select()?;
         let (source, quiet) = (args.source.clone(), args.quiet);
         let action = if args.list { Action::List(style(&args)?) } else { Action::Unpack(Box::new(unpack(args)?)) };
         Ok(Self { source, told, platform, select, quiet, action })
     }
 }
 
-fn excludes(one: &str, other: &str) -> Failure {
-    Failure::usage(format_args!("{one} and {other} exclude each other"))
+/// The value of `--platform`.
+pub(crate) fn platform(text: Option<&str>) -> Result<Option<Platform>, Failure> {
+    let parsed = text.map(str::parse::<Platform>).transpose();
+    parsed.map_err(|error| Failure::usage(format_args!("--platform: {error}")))
 }
 
-fn select(args: &Args) -> Result<Select, Failure> {
-    let bytes = |patterns: &[OsString]| patterns.iter().map(|p| p.as_bytes().to_vec()).collect::<Vec<_>>();
-    for (option, patterns) in [("--include", &args.include), ("--exclude", &args.exclude)] {
-        if patterns.iter().any(|p| p.is_empty()) {
-            return Err(Failure::usage(format_args!("{option}: an empty pattern fits nothing")));
-        }
-    }
-    Ok(Select::new(&bytes(&args.include), &bytes(&args.exclude)))
+/// The value of `--jobs`.
+pub(crate) fn jobs(number: Option<usize>) -> Result<Option<NonZeroUsize>, Failure> {
+    let at_least_one = |jobs| NonZeroUsize::new(jobs).ok_or_else(|| Failure::usage("--jobs: at least 1"));
+    number.map(at_least_one).transpose()
+}
+
+pub(crate) fn excludes(one: &str, other: &str) -> Failure {
+    Failure::usage(format_args!("{one} and {other} exclude each other"))
 }
 
 fn style(args: &Args) -> Result<Style, Failure> {
@@ -127,9 +122,9 @@ fn style(args: &Args) -> Result<Style, Failure> {
         (args.whiteouts.is_some(), "--whiteouts"),
         (args.same_owner, "--same-owner"),
         (args.no_same_owner, "--no-same-owner"),
-        (!args.uid_map.is_empty(), "--uid-map"),
-        (!args.gid_map.is_empty(), "--gid-map"),
-        (!args.idmap.is_empty(), "--idmap"),
+        (args.maps.has("--uid-map"), "--uid-map"),
+        (args.maps.has("--gid-map"), "--gid-map"),
+        (args.maps.has("--idmap"), "--idmap"),
         (args.rootless, "--rootless"),
         (args.devices.is_some(), "--devices"),
         (args.no_xattrs, "--no-xattrs"),
@@ -157,10 +152,7 @@ fn unpack(args: Args) -> Result<Unpack, Failure> {
     if args.long {
         return Err(Failure::usage("--long goes with --list"));
     }
-    let jobs = match args.jobs {
-        None => None,
-        Some(jobs) => Some(NonZeroUsize::new(jobs).ok_or_else(|| Failure::usage("--jobs: at least 1"))?),
-    };
+    let jobs = jobs(args.jobs)?;
     let whiteouts = args.whiteouts.map(|form| match form {
         Form::Overlay => Whiteouts::Overlay,
         Form::Userxattr => Whiteouts::UserXattr,
@@ -207,51 +199,25 @@ fn unpack(args: Args) -> Result<Unpack, Failure> {
 }
 
 fn owners(args: &Args) -> Result<Owners, Failure> {
-    let mapped = [("--uid-map", &args.uid_map), ("--gid-map", &args.gid_map), ("--idmap", &args.idmap)];
-    let map = mapped.iter().find(|(_, runs)| !runs.is_empty()).map(|(option, _)| *option);
     let told = [
         ("--same-owner", args.same_owner),
         ("--no-same-owner", args.no_same_owner),
         ("--rootless", args.rootless && !args.same_owner && !args.no_same_owner),
     ];
     let told = told.iter().find(|(_, set)| *set).map(|(option, _)| *option);
-    match (map, told) {
+    match (args.maps.option(), told) {
         (Some(map), Some(told)) => Err(excludes(map, told)),
         (None, Some("--same-owner")) => Ok(Owners::Keep),
         (None, Some("--no-same-owner")) => Ok(Owners::Caller),
         (None, Some(_)) => Ok(Owners::Record),
-        (None, None) => Ok(Owners::Default),
-        (Some(_), None) if args.idmap.iter().any(|text| text == "auto") => {
-            if mapped.iter().map(|(_, runs)| runs.len()).sum::<usize>() > 1 {
-                return Err(Failure::usage("--idmap auto is a whole map; it takes no other beside it"));
-            }
-            Ok(Owners::MapOfUser)
-        }
-        (Some(_), None) => {
-            let uids = runs("--uid-map", &args.uid_map, &args.idmap)?;
-            let gids = runs("--gid-map", &args.gid_map, &args.idmap)?;
-            Ok(Owners::Map(IdMaps { uids, gids }))
-        }
+        (_, None) => Ok(args.maps.map()?.map_or(Owners::Default, Owners::Map)),
     }
-}
-
-pub(crate) fn runs(option: &str, own: &[String], both: &[String]) -> Result<Vec<Run>, Failure> {
-    let read =
-        |option: &str, text: &String| text.parse::<Run>().map_err(|e| Failure::usage(format_args!("{option}: {e}")));
-    let mut all = Vec::new();
-    for text in own {
-        all.push(read(option, text)?);
-    }
-    for text in both {
-        all.push(read("--idmap", text)?);
-    }
-    owners::check(&all).map_err(|e| Failure::usage(format_args!("{option}: {e}")))?;
-    Ok(all)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use layer::owners::{IdMaps, Run};
 
     fn plan(words: &str) -> Result<Plan, String> {
         let args = ["unpack"].into_iter().chain(words.split_whitespace()).map(OsString::from).collect();
@@ -297,11 +263,12 @@ mod tests {
         let uids = vec![run(0, 1000, 1), run(1, 100_000, 9)];
         assert_eq!(
             unpack("--uid-map 0:1000 --uid-map 1:100000:9 --gid-map 0:5 -").owners,
-            Owners::Map(IdMaps { uids, gids: vec![run(0, 5, 1)] })
+            Owners::Map(Map::Of(IdMaps { uids, gids: vec![run(0, 5, 1)] }))
         );
         let both = vec![run(0, 100_000, 65536)];
-        assert_eq!(unpack("--idmap 0:100000:65536 -").owners, Owners::Map(IdMaps { uids: both.clone(), gids: both }));
-        assert_eq!(unpack("--idmap auto -").owners, Owners::MapOfUser);
+        let both = Map::Of(IdMaps { uids: both.clone(), gids: both });
+        assert_eq!(unpack("--idmap 0:100000:65536 -").owners, Owners::Map(both));
+        assert_eq!(unpack("--idmap auto -").owners, Owners::Map(Map::OfUser));
         for (words, message) in [
             ("--idmap auto --uid-map 0:1 x", "--idmap auto is a whole map; it takes no other beside it"),
             ("--idmap 0:1 --rootless x", "--idmap and --rootless exclude each other"),

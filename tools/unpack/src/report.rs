@@ -68,12 +68,17 @@ pub(crate) fn described(report: &Report) -> Value {
 
 /// Says what was left out of a layer, and why.
 pub(crate) fn tell_skipped(layer: &str, report: &Report) {
-    for line in &report.skipped {
-        output::complain(TOOL, &format!("layer {layer}: skipped {line}"));
+    tell_lines(&format!("layer {layer}: skipped"), &report.skipped, report.skipped_count);
+}
+
+/// Says `what` of each line, and of how many more there is no line.
+pub(crate) fn tell_lines(what: &str, lines: &[String], count: u64) {
+    for line in lines {
+        output::complain(TOOL, &format!("{what} {line}"));
     }
-    let more = report.skipped_count - report.skipped.len() as u64;
+    let more = count - lines.len() as u64;
     if more > 0 {
-        output::complain(TOOL, &format!("layer {layer}: skipped {more} more"));
+        output::complain(TOOL, &format!("{what} {more} more"));
     }
 }
 

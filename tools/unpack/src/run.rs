@@ -1,11 +1,12 @@
 //! Does what the plan says: finds out what the source is, then lists it or unpacks it.
 
 use crate::TOOL;
-use crate::interrupt::{Interruptible, Stop};
+use crate::find::{Found, Look};
+use crate::interrupt::Stop;
 use crate::list::{self, Listing};
 use crate::plan::{Action, Output, Owners, Plan, Unpack};
 use crate::report;
-use crate::source::{self, Opened, Source};
+use crate::source::{self, Source};
 use crate::target::Target;
 use cli::failure::Outcome;
 use cli::progress::Progress;
@@ -14,19 +15,16 @@ use layer::compression::budget;
 use layer::extract::{self, Expected, Options, Whiteouts};
 use layer::flatten;
 use layer::folders;
-use layer::owners::{self, IdMaps};
-use layer::probe::{self, Probed, What};
+use layer::owners::IdMaps;
 use layer::remove;
-use layer::source::{Image, ImageSource, choose};
+use layer::source::{Image, ImageSource};
 use serde_json::json;
 use std::cell::Cell;
 use std::ffi::{CString, OsStr};
-use std::fs::File;
 use std::io::Read;
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Does it.
@@ -39,10 +37,11 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
 
 fn act(plan: &Plan, stop: &Arc<Stop>) -> Outcome {
     let Source { opened, name, reference } = source::open(&plan.source, stop)?;
-    let reference = reference.as_deref();
+    let (reference, platform) = (reference.as_deref(), plan.platform.as_ref());
+    let look = |spool| Look { name: &name, told: plan.told, reference, platform, spool };
     match &plan.action {
         Action::List(style) => {
-            let look = Look { plan, name: &name, reference, spool: std::env::temp_dir() };
+            let look = look(std::env::temp_dir());
             let listing = Listing::new(*style, &plan.select, stop, plan.quiet);
             match look.find(opened)? {
                 Found::Image(source) => {
@@ -63,7 +62,7 @@ fn act(plan: &Plan, stop: &Arc<Stop>) -> Outcome {
                 let what = "holds what a run that was killed had replaced; move back what you need, and remove it";
                 output::complain(TOOL, &format!("{}: {what}", path.display()));
             }
-            let look = Look { plan, name: &name, reference, spool: how.directory.clone() };
+            let look = look(how.directory.clone());
             let work = Work { plan, how, stop, target: &target, name: &name, wrote_here: Cell::new(false) };
             let result = look.find(opened).and_then(|found| match found {
                 Found::Image(source) => work.image(&source, &look),
@@ -75,67 +74,6 @@ fn act(plan: &Plan, stop: &Arc<Stop>) -> Outcome {
             }
             result
         }
-    }
-}
-
-/// What a source turned out to be.
-enum Found {
-    Image(Box<ImageSource>),
-    /// A layer, and its size where that is known.
-    File(File, Option<u64>),
-    /// A layer on its way to us.
-    Stream(probe::Replay<Interruptible>),
-}
-
-/// Finding that out.
-struct Look<'a> {
-    plan: &'a Plan,
-    name: &'a str,
-    reference: Option<&'a str>,
-    /// Where an image that comes by a pipe is kept meanwhile.
-    spool: PathBuf,
-}
-
-impl Look<'_> {
-    fn find(&self, opened: Opened) -> Result<Found, Failure> {
-        let found = match opened {
-            Opened::Folder(fd) => match self.plan.told {
-                Some(What::Layer) => return Err(Failure::new(format_args!("{}: a folder, not a layer", self.name))),
-                _ => Found::Image(Box::new(ImageSource::from_folder(fd, self.name)?)),
-            },
-            Opened::File(file) => {
-                let what = match self.plan.told {
-                    Some(what) => what,
-                    // Only an image has names.
-                    None if self.reference.is_some() => What::Image,
-                    None => probe::file(&file, self.name)?,
-                };
-                match what {
-                    What::Layer => {
-                        let size = file.metadata().ok().map(|m| m.len());
-                        Found::File(file, size)
-                    }
-                    What::Image => self.archive(file)?,
-                }
-            }
-            Opened::Stream(stream) => match probe::stream(stream, self.plan.told, self.name, &self.spool)? {
-                Probed::Layer(replay) => Found::Stream(replay),
-                Probed::Image(file) => self.archive(file)?,
-            },
-        };
-        if !matches!(found, Found::Image(_)) && (self.reference.is_some() || self.plan.platform.is_some()) {
-            let what = if self.reference.is_some() { ":REF" } else { "--platform" };
-            return Err(Failure::usage(format_args!("{}: a layer has no {what}; only an image has", self.name)));
-        }
-        Ok(found)
-    }
-
-    fn archive(&self, file: File) -> Result<Found, Failure> {
-        Ok(Found::Image(Box::new(ImageSource::from_file(file, self.name, &self.spool)?)))
-    }
-
-    fn choose<'s>(&self, source: &'s ImageSource) -> Result<&'s layer::source::Image, Failure> {
-        Ok(choose(source.images(), source.name(), self.reference, self.plan.platform.as_ref())?)
     }
 }
 
@@ -211,7 +149,7 @@ impl Work<'_> {
         }
         self.wrote_here.set(true);
         let beside = target.beside();
-        let progress = self.progress(Some(image.layers.iter().map(|layer| layer.size_bytes).sum()));
+        let progress = self.progress(Some(image.blob_bytes()));
         let reports = self.with_options(&progress, |options| match &beside {
             Some((parent, name)) => flatten::into_new(source, image, parent.as_fd(), name, options, self.jobs()),
             None => flatten::into_empty(source, image, target.fd(), options, self.jobs()),
@@ -236,8 +174,7 @@ impl Work<'_> {
         act: impl FnOnce(&Options<'_>) -> layer::Result<T>,
     ) -> Result<T, Failure> {
         let map = match &self.how.owners {
-            Owners::MapOfUser => map_of_user()?,
-            Owners::Map(map) => map.clone(),
+            Owners::Map(map) => map.ids()?,
             _ => IdMaps::default(),
         };
         let owners = match &self.how.owners {
@@ -245,7 +182,7 @@ impl Work<'_> {
             Owners::Default | Owners::Caller => extract::Owners::Caller,
             Owners::Keep => extract::Owners::Keep,
             Owners::Record => extract::Owners::Record,
-            Owners::Map(_) | Owners::MapOfUser => extract::Owners::Map(&map),
+            Owners::Map(_) => extract::Owners::Map(&map),
         };
         let select = &self.plan.select;
         let takes = |path: &[u8]| select.takes(path);
@@ -274,7 +211,7 @@ impl Work<'_> {
     }
 
     fn jobs(&self) -> NonZeroUsize {
-        self.how.jobs.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+        threads(self.how.jobs)
     }
 
     fn progress(&self, total_bytes: Option<u64>) -> Progress {
@@ -282,19 +219,7 @@ impl Work<'_> {
     }
 }
 
-/// The caller's own id and ranges of subordinate ids, as newuidmap would map them.
-pub(crate) fn map_of_user() -> Result<IdMaps, Failure> {
-    let id = rustix::process::geteuid().as_raw();
-    let group = rustix::process::getegid().as_raw();
-    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(id)).ok().flatten();
-    let name = user.map_or_else(|| id.to_string(), |user| user.name);
-    let runs = |path: &str, own: u32| {
-        let fail = |why: &dyn std::fmt::Display| {
-            Failure::new(format_args!("--idmap auto: {path}: {why}"))
-                .hint(format_args!("give {name} a range in /etc/subuid and /etc/subgid, or say one: --idmap C:H:N"))
-        };
-        let file = std::fs::read_to_string(path).map_err(|e| fail(&e))?;
-        owners::from_subids(&file, &name, own).map_err(|e| fail(&e))
-    };
-    Ok(IdMaps { uids: runs("/etc/subuid", id)?, gids: runs("/etc/subgid", group)? })
+/// How many threads: as told, else one a processor.
+pub(crate) fn threads(jobs: Option<NonZeroUsize>) -> NonZeroUsize {
+    jobs.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
 }

@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What was named.
@@ -80,6 +81,12 @@ fn hint_for(word: &str) -> String {
     "a layer or image is a file or folder here (an archive, an OCI layout) or - for standard input".into()
 }
 
-fn cannot_open(path: &OsStr, error: Errno) -> Failure {
+/// Opens a directory.
+pub(crate) fn folder(path: &Path) -> Result<OwnedFd, Failure> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).map_err(|e| cannot_open(path.as_os_str(), e))
+}
+
+pub(crate) fn cannot_open(path: &OsStr, error: Errno) -> Failure {
     layer::Error::new(layer::Kind::System, "open", path.to_string_lossy()).because(std::io::Error::from(error)).into()
 }

@@ -1,8 +1,9 @@
 //! The command line of `unpack pack`, as typed.
 
 use crate::cli::Stop;
+use crate::maps::MapArgs;
+use crate::part::PartArgs;
 use clap::Parser;
-use cli::Failure;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -50,29 +51,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "GID")]
     pub(crate) group: Option<u32>,
 
-    /// User H on this machine is C in the layer, and so on for N users (as when it was unpacked)
-    #[arg(long, value_name = "C:H[:N]")]
-    pub(crate) uid_map: Vec<String>,
-
-    /// The same for groups
-    #[arg(long, value_name = "C:H[:N]")]
-    pub(crate) gid_map: Vec<String>,
-
-    /// Both at once; auto: your id was 0, then your ranges of /etc/subuid and /etc/subgid
-    #[arg(long, value_name = "C:H[:N]|auto")]
-    pub(crate) idmap: Vec<String>,
+    #[command(flatten)]
+    pub(crate) maps: MapArgs,
 
     /// Owners, modes and devices are in the xattr user.containers.override_stat [default where UPPER itself has it]
     #[arg(long)]
     pub(crate) rootless: bool,
 
-    /// Pack only what fits PATTERN (as GNU tar's --wildcards); can be given several times
-    #[arg(long, value_name = "PATTERN")]
-    pub(crate) include: Vec<OsString>,
-
-    /// Leave out what fits PATTERN (as GNU tar's); can be given several times
-    #[arg(long, value_name = "PATTERN")]
-    pub(crate) exclude: Vec<OsString>,
+    #[command(flatten)]
+    pub(crate) part: PartArgs,
 
     /// Write holes as zeros
     #[arg(long)]
@@ -116,22 +103,6 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn parse(args: Vec<OsString>) -> Result<Args, Stop> {
-    Args::try_parse_from(args).map_err(|error| stop(&error, "nothing to pack", "unpack pack --help"))
-}
-
-/// Why clap gave no arguments, in our words.
-pub(crate) fn stop(error: &clap::Error, missing: &str, help: &str) -> Stop {
-    use clap::error::ErrorKind;
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Say(error.to_string()),
-        ErrorKind::MissingRequiredArgument => {
-            Stop::Fail(Failure::usage(missing).hint(format_args!("{help} lists the options")))
-        }
-        _ => {
-            let text = error.to_string();
-            let first = text.lines().next().unwrap_or_default();
-            let message = first.strip_prefix("error: ").unwrap_or(first);
-            Stop::Fail(Failure::usage(message).hint(format_args!("{help} lists the options")))
-        }
-    }
+    Args::try_parse_from(args)
+        .map_err(|error| Stop::of(&error, "nothing to pack", "unpack pack --help lists the options"))
 }

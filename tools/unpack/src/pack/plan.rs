@@ -2,25 +2,15 @@
 
 use super::cli::Args;
 use super::time;
-use crate::plan::runs;
+use crate::maps::Map;
+use crate::plan::jobs;
 use cli::Failure;
 use layer::archive::Time;
-use layer::owners::IdMaps;
 use layer::pack::{DEFAULT_GZIP_LEVEL, DEFAULT_ZSTD_LEVEL, MAX_GZIP_LEVEL, MAX_ZSTD_LEVEL, Packing};
 use layer::select::Select;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-
-/// How ids on disk are those of the layer.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Ids {
-    AsTheyAre,
-    Map(IdMaps),
-    /// The map of the caller's ranges of subordinate ids.
-    MapOfUser,
-}
 
 /// A valid command.
 #[derive(Debug)]
@@ -34,7 +24,8 @@ pub(super) struct Plan {
     pub(super) mtime: Option<Time>,
     pub(super) owner: Option<u32>,
     pub(super) group: Option<u32>,
-    pub(super) ids: Ids,
+    /// How ids on disk are those of the layer; `None`: they are.
+    pub(super) ids: Option<Map>,
     pub(super) rootless: bool,
     pub(super) select: Select,
     pub(super) sparse: bool,
@@ -66,18 +57,18 @@ impl Plan {
         if args.trust_times && args.diff.is_none() {
             return Err(Failure::usage("--trust-times is for --diff"));
         }
-        for (option, id, maps) in [("--owner", args.owner, &args.uid_map), ("--group", args.group, &args.gid_map)] {
+        for (option, id, map) in [("--owner", args.owner, "--uid-map"), ("--group", args.group, "--gid-map")] {
             if id == Some(u32::MAX) {
                 return Err(Failure::usage(format_args!("{option}: 4294967295 is nobody's id")));
             }
-            if id.is_some() && !maps.is_empty() {
+            if id.is_some() && args.maps.has(map) {
                 return Err(Failure::usage(format_args!("{option} and a map exclude each other")));
             }
         }
-        let jobs = match args.jobs {
-            None => None,
-            Some(jobs) => Some(NonZeroUsize::new(jobs).ok_or_else(|| Failure::usage("--jobs: at least 1"))?),
-        };
+        if args.rootless && args.maps.option().is_some() {
+            return Err(Failure::usage("--rootless and a map exclude each other"));
+        }
+        let jobs = jobs(args.jobs)?;
         let mtime = match &args.mtime {
             None => None,
             Some(text) => Some(time::parse(text).ok_or_else(|| {
@@ -85,11 +76,10 @@ impl Plan {
                     .hint("@SECONDS since 1970, or YYYY-MM-DD or YYYY-MM-DDTHH:MM:SSZ")
             })?),
         };
-        let patterns = |of: &[OsString]| of.iter().map(|p| p.as_bytes().to_vec()).collect::<Vec<_>>();
         Ok(Self {
             packing: packing(args.compress.as_deref(), args.output.as_ref(), args.seekable)?,
-            ids: ids(&args)?,
-            select: Select::new(&patterns(&args.include), &patterns(&args.exclude)),
+            ids: args.maps.map()?,
+            select: args.part.select()?,
             upper: args.upper,
             lower: args.diff,
             output,
@@ -109,25 +99,6 @@ impl Plan {
             quiet: args.quiet,
         })
     }
-}
-
-fn ids(args: &Args) -> Result<Ids, Failure> {
-    let count = args.uid_map.len() + args.gid_map.len() + args.idmap.len();
-    if count == 0 {
-        return Ok(Ids::AsTheyAre);
-    }
-    if args.rootless {
-        return Err(Failure::usage("--rootless and a map exclude each other"));
-    }
-    if args.idmap.iter().any(|text| text == "auto") {
-        if count > 1 {
-            return Err(Failure::usage("--idmap auto is a whole map; it takes no other beside it"));
-        }
-        return Ok(Ids::MapOfUser);
-    }
-    let uids = runs("--uid-map", &args.uid_map, &args.idmap)?;
-    let gids = runs("--gid-map", &args.gid_map, &args.idmap)?;
-    Ok(Ids::Map(IdMaps { uids, gids }))
 }
 
 /// How it is packed: as told, else as the file's name says, else gzip.

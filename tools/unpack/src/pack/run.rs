@@ -1,22 +1,18 @@
 //! Does what the plan says: opens, packs, tells.
 
 use super::output::Output;
-use super::plan::{Ids, Plan};
+use super::plan::Plan;
 use super::time;
-use crate::TOOL;
 use crate::interrupt::Stop;
-use crate::run::map_of_user;
+use crate::maps::Map;
+use crate::run::threads;
+use crate::{report, source};
 use cli::failure::Outcome;
 use cli::progress::Progress;
 use cli::{Failure, exit, output};
-use layer::Kind;
-use layer::owners::IdMaps;
 use layer::pack::{Mtimes, PackOptions, Packed, pack_difference, pack_layer};
-use rustix::fs::{Mode, OFlags};
 use serde_json::json;
-use std::num::NonZeroUsize;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::AsFd;
 
 /// Does it.
 pub(super) fn run(plan: &Plan) -> Outcome {
@@ -41,28 +37,20 @@ pub(super) fn run(plan: &Plan) -> Outcome {
 
 /// `None` where nobody wants the layer any more.
 fn pack(plan: &Plan, out: &mut Output, stop: Option<&Stop>) -> Result<Option<Packed>, Failure> {
-    let upper = open(&plan.upper)?;
-    let lower = plan.lower.as_deref().map(open).transpose()?;
-    let map;
-    let ids: Option<&IdMaps> = match &plan.ids {
-        Ids::AsTheyAre => None,
-        Ids::Map(ids) => Some(ids),
-        Ids::MapOfUser => {
-            map = map_of_user()?;
-            Some(&map)
-        }
-    };
+    let upper = source::folder(&plan.upper)?;
+    let lower = plan.lower.as_deref().map(source::folder).transpose()?;
+    let ids = plan.ids.as_ref().map(Map::ids).transpose()?;
     let progress = if plan.quiet { Progress::hidden() } else { Progress::bytes("packing", None) };
     let tell = |count| progress.add(count);
     let options = PackOptions {
         name: &plan.upper.to_string_lossy(),
         packing: plan.packing,
-        jobs: plan.jobs.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
+        jobs: threads(plan.jobs),
         plain: plan.plain,
         mtimes: mtimes(plan)?,
         owner: plan.owner,
         group: plan.group,
-        ids,
+        ids: ids.as_ref(),
         recorded: plan.rootless.then_some(true),
         select: if plan.select.is_everything() { None } else { Some(&plan.select) },
         sparse: plan.sparse,
@@ -102,20 +90,8 @@ fn mtimes(plan: &Plan) -> Result<Mtimes, Failure> {
     }
 }
 
-fn open(path: &Path) -> Result<OwnedFd, Failure> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty())
-        .map_err(|e| layer::Error::new(Kind::System, "open", path.display()).because(std::io::Error::from(e)).into())
-}
-
 fn told(plan: &Plan, packed: &Packed) -> u8 {
-    for line in &packed.skipped {
-        output::complain(TOOL, &format!("pack {}: left out {line}", plan.upper.display()));
-    }
-    let more = packed.skipped_count - packed.skipped.len() as u64;
-    if more > 0 {
-        output::complain(TOOL, &format!("pack {}: left out {more} more", plan.upper.display()));
-    }
+    report::tell_lines(&format!("pack {}: left out", plan.upper.display()), &packed.skipped, packed.skipped_count);
     if plan.json {
         // That its reader has gone is no failure.
         let _ = output::json_line(&json!({

@@ -1,7 +1,8 @@
 //! The command line of `unpack verify`, as typed.
 
 use crate::cli::Stop;
-use crate::pack::stop;
+use crate::maps::MapArgs;
+use crate::part::PartArgs;
 use clap::Parser;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -30,17 +31,8 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) no_same_owner: bool,
 
-    /// User C of the layer is H on this machine, and so on for N users
-    #[arg(long, value_name = "C:H[:N]")]
-    pub(crate) uid_map: Vec<String>,
-
-    /// The same for groups
-    #[arg(long, value_name = "C:H[:N]")]
-    pub(crate) gid_map: Vec<String>,
-
-    /// Both at once; auto: your id is 0, then your ranges of /etc/subuid and /etc/subgid
-    #[arg(long, value_name = "C:H[:N]|auto")]
-    pub(crate) idmap: Vec<String>,
+    #[command(flatten)]
+    pub(crate) maps: MapArgs,
 
     /// Times do not count
     #[arg(long)]
@@ -50,13 +42,8 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) no_xattrs: bool,
 
-    /// Compare only what fits PATTERN (as GNU tar's --wildcards); can be given several times
-    #[arg(long, value_name = "PATTERN")]
-    pub(crate) include: Vec<OsString>,
-
-    /// Leave out what fits PATTERN (as GNU tar's); can be given several times
-    #[arg(long, value_name = "PATTERN")]
-    pub(crate) exclude: Vec<OsString>,
+    #[command(flatten)]
+    pub(crate) part: PartArgs,
 
     /// Print a line of JSON for each difference
     #[arg(long)]
@@ -76,6 +63,6 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn parse(args: Vec<OsString>) -> Result<Args, Stop> {
-    Args::try_parse_from(args)
-        .map_err(|error| stop(&error, "what to compare is DIR and a layer", "unpack verify --help"))
+    let (missing, hint) = ("what to compare is DIR and a layer", "unpack verify --help lists the options");
+    Args::try_parse_from(args).map_err(|error| Stop::of(&error, missing, hint))
 }

@@ -1,13 +1,12 @@
 //! What is to be compared and how, checked as far as the command line alone allows.
 
 use super::cli::Args;
-use crate::plan::runs;
+use crate::maps::Map;
+use crate::plan::platform;
 use cli::Failure;
-use layer::owners::IdMaps;
 use layer::select::Select;
 use spec::Platform;
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// Whose the files should be.
@@ -17,9 +16,7 @@ pub(super) enum Owners {
     Default,
     Named,
     Any,
-    Map(IdMaps),
-    /// The map of the caller's ranges of subordinate ids.
-    MapOfUser,
+    Map(Map),
 }
 
 /// A valid command.
@@ -42,18 +39,12 @@ impl Plan {
         if args.directory.as_os_str().is_empty() || args.source.is_empty() {
             return Err(Failure::usage("an empty name"));
         }
-        let platform = match args.platform.as_deref().map(str::parse::<Platform>) {
-            None => None,
-            Some(Ok(platform)) => Some(platform),
-            Some(Err(error)) => return Err(Failure::usage(format_args!("--platform: {error}"))),
-        };
-        let patterns = |of: &[OsString]| of.iter().map(|p| p.as_bytes().to_vec()).collect::<Vec<_>>();
         Ok(Self {
             owners: owners(&args)?,
-            select: Select::new(&patterns(&args.include), &patterns(&args.exclude)),
+            select: args.part.select()?,
+            platform: platform(args.platform.as_deref())?,
             directory: args.directory,
             source: args.source,
-            platform,
             times: !args.no_times,
             xattrs: !args.no_xattrs,
             applied: args.applied,
@@ -64,20 +55,12 @@ impl Plan {
 }
 
 fn owners(args: &Args) -> Result<Owners, Failure> {
-    let count = args.uid_map.len() + args.gid_map.len() + args.idmap.len();
-    match (count, args.same_owner, args.no_same_owner) {
-        (0, true, _) => Ok(Owners::Named),
-        (0, false, true) => Ok(Owners::Any),
-        (0, false, false) => Ok(Owners::Default),
-        (_, true, _) | (_, _, true) => {
-            Err(Failure::usage("a map and --same-owner or --no-same-owner exclude each other"))
-        }
-        (1, ..) if args.idmap.first().is_some_and(|text| text == "auto") => Ok(Owners::MapOfUser),
-        _ => {
-            let uids = runs("--uid-map", &args.uid_map, &args.idmap)?;
-            let gids = runs("--gid-map", &args.gid_map, &args.idmap)?;
-            Ok(Owners::Map(IdMaps { uids, gids }))
-        }
+    match (args.maps.map()?, args.same_owner, args.no_same_owner) {
+        (None, true, _) => Ok(Owners::Named),
+        (None, false, true) => Ok(Owners::Any),
+        (None, false, false) => Ok(Owners::Default),
+        (Some(map), false, false) => Ok(Owners::Map(map)),
+        (Some(_), ..) => Err(Failure::usage("a map and --same-owner or --no-same-owner exclude each other")),
     }
 }
 
@@ -100,11 +83,12 @@ mod tests {
         let p = plan("--applied --no-times --platform linux/arm64 d img:t").unwrap();
         assert!(p.applied && !p.times && p.xattrs && p.owners == Owners::Default);
         assert_eq!((p.directory, p.source), ("d".into(), "img:t".into()));
-        assert_eq!(plan("--idmap auto d l").unwrap().owners, Owners::MapOfUser);
+        assert_eq!(plan("--idmap auto d l").unwrap().owners, Owners::Map(Map::OfUser));
         assert_eq!(plan("--same-owner d -").unwrap().owners, Owners::Named);
         for (words, message) in [
             ("d", "what to compare is DIR and a layer"),
             ("--frob d l", "unexpected argument '--frob' found"),
+            ("--idmap auto --uid-map 0:1 d l", "--idmap auto is a whole map; it takes no other beside it"),
             ("--no-same-owner --idmap 0:1 d l", "a map and --same-owner or --no-same-owner exclude each other"),
         ] {
             assert_eq!(plan(words).unwrap_err(), message, "{words}");

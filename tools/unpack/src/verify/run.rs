@@ -1,25 +1,23 @@
 //! Does what the plan says: finds out what the source is, compares, tells.
 
 use super::plan::{Owners, Plan};
+use crate::find::{Found, Look};
 use crate::interrupt::Stop;
-use crate::run::map_of_user;
-use crate::source::{self, Opened, Source};
+use crate::report;
+use crate::source::{self, Source};
 use cli::failure::Outcome;
 use cli::progress::Progress;
 use cli::{Failure, exit, output};
-use layer::Kind;
 use layer::error::shown;
 use layer::extract::Expected;
 use layer::owners::IdMaps;
-use layer::probe::{self, Probed, What};
-use layer::source::{ImageSource, choose};
+use layer::source::{Image, ImageSource};
 use layer::verify::{self, Difference, Options, Verified, verify_layer};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde_json::json;
-use std::io::{self, Read};
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 use std::sync::Arc;
 
 /// The code where directory and layer differ.
@@ -34,34 +32,28 @@ pub(super) fn run(plan: &Plan) -> Outcome {
 }
 
 fn compare(plan: &Plan, stop: &Arc<Stop>) -> Outcome {
-    let directory = open(&plan.directory)?;
+    let directory = source::folder(&plan.directory)?;
     let Source { opened, name, reference } = source::open(&plan.source, stop)?;
-    let work = Work { plan, stop, directory, name: &name };
-    let spool = std::env::temp_dir();
-    let image = match opened {
-        Opened::Folder(fd) => ImageSource::from_folder(fd, &name)?,
-        Opened::File(file) => {
-            let what = if reference.is_some() { What::Image } else { probe::file(&file, &name)? };
-            match what {
-                What::Layer => {
-                    let size = file.metadata().ok().map(|m| m.len());
-                    return work.layer(file, size);
-                }
-                What::Image => ImageSource::from_file(file, &name, &spool)?,
-            }
-        }
-        Opened::Stream(stream) => match probe::stream(stream, None, &name, &spool)? {
-            Probed::Layer(replay) => return work.layer(replay, None),
-            Probed::Image(file) => ImageSource::from_file(file, &name, &spool)?,
-        },
+    let (reference, platform) = (reference.as_deref(), plan.platform.as_ref());
+    let look = Look { name: &name, told: None, reference, platform, spool: std::env::temp_dir() };
+    let map = match &plan.owners {
+        Owners::Map(map) => map.ids()?,
+        _ => IdMaps::default(),
     };
-    work.image(&image, reference.as_deref())
+    let work = Work { plan, stop, directory, map, name: &name };
+    match look.find(opened)? {
+        Found::Image(source) => work.image(&source, look.choose(&source)?),
+        Found::File(file, size) => work.layer(file, size),
+        Found::Stream(stream) => work.layer(stream, None),
+    }
 }
 
 struct Work<'a> {
     plan: &'a Plan,
     stop: &'a Stop,
     directory: OwnedFd,
+    /// Of ids, where there is one.
+    map: IdMaps,
     name: &'a str,
 }
 
@@ -75,9 +67,8 @@ impl Work<'_> {
     }
 
     /// Each layer's folder, by its chain id.
-    fn image(&self, source: &ImageSource, reference: Option<&str>) -> Outcome {
-        let image = choose(source.images(), source.name(), reference, self.plan.platform.as_ref())?;
-        let progress = self.progress(Some(image.layers.iter().map(|layer| layer.size_bytes).sum()));
+    fn image(&self, source: &ImageSource, image: &Image) -> Outcome {
+        let progress = self.progress(Some(image.blob_bytes()));
         let mut code = exit::DONE;
         for (layer, chain_id) in image.layers.iter().zip(image.chain_ids()) {
             let hex = chain_id.0.hex();
@@ -95,7 +86,7 @@ impl Work<'_> {
                     code = DIFFERS;
                     self.line("missing", &hex, &format!("missing {hex}"), &[])?;
                 }
-                Err(e) => return Err(cannot_open(&self.plan.directory.join(&hex), e)),
+                Err(e) => return Err(source::cannot_open(self.plan.directory.join(&hex).as_os_str(), e)),
             }
         }
         Ok(code)
@@ -108,11 +99,6 @@ impl Work<'_> {
         expected: &Expected,
         progress: &Progress,
     ) -> Result<Verified, Failure> {
-        let map: IdMaps = match &self.plan.owners {
-            Owners::MapOfUser => map_of_user()?,
-            Owners::Map(map) => map.clone(),
-            _ => IdMaps::default(),
-        };
         let tell = |count| progress.add(count);
         let options = Options {
             owners: match &self.plan.owners {
@@ -121,7 +107,7 @@ impl Work<'_> {
                 }
                 Owners::Default | Owners::Named => verify::Owners::Named,
                 Owners::Any => verify::Owners::Any,
-                Owners::Map(_) | Owners::MapOfUser => verify::Owners::Map(&map),
+                Owners::Map(_) => verify::Owners::Map(&self.map),
             },
             times: self.plan.times,
             xattrs: self.plan.xattrs,
@@ -162,23 +148,11 @@ impl Work<'_> {
         } else {
             output::line(text)
         };
-        match written {
-            // Its reader wants no more; the code still tells.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other.map_err(|error| Failure::new(format_args!("stdout: {error}"))),
-        }
+        // Where its reader wants no more, the code still tells.
+        report::printed(written).map(|_| ())
     }
 
     fn progress(&self, total_bytes: Option<u64>) -> Progress {
         if self.plan.quiet { Progress::hidden() } else { Progress::bytes("comparing", total_bytes) }
     }
-}
-
-fn open(path: &Path) -> Result<OwnedFd, Failure> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).map_err(|e| cannot_open(path, e))
-}
-
-fn cannot_open(path: &Path, error: Errno) -> Failure {
-    layer::Error::new(Kind::System, "open", path.display()).because(io::Error::from(error)).into()
 }
