@@ -11,9 +11,11 @@
 //!
 //! Files below [`SMALL_BYTES`] are not worth it.
 
+use crate::beneath::{STRAIGHT, retry};
 use crate::error::{Error, Kind, Result, system};
 use crate::extract::{Dedup, Options};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps};
+use crate::{times, xattrs};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
@@ -26,9 +28,6 @@ use std::sync::atomic::Ordering;
 const SMALL_BYTES: u64 = 4096;
 /// What is read at a time.
 const READ_BYTES: usize = 256 << 10;
-
-const STRAIGHT: ResolveFlags =
-    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
 /// A layer's folder.
 #[derive(Debug)]
@@ -198,7 +197,7 @@ impl Walk<'_> {
     fn open_directory(&self, layer: usize, path: &[u8]) -> rustix::io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let path = if path.is_empty() { b"." } else { path };
-        rustix::fs::openat2(&self.layers[layer].fd, path, flags, Mode::empty(), STRAIGHT)
+        retry(|| rustix::fs::openat2(&self.layers[layer].fd, path, flags, Mode::empty(), STRAIGHT))
     }
 
     /// The directory of a candidate and the file in it, if it is still the one that was seen.
@@ -242,21 +241,16 @@ impl Walk<'_> {
         let (_, fd) = self.open(file)?;
         let mut hash = Sha256::new();
         if self.options.dedup == Dedup::Hardlink {
-            let mut names = vec![0; 1 << 16];
-            let length = match rustix::fs::flistxattr(&fd, &mut names[..]) {
-                Ok(length) => length,
-                Err(Errno::NOTSUP) => 0,
-                Err(e) => return Err(e),
-            };
-            let mut names: Vec<&[u8]> = names[..length].split(|&b| b == 0).filter(|name| !name.is_empty()).collect();
+            let xattrs = xattrs::Of::Fd(fd.as_fd());
+            let names = xattrs.names()?;
+            let mut names: Vec<&[u8]> = names.split(|&b| b == 0).filter(|name| !name.is_empty()).collect();
             names.sort_unstable();
-            let mut value = vec![0; 1 << 16];
             for name in names {
-                let length = rustix::fs::fgetxattr(&fd, name, &mut value[..])?;
-                hash.update((name.len() as u64).to_le_bytes());
-                hash.update(name);
-                hash.update((length as u64).to_le_bytes());
-                hash.update(&value[..length]);
+                let value = xattrs.value(name)?;
+                for part in [name, &value[..]] {
+                    hash.update((part.len() as u64).to_le_bytes());
+                    hash.update(part);
+                }
             }
             hash.update([0; 8]);
         }
@@ -292,12 +286,7 @@ impl Walk<'_> {
         if !done {
             let _ = rustix::fs::unlinkat(&to, &name, AtFlags::empty());
         }
-        let time = |tv_sec, nanoseconds: u64| Timespec { tv_sec, tv_nsec: nanoseconds.cast_signed() };
-        let times = Timestamps {
-            last_access: time(before.st_atime, before.st_atime_nsec),
-            last_modification: time(before.st_mtime, before.st_mtime_nsec),
-        };
-        rustix::fs::futimens(&to, &times).map_err(|e| fail("utimens", e))?;
+        rustix::fs::futimens(&to, &times::of(&before)).map_err(|e| fail("utimens", e))?;
         Ok(done)
     }
 }

@@ -104,6 +104,11 @@ impl Fault {
         Self { kind, entry: None, plain: why.to_string(), hint: None }
     }
 
+    /// The caller asked to stop.
+    pub(crate) fn interrupted() -> Self {
+        Self::layer(Kind::Cancelled, "interrupted")
+    }
+
     /// The same with a hint.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl fmt::Display) -> Self {

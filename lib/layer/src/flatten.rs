@@ -129,6 +129,6 @@ fn one<'t>(
 ) -> Result<(Tree<'t>, Report)> {
     let expected = layer.expected();
     let blob = source.blob(layer)?;
-    let get = || take.recv().map_err(|_| Fault::layer(Kind::Cancelled, "interrupted"));
+    let get = || take.recv().map_err(|_| Fault::interrupted());
     extract::add_layer(get, blob, &expected, options, Some(stop)).map_err(|fault| fault.in_layer(&expected.name))
 }

@@ -19,6 +19,7 @@
 //! - [`pack`]: the way back, a directory into a layer
 //! - [`verify`]: a directory against a layer
 //! - [`several`]: several layers at a time, the largest first
+//! - [`xattrs`], [`times`]: extended attributes and times of what is open or has a name in an open directory
 //! - [`stage`]: a folder that is either complete and has its name, or is gone
 //!
 //! Invariants. A path of a layer is only ever opened by [`openat2(2)`] below the descriptor of its directory, so that no
@@ -29,6 +30,7 @@
 //! [`openat2(2)`]: https://man7.org/linux/man-pages/man2/openat2.2.html
 
 pub mod archive;
+mod beneath;
 pub mod compression;
 mod dedup;
 pub mod error;
@@ -45,6 +47,8 @@ pub mod select;
 pub mod several;
 pub mod source;
 pub mod stage;
+pub mod times;
 pub mod verify;
+pub mod xattrs;
 
 pub use error::{Error, Kind, Result};

@@ -119,7 +119,7 @@ pub(crate) fn run<T>(
     let (diff_id, tar_bytes) = hashed.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
 
     if watch.cancelled() {
-        return Err(interrupted());
+        return Err(Fault::interrupted());
     }
     let consumed = match consumed {
         Err(fault) if !matches!(fault.kind, Kind::Corrupt | Kind::Truncated) => return Err(fault),
@@ -147,13 +147,13 @@ fn look(blob: &mut impl Read, watch: Watch<'_>) -> Result<Vec<u8>, Fault> {
     let mut have = 0;
     while have < start.len() {
         if watch.cancelled() {
-            return Err(interrupted());
+            return Err(Fault::interrupted());
         }
         match blob.read(&mut start[have..]) {
             Ok(0) => break,
             Ok(count) => have += count,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) if watch.cancelled() => return Err(interrupted()),
+            Err(_) if watch.cancelled() => return Err(Fault::interrupted()),
             Err(e) => return Err(unreadable(e)),
         }
     }
@@ -195,10 +195,6 @@ fn broken(compression: Compression, error: &io::Error) -> Fault {
 
 fn unreadable(error: io::Error) -> Fault {
     Fault::layer(Kind::System, format_args!("cannot be read: {error}"))
-}
-
-fn interrupted() -> Fault {
-    Fault::layer(Kind::Cancelled, "interrupted")
 }
 
 fn digest_of(start: &[u8], rest: &mut impl Read) -> io::Result<(Digest, u64)> {

@@ -1,8 +1,9 @@
 //! The folder that is unpacked into, as it was found.
 
 use cli::Failure;
-use layer::{Kind, remove};
-use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
+use layer::xattrs::Of;
+use layer::{Kind, remove, times};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::io;
@@ -36,7 +37,7 @@ impl Target {
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| fail("open", e))?;
         let was_empty = made || remove::is_empty(fd.as_fd()).map_err(|e| fail("read", e))?;
         let stat = rustix::fs::fstat(&fd).map_err(|e| fail("stat", e))?;
-        let xattrs = xattrs(&fd);
+        let xattrs = Of::Fd(fd.as_fd()).names().unwrap_or_default();
         Ok(Self { path: path.to_owned(), fd, made, was_empty, stat, xattrs })
     }
 
@@ -58,18 +59,14 @@ impl Target {
     /// Owner, mode, xattrs and times, which the layer's own entry for its root may have set.
     fn restore(&self) {
         let known: Vec<&[u8]> = self.xattrs.split(|b| *b == 0).collect();
-        for name in xattrs(&self.fd).split(|b| *b == 0).filter(|name| !known.contains(name)) {
+        let now = Of::Fd(self.fd()).names().unwrap_or_default();
+        for name in now.split(|b| *b == 0).filter(|name| !known.contains(name)) {
             let _ = rustix::fs::fremovexattr(&self.fd, name);
         }
         let _ =
             rustix::fs::fchown(&self.fd, Some(Uid::from_raw(self.stat.st_uid)), Some(Gid::from_raw(self.stat.st_gid)));
         let _ = rustix::fs::fchmod(&self.fd, Mode::from_raw_mode(self.stat.st_mode));
-        let time = |seconds, nanoseconds: u64| Timespec { tv_sec: seconds, tv_nsec: nanoseconds.cast_signed() };
-        let times = Timestamps {
-            last_access: time(self.stat.st_atime, self.stat.st_atime_nsec),
-            last_modification: time(self.stat.st_mtime, self.stat.st_mtime_nsec),
-        };
-        let _ = rustix::fs::futimens(&self.fd, &times);
+        let _ = rustix::fs::futimens(&self.fd, &times::of(&self.stat));
     }
 
     /// If we made it: the folder it is in and its name there, so that something complete can be renamed over it.
@@ -84,12 +81,4 @@ impl Target {
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
-}
-
-/// The names of the xattrs, a NUL behind each; none where there can be none.
-fn xattrs(fd: &OwnedFd) -> Vec<u8> {
-    let mut names = vec![0; 64 << 10];
-    let length = rustix::fs::flistxattr(fd, &mut names[..]).unwrap_or(0);
-    names.truncate(length);
-    names
 }

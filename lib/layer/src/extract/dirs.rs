@@ -5,7 +5,8 @@
 //! at worst another directory below the root.
 
 use super::nodes::{NodeId, Nodes, ROOT};
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use crate::beneath::{STRAIGHT, retry};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -14,9 +15,6 @@ use std::sync::Arc;
 const CACHED: usize = 64;
 /// A path for one call; PATH_MAX is 4096.
 const PIECE_BYTES: usize = 4000;
-
-const STRAIGHT: ResolveFlags =
-    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
 /// An open directory.
 #[derive(Debug)]
@@ -134,15 +132,4 @@ impl Dirs {
     pub(crate) fn forget(&mut self) {
         self.open.clear();
     }
-}
-
-/// EAGAIN is openat2's answer when somebody renames on the way just then.
-fn retry<T>(mut open: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
-    for _ in 0..32 {
-        match open() {
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            other => return other,
-        }
-    }
-    open()
 }

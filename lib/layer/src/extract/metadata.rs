@@ -1,8 +1,8 @@
 //! Owner, mode, xattrs and times of what has been made, by descriptor or by a name that is not followed, and no call more than
 //! it takes.
 //!
-//! The order is the kernel's: `chown` clears set-id bits and capabilities, so it comes first; an ACL changes the mode, so xattrs
-//! come before it (and an ordinary user can set them while the file is still writable); times last. What is right from the
+//! The order is the kernel's: `chown` clears set-id bits and capabilities, so it comes first; then xattrs, which an ordinary user can
+//! set while the file is still writable; then the mode, and behind it the access ACL, whose mask it would overwrite; times last. What is right from the
 //! start is not set again: the owner where the directory is [`plain`](super::dirs::Dir::plain) and the ids are ours, the mode
 //! where it was given to open(2) under a umask of nothing.
 
@@ -11,9 +11,11 @@ use super::{Devices, Options, Owners, SKIPPED_LINES, Whiteouts};
 use crate::archive::{Entry, EntryKind, Time};
 use crate::error::{Fault, Kind, shown};
 use crate::owners::mapped;
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
+use crate::times::modified;
+use crate::xattrs;
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, XattrFlags};
 use rustix::io::Errno;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::fmt;
 use std::ops::Deref;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -80,13 +82,6 @@ impl Deref for Ways<'_> {
 impl fmt::Debug for Ways<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ways").field("dresser", &self.dresser).finish_non_exhaustive()
-    }
-}
-
-pub(super) fn times(mtime: Time) -> Timestamps {
-    Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-        last_modification: Timespec { tv_sec: mtime.seconds, tv_nsec: i64::from(mtime.nanoseconds) },
     }
 }
 
@@ -241,7 +236,7 @@ impl Dresser {
             rustix::fs::fchmod(fd, mode).map_err(|e| Fault::system(name, "chmod", e))?;
         }
         self.set_xattrs(fd, name, &a.xattrs, true)?;
-        rustix::fs::futimens(fd, &times(a.mtime)).map_err(|e| Fault::system(name, "utimens", e))
+        rustix::fs::futimens(fd, &modified(a.mtime)).map_err(|e| Fault::system(name, "utimens", e))
     }
 
     /// Everything for a directory, when all is in it. `ours`: it was made by us, with mode 0700.
@@ -256,7 +251,7 @@ impl Dresser {
         rustix::fs::fchmod(fd, mode).map_err(|e| Fault::system(name, "chmod", e))?;
         self.set_xattrs(fd, name, &due.xattrs, true)?;
         match due.mtime {
-            Some(mtime) => rustix::fs::futimens(fd, &times(mtime)).map_err(|e| Fault::system(name, "utimens", e)),
+            Some(mtime) => rustix::fs::futimens(fd, &modified(mtime)).map_err(|e| Fault::system(name, "utimens", e)),
             None => Ok(()),
         }
     }
@@ -284,7 +279,7 @@ impl Dresser {
         for (key, value) in a.xattrs.iter().filter(|(key, _)| is_access_acl(key)) {
             self.set_xattr_at(dir, last, name, key, value)?;
         }
-        rustix::fs::utimensat(dir, last, &times(a.mtime), AtFlags::SYMLINK_NOFOLLOW)
+        rustix::fs::utimensat(dir, last, &modified(a.mtime), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|e| Fault::system(name, "utimens", e))
     }
 
@@ -311,23 +306,18 @@ impl Dresser {
         key: &[u8],
         value: &[u8],
     ) -> Result<(), Fault> {
-        self.set_xattr(name, key, |key| set_xattr_at(dir, last, key, value))
+        self.set_xattr(name, key, value, xattrs::Of::Name(dir, last))
     }
 
     /// The ACL, or all but it. It comes after chmod, which would put the header's group bits in the place of its mask.
     fn set_xattrs(&self, fd: BorrowedFd<'_>, name: &[u8], xattrs: &Xattrs, acl: bool) -> Result<(), Fault> {
         for (key, value) in xattrs.iter().filter(|(key, _)| is_access_acl(key) == acl) {
-            self.set_xattr(name, key, |key| rustix::fs::fsetxattr(fd, key, value, XattrFlags::empty()))?;
+            self.set_xattr(name, key, value, xattrs::Of::Fd(fd))?;
         }
         Ok(())
     }
 
-    fn set_xattr(
-        &self,
-        name: &[u8],
-        key: &[u8],
-        set: impl FnOnce(&[u8]) -> rustix::io::Result<()>,
-    ) -> Result<(), Fault> {
+    fn set_xattr(&self, name: &[u8], key: &[u8], value: &[u8], of: xattrs::Of<'_>) -> Result<(), Fault> {
         if self.no_xattrs {
             return Ok(());
         }
@@ -337,7 +327,7 @@ impl Dresser {
             self.skip(name, format_args!("xattr {} belongs to overlay file systems", shown(key)));
             return Ok(());
         }
-        match set(key) {
+        match of.set(key, value) {
             Ok(()) => Ok(()),
             Err(Errno::NOTSUP) => {
                 self.skip(name, format_args!("xattr {}: not supported by this file system", shown(key)));
@@ -376,9 +366,8 @@ pub(crate) fn recorded((uid, gid): Ids, mode: u16, kind: EntryKind) -> String {
 /// Removes the xattrs that entries gave to a directory, but for those that `stay`. What an overlay or the system keeps there
 /// stays too.
 pub(super) fn undress(fd: BorrowedFd<'_>, stay: &Xattrs) -> rustix::io::Result<()> {
-    let mut names = vec![0; 1 << 16];
-    let length = rustix::fs::flistxattr(fd, &mut names[..])?;
-    for name in names[..length].split(|&b| b == 0).filter(|name| !name.is_empty()) {
+    let names = xattrs::Of::Fd(fd).names()?;
+    for name in names.split(|&b| b == 0).filter(|name| !name.is_empty()) {
         let others = OVERLAYS_OWN.iter().any(|own| name.starts_with(own))
             || name.starts_with(b"system.")
             || name == b"security.selinux"
@@ -393,24 +382,12 @@ pub(super) fn undress(fd: BorrowedFd<'_>, stay: &Xattrs) -> rustix::io::Result<(
     Ok(())
 }
 
-fn set_xattr_at(dir: BorrowedFd<'_>, last: &CStr, key: &[u8], value: &[u8]) -> rustix::io::Result<()> {
-    let c_key = CString::new(key).map_err(|_| Errno::INVAL)?;
-    match errno(sys::xattrat::set(dir, last, &c_key, value)) {
-        Err(Errno::NOSYS) => {
-            let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
-            path.extend_from_slice(last.to_bytes());
-            rustix::fs::lsetxattr(&path[..], key, value, XattrFlags::empty())
-        }
-        other => other,
-    }
-}
-
 fn is_access_acl(key: &[u8]) -> bool {
     key == b"system.posix_acl_access"
 }
 
 fn chmod_at(dir: BorrowedFd<'_>, last: &CStr, mode: u32) -> rustix::io::Result<()> {
-    match errno(sys::chmodat::chmod(dir, last, mode)) {
+    match xattrs::errno(sys::chmodat::chmod(dir, last, mode)) {
         Err(Errno::NOSYS) => {
             // What is open cannot be swapped for a link any more; a link itself opens too, but has no mode to set.
             let fd = rustix::fs::openat(dir, last, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
@@ -422,10 +399,6 @@ fn chmod_at(dir: BorrowedFd<'_>, last: &CStr, mode: u32) -> rustix::io::Result<(
         }
         other => other,
     }
-}
-
-fn errno<T>(result: std::io::Result<T>) -> rustix::io::Result<T> {
-    result.map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
 }
 
 #[cfg(test)]

@@ -284,7 +284,7 @@ pub(crate) fn normalise(name: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A normalised path as parent and last component.
-pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|&b| b == b'/') {
         Some(at) => (&path[..at], &path[at + 1..]),
         None => (&[], path),

@@ -13,8 +13,8 @@ use super::metadata::OVERRIDE;
 use super::nodes::{Due, NodeId, ROOT};
 use super::tree::{Place, Tree};
 use crate::error::{Fault, shown};
-use crate::remove;
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, Uid, XattrFlags};
+use crate::{remove, times, xattrs};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, RenameFlags, Stat, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
@@ -51,7 +51,7 @@ pub(super) struct Journal {
     put_aside: u32,
     was: Vec<Was>,
     noted: HashSet<(NodeId, Vec<u8>)>,
-    times: HashMap<NodeId, (Timespec, Timespec)>,
+    times: HashMap<NodeId, Timestamps>,
 }
 
 impl Journal {
@@ -82,7 +82,7 @@ impl Tree<'_> {
         let dir = self.dir(node, entry)?;
         let stat = rustix::fs::fstat(&*dir).map_err(|e| Fault::system(entry, "stat", e))?;
         if let Some(journal) = &mut self.journal {
-            journal.times.insert(node, times_of(&stat));
+            journal.times.insert(node, times::of(&stat));
         }
         Ok(())
     }
@@ -97,7 +97,7 @@ impl Tree<'_> {
             self.remember_xattr(node, key)?;
         }
         if let Some(journal) = &mut self.journal {
-            journal.times.entry(node).or_insert_with(|| times_of(&stat));
+            journal.times.entry(node).or_insert_with(|| times::of(&stat));
             journal.was.push(Was { node, stat, xattrs: Vec::new() });
         }
         Ok(())
@@ -111,12 +111,8 @@ impl Tree<'_> {
         }
         let fault = |e| Fault::system(&self.dirs.nodes.path(node), "read an xattr", e);
         let fd = self.dirs.open_as(node, OFlags::RDONLY).map_err(fault)?;
-        let mut value = vec![0; 1 << 16];
-        let value = match rustix::fs::fgetxattr(&fd, key, &mut value[..]) {
-            Ok(length) => {
-                value.truncate(length);
-                Some(value)
-            }
+        let value = match xattrs::Of::Fd(fd.as_fd()).value(key) {
+            Ok(value) => Some(value),
             Err(Errno::NODATA | Errno::NOTSUP) => None,
             Err(e) => return Err(fault(e)),
         };
@@ -168,7 +164,7 @@ impl Tree<'_> {
         remove::remove_tree(root.as_fd(), &name)
             .map_err(|e| Fault::system(name.to_bytes(), "remove what was replaced", e))?;
         // The root has its time already.
-        let _ = set_times(root.as_fd(), times_of(&before));
+        let _ = set_times(root.as_fd(), &times::of(&before));
         Ok(())
     }
 
@@ -210,7 +206,7 @@ impl Tree<'_> {
         }
         for (node, times) in &journal.times {
             if let Ok(dir) = self.dirs.get(*node) {
-                let _ = set_times(dir.as_fd(), *times);
+                let _ = set_times(dir.as_fd(), times);
             }
         }
         left
@@ -250,13 +246,8 @@ fn restore(fd: BorrowedFd<'_>, was: &Was) -> rustix::io::Result<()> {
     rustix::fs::fchmod(fd, Mode::from_raw_mode(was.stat.st_mode & 0o7777))
 }
 
-fn times_of(stat: &Stat) -> (Timespec, Timespec) {
-    let time = |seconds, nanoseconds: u64| Timespec { tv_sec: seconds, tv_nsec: nanoseconds.cast_signed() };
-    (time(stat.st_atime, stat.st_atime_nsec), time(stat.st_mtime, stat.st_mtime_nsec))
-}
-
-fn set_times(dir: BorrowedFd<'_>, (last_access, last_modification): (Timespec, Timespec)) -> rustix::io::Result<()> {
-    rustix::fs::utimensat(dir, c".", &Timestamps { last_access, last_modification }, AtFlags::SYMLINK_NOFOLLOW)
+fn set_times(dir: BorrowedFd<'_>, times: &Timestamps) -> rustix::io::Result<()> {
+    rustix::fs::utimensat(dir, c".", times, AtFlags::SYMLINK_NOFOLLOW)
 }
 
 fn new_stash(root: &Arc<Dir>) -> rustix::io::Result<(OwnedFd, CString)> {

@@ -5,13 +5,13 @@
 //! else hides what is below by being there.
 
 use super::Whiteouts;
-use super::metadata::times;
 use super::nodes::NodeId;
 use super::resolve::{Missing, nul};
 use super::tree::{Place, Tree, stat};
 use crate::archive::{Entry, Time};
 use crate::error::{Fault, Kind, shown};
 use crate::remove;
+use crate::times::modified;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, XattrFlags};
 use rustix::io::Errno;
 use spec::whiteout::{self, Name};
@@ -121,7 +121,7 @@ impl Tree<'_> {
             Err(e) => return Err(Fault::system(entry, "mknod of a whiteout", e)),
         }
         // Nobody sees it through the overlay; but the same layer shall give the same tree.
-        rustix::fs::utimensat(&*place.dir, &place.last, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)
+        rustix::fs::utimensat(&*place.dir, &place.last, &modified(mtime), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|e| Fault::system(entry, "utimens", e))
     }
 

@@ -12,10 +12,11 @@
 
 use crate::archive::Time;
 use crate::error::{Fault, Kind, shown};
+use crate::xattrs::Of;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,8 +149,7 @@ impl Look {
             };
             let mut found = found(&stat);
             found.link = link;
-            let source = Source::Name(dir, name);
-            self.dress(&mut found, &source, path)?;
+            self.dress(&mut found, Of::Name(dir, name), path)?;
             return Ok(Some(found));
         }
         Err(Fault::entry(Kind::System, path, "changes while it is looked at").hint(STILL))
@@ -158,33 +158,27 @@ impl Look {
     fn opened(&self, fd: OwnedFd, path: &[u8]) -> Result<Found, Fault> {
         let stat = rustix::fs::fstat(&fd).map_err(|e| Fault::system(path, "stat", e))?;
         let mut found = found(&stat);
-        self.dress(&mut found, &Source::Fd(fd.as_fd()), path)?;
+        self.dress(&mut found, Of::Fd(fd.as_fd()), path)?;
         found.fd = Some(fd);
         Ok(found)
     }
 
     /// Xattrs, marks, and what the record says.
-    fn dress(&self, found: &mut Found, source: &Source<'_>, path: &[u8]) -> Result<(), Fault> {
+    fn dress(&self, found: &mut Found, source: Of<'_>, path: &[u8]) -> Result<(), Fault> {
         let mut record = None;
         let names = source.names().map_err(|e| Fault::system(path, "listxattr", e))?;
         for name in names.split(|&b| b == 0).filter(|n| !n.is_empty()) {
-            let recording = self.record.is_some_and(|r| r.to_bytes() == name);
-            let mark = !recording && mark(name).is_some();
-            let shown_name = if recording || mark { None } else { self.kept(name) };
-            if !recording && !mark && shown_name.is_none() {
-                continue;
-            }
+            let Some(meaning) = self.meaning(name) else { continue };
             let value = match source.value(name) {
                 Ok(value) => value,
                 // Gone since it was listed.
                 Err(Errno::NODATA) => continue,
                 Err(e) => return Err(Fault::system(path, format_args!("getxattr {}", shown(name)), e)),
             };
-            match (recording, mark, shown_name) {
-                (true, ..) => record = Some(value),
-                (_, true, _) if !self.plain => found.marks.note(mark_of(name), &value),
-                (_, _, Some(name)) => found.xattrs.push((name, value)),
-                _ => {}
+            match meaning {
+                Meaning::Record => record = Some(value),
+                Meaning::Mark(mark) => found.marks.note(mark, &value),
+                Meaning::Xattr(name) => found.xattrs.push((name, value)),
             }
         }
         found.xattrs.sort_unstable();
@@ -207,6 +201,18 @@ impl Look {
             }
         }
         Ok(())
+    }
+
+    /// What the xattr `name` is here, if it is anything.
+    fn meaning(&self, name: &[u8]) -> Option<Meaning> {
+        if self.record.is_some_and(|record| record.to_bytes() == name) {
+            return Some(Meaning::Record);
+        }
+        match mark(name) {
+            Some(_) if self.plain => None,
+            Some(mark) => Some(Meaning::Mark(mark)),
+            None => self.kept(name).map(Meaning::Xattr),
+        }
     }
 
     /// Under which name the xattr `name` is in the layer, if it is.
@@ -268,6 +274,15 @@ fn found(stat: &Stat) -> Found {
     }
 }
 
+/// What an xattr is to us.
+enum Meaning {
+    /// Whose it is.
+    Record,
+    Mark(Mark),
+    /// One of the entry, under that name.
+    Xattr(Vec<u8>),
+}
+
 /// What of an overlay's books matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mark {
@@ -289,10 +304,6 @@ fn mark(name: &[u8]) -> Option<Mark> {
         b"metacopy" => Some(Mark::Metacopy),
         _ => None,
     }
-}
-
-fn mark_of(name: &[u8]) -> Mark {
-    mark(name).unwrap_or(Mark::Whiteout)
 }
 
 impl Marks {
@@ -354,73 +365,6 @@ impl Record {
             found.thing = thing;
         }
     }
-}
-
-/// Where xattrs are read from.
-enum Source<'a> {
-    Fd(BorrowedFd<'a>),
-    Name(BorrowedFd<'a>, &'a CStr),
-}
-
-impl Source<'_> {
-    /// All names, a NUL behind each; none where the file system has no xattrs.
-    fn names(&self) -> rustix::io::Result<Vec<u8>> {
-        let listed = grown(|buffer| match self {
-            Self::Fd(fd) => rustix::fs::flistxattr(fd, buffer),
-            Self::Name(dir, name) => match errno(sys::xattrat::list(*dir, name, buffer)) {
-                Err(Errno::NOSYS) => rustix::fs::llistxattr(&by_path(*dir, name)[..], buffer),
-                other => other,
-            },
-        });
-        match listed {
-            Err(Errno::NOTSUP | Errno::NODATA) => Ok(Vec::new()),
-            other => other,
-        }
-    }
-
-    fn value(&self, xattr: &[u8]) -> rustix::io::Result<Vec<u8>> {
-        let xattr = &std::ffi::CString::new(xattr).map_err(|_| Errno::INVAL)?;
-        grown(|buffer| match self {
-            Self::Fd(fd) => rustix::fs::fgetxattr(fd, xattr, buffer),
-            Self::Name(dir, name) => match errno(sys::xattrat::get(*dir, name, xattr, buffer)) {
-                Err(Errno::NOSYS) => rustix::fs::lgetxattr(&by_path(*dir, name)[..], xattr, buffer),
-                other => other,
-            },
-        })
-    }
-}
-
-/// Reads with a small buffer, and with a larger one where it does not fit.
-fn grown(read: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
-    let mut small = [0; 256];
-    match read(&mut small) {
-        Ok(length) => return Ok(small[..length].to_vec()),
-        Err(Errno::RANGE) => {}
-        Err(e) => return Err(e),
-    }
-    let mut size = 4096;
-    loop {
-        let mut large = vec![0; size];
-        match read(&mut large) {
-            Ok(length) => {
-                large.truncate(length);
-                return Ok(large);
-            }
-            Err(Errno::RANGE) if size < 1 << 20 => size *= 4,
-            Err(e) => return Err(e),
-        }
-    }
-}
-
-fn errno(result: std::io::Result<usize>) -> rustix::io::Result<usize> {
-    result.map_err(|e| Errno::from_raw_os_error(e.raw_os_error().unwrap_or(libc::EIO)))
-}
-
-/// For kernels before 6.13: the name below the directory's own link in `/proc`.
-fn by_path(dir: BorrowedFd<'_>, name: &CStr) -> Vec<u8> {
-    let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
-    path.extend_from_slice(name.to_bytes());
-    path
 }
 
 #[cfg(test)]

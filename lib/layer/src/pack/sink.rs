@@ -100,7 +100,7 @@ impl Blocks<'_> {
     /// Gives the block away as far as it is filled.
     fn pass_on(&mut self) -> Result<(), Fault> {
         if self.watch.cancel.is_some_and(|c| c.load(Ordering::Relaxed)) {
-            return Err(Fault::layer(Kind::Cancelled, "interrupted"));
+            return Err(Fault::interrupted());
         }
         let mut block = std::mem::take(&mut self.block);
         block.truncate(self.at);

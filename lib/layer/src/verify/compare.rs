@@ -1,11 +1,11 @@
 //! One entry of the layer and what is at its name.
 
-use super::paths::{Findings, Paths, join, split};
+use super::paths::{Findings, Paths, join};
 use super::place::Place;
 use super::{Change, Difference, Options, Owners, content};
 use crate::archive::{Archive, Entry, EntryKind, Time};
 use crate::error::{Fault, Kind, shown};
-use crate::extract::resolve::normalise;
+use crate::extract::resolve::{normalise, split};
 use crate::owners::{Run, mapped};
 use crate::pack::found::{Found, Look, Thing};
 use rustix::fs::FileType;

@@ -1,8 +1,9 @@
 //! From a path of the layer to the directory it is in, without leaving the tree.
 
 use super::compare::Comparison;
-use super::paths::split;
+use crate::beneath::{STRAIGHT, retry};
 use crate::error::Fault;
+use crate::extract::resolve::split;
 use crate::pack::found::Found;
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -27,14 +28,11 @@ impl Comparison<'_> {
         }
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let name = if path.is_empty() { b"." } else { path };
-        let open = |resolve: ResolveFlags| {
-            let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
-            retry(|| rustix::fs::openat2(self.dir, name, flags, Mode::empty(), resolve))
-        };
-        let place = match open(ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS) {
+        let open = |resolve: ResolveFlags| retry(|| rustix::fs::openat2(self.dir, name, flags, Mode::empty(), resolve));
+        let place = match open(STRAIGHT) {
             Ok(fd) => Place { fd, path: path.to_vec() },
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
-            Err(Errno::LOOP) => match open(ResolveFlags::IN_ROOT) {
+            Err(Errno::LOOP) => match open(ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS) {
                 Ok(fd) => {
                     let path = below(self.dir, fd.as_fd()).map_err(|e| Fault::system(entry, "readlink", e))?;
                     Place { fd, path }
@@ -56,17 +54,6 @@ impl Comparison<'_> {
         let Ok(name) = CString::new(last) else { return Ok(None) };
         self.look.at(place.fd.as_fd(), &name, FileType::Unknown, path)
     }
-}
-
-/// EAGAIN is openat2's answer when somebody renames on the way just then.
-fn retry<T>(mut open: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
-    for _ in 0..32 {
-        match open() {
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            other => return other,
-        }
-    }
-    open()
 }
 
 /// The path of `fd` below `dir`, both of them directories.

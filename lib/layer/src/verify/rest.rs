@@ -2,8 +2,9 @@
 
 use super::Difference;
 use super::compare::Comparison;
-use super::paths::{Findings, Paths, join, split};
+use super::paths::{Findings, Paths, join};
 use crate::error::Fault;
+use crate::extract::resolve::split;
 use crate::pack::found::{Found, Thing};
 use crate::pack::ladder::{Ladder, Names, plain};
 use rustix::fs::FileType;
