@@ -2,27 +2,13 @@
 
 use serde_json::{Value, json};
 use std::cell::Cell;
-use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Command, Output};
+pub(crate) use testkit::container::Runtime;
+use testkit::container::{self, Remains};
 
-/// An OCI runtime, as it is called.
-#[derive(Debug)]
-pub(crate) struct Runtime {
-    /// Its name, for messages.
-    pub(crate) name: &'static str,
-    call: Vec<String>,
-}
-
-/// The references first: what fails there is a wrong test. crun refuses a cgroup v2 tree with controllers beside v1, so it is
-/// shown none.
+/// The references first: what fails there is a wrong test.
 pub(crate) fn runtimes() -> [Runtime; 3] {
-    let hide = "umount /sys/fs/cgroup/unified 2>/dev/null; exec crun \"$@\"";
-    let call = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    [
-        Runtime { name: "runc", call: call(&["runc"]) },
-        Runtime { name: "crun", call: call(&["unshare", "-m", "sh", "-c", hide, "crun"]) },
-        Runtime { name: "nsrun", call: call(&[env!("CARGO_BIN_EXE_nsrun")]) },
-    ]
+    [Runtime::runc(), Runtime::crun(), Runtime::new("nsrun", [env!("CARGO_BIN_EXE_nsrun")])]
 }
 
 /// A folder with `config.json` and `rootfs`, and a state folder beside it.
@@ -32,20 +18,22 @@ pub(crate) struct Bundle {
     id: String,
     /// The runtime that was called last.
     last: Cell<Option<&'static str>>,
+    // behind all else: dropped last
+    _remains: Remains,
 }
 
 impl Bundle {
     /// A bundle for `sh -c script`; `change` may change its configuration.
     pub(crate) fn new(script: &str, change: impl FnOnce(&mut Value)) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
         let folder = tempfile::tempdir().expect("folder");
         testkit::fixture::busybox_rootfs(&folder.path().join("rootfs"));
-        let id = format!("veneer-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let id = container::new_id();
         let mut config = config(script);
         config["linux"]["cgroupsPath"] = json!(format!("/{id}/{id}"));
         change(&mut config);
         std::fs::write(folder.path().join("config.json"), config.to_string()).expect("config.json");
-        Self { folder, id, last: Cell::new(None) }
+        let remains = Remains::of(&id);
+        Self { folder, id, last: Cell::new(None), _remains: remains }
     }
 
     /// `RUNTIME run`, to its end.
@@ -72,13 +60,8 @@ impl Bundle {
     /// `RUNTIME verb`, to be completed.
     pub(crate) fn command(&self, runtime: &Runtime, verb: &str) -> Command {
         self.last.set(Some(runtime.name));
-        let mut command = Command::new(&runtime.call[0]);
-        command
-            .args(&runtime.call[1..])
-            .arg("--root")
-            .arg(self.folder.path().join("state"))
-            .arg(verb)
-            .stdin(Stdio::null());
+        let mut command = runtime.command();
+        command.arg("--root").arg(self.folder.path().join("state")).arg(verb);
         command
     }
 
@@ -97,12 +80,6 @@ impl Drop for Bundle {
             if self.folder.path().join("state").join(&self.id).exists() {
                 let _ = self.command(&runtime, "delete").args(["--force", &self.id]).output();
             }
-        }
-        // Not every runtime removes what it made above a container's own folder, or that after a failure.
-        for hierarchy in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
-            let parent = hierarchy.path().join(&self.id);
-            let _ = std::fs::remove_dir(parent.join(&self.id));
-            let _ = std::fs::remove_dir(parent);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Shared by tests only: what this machine can do, places to work in, and the programs under test.
 //!
 //! - [`alone()`]: a mount namespace with a tmpfs, for what mounts
+//! - [`container`]: OCI containers that end with their test
 //! - [`corpus`]: tars by hand, hostile ones too
 //! - [`gate`]: `need!(root, fuse, "crun")`, the first line of a test that needs more than Rust
 //! - [`fixture`]: images, a root file system and a package from real Debian content
@@ -8,6 +9,7 @@
 //! - [`user`]: an ordinary user, for what works without root
 
 mod alone;
+pub mod container;
 pub mod corpus;
 pub mod fixture;
 pub mod gate;
