@@ -15,23 +15,30 @@
 //!
 //! A [`Cgroup`] is plain data: store it, and any later process of the runtime can act on the container through it.
 
+mod chain;
+mod change;
+mod ending;
+mod entrance;
+mod freezer;
 mod group;
 mod layout;
 mod limits;
 
+pub use chain::{ChainGroup, ChainLimits, for_chain};
+pub use entrance::Entrance;
+
 use crate::devices::{DeviceList, Rules};
 use crate::error::{Error, Kind, Result, failed};
 use group::{Group, make_folders};
-use layout::Layout;
+use layout::{Hierarchy, Layout};
 use limits::Setting;
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 use spec::runtime::LinuxResources;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The folder of ours in each hierarchy, for containers whose configuration names no path: `/veneer/ID`. Removed when empty.
 pub const PARENT: &str = "veneer";
@@ -39,11 +46,22 @@ pub const PARENT: &str = "veneer";
 /// How long to wait for processes to die, freeze or let go of a group.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What else to do when a container's groups are made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What is counted for statistics, whether limited or not: by v1's names and by v2's.
+const ACCOUNTING: [&str; 6] = ["cpu", "cpuacct", "memory", "pids", "blkio", "io"];
+
+/// What else to do when groups are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Count memory, processor time and processes too where they have no limit, for `events --stats` and `stats`.
+    /// Count memory, processor time, processes and block transfers too where they have no limit: engines read the files.
     pub accounting: bool,
+    /// Put a device list in force, and make it possible to freeze and to count all processes.
+    pub container: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { accounting: false, container: true }
+    }
 }
 
 /// The groups of one container.
@@ -51,20 +69,6 @@ pub struct Options {
 pub struct Cgroup {
     groups: Vec<Group>,
     devices: DeviceList,
-}
-
-/// The way into a container's groups, opened while the right to is there.
-#[derive(Debug)]
-pub struct Entrance(Vec<OwnedFd>);
-
-impl Entrance {
-    /// Moves the calling thread, which must be its process's only one, in.
-    pub fn enter(&self) -> io::Result<()> {
-        for file in &self.0 {
-            rustix::io::retry_on_intr(|| rustix::io::write(file, b"0"))?;
-        }
-        Ok(())
-    }
 }
 
 impl Cgroup {
@@ -97,25 +101,15 @@ impl Cgroup {
         rules: &Rules,
         options: &Options,
     ) -> Result<()> {
-        let mut wanted: Vec<&str> = vec!["devices", "freezer"];
+        let mut wanted: Vec<&str> = if options.container { vec!["devices", "freezer"] } else { Vec::new() };
         if options.accounting {
-            wanted.extend(["memory", "cpuacct", "pids"]);
+            wanted.extend(ACCOUNTING);
         }
         wanted.extend(settings.iter().map(|setting| setting.controller.as_str()));
         for hierarchy in &layout.v1 {
-            let here: Vec<&str> = wanted.iter().copied().filter(|c| hierarchy.has(c)).collect();
-            if here.is_empty() {
-                continue;
-            }
-            let folder = hierarchy.place(path);
-            let cpuset = hierarchy.has("cpuset");
-            let prepare = |new: &Path| if cpuset { inherit_cpuset(new) } else { Ok(()) };
-            match make_folders(&hierarchy.root, &folder, prepare) {
-                Ok(made) => {
-                    let controllers = hierarchy.controllers.clone();
-                    self.groups.push(Group { controllers, v2: false, path: folder, made });
-                }
-                Err(e) => tolerate(&folder, e, settings.iter().any(|s| hierarchy.has(&s.controller)))?,
+            if wanted.iter().any(|c| hierarchy.has(c)) {
+                let limited = settings.iter().any(|s| hierarchy.has(&s.controller));
+                self.make_v1(hierarchy, &hierarchy.place(path), limited)?;
             }
         }
         if let Some(hierarchy) = &layout.v2 {
@@ -123,15 +117,15 @@ impl Cgroup {
             here.sort_unstable();
             here.dedup();
             // Beside v1 it serves only where v1 lacks something.
-            if layout.is_v2() || layout.with("devices").is_none() || !here.is_empty() {
-                let folder = hierarchy.place(path);
+            if layout.is_v2() || (options.container && layout.with("devices").is_none()) || !here.is_empty() {
+                let folder = hierarchy.place_beside(path);
                 let limited = settings.iter().any(|s| here.contains(&s.controller.as_str()));
                 match make_folders(&hierarchy.root, &folder, |_| Ok(())) {
                     Ok(made) => {
-                        let controllers = here.iter().map(|c| (*c).to_owned()).collect();
-                        self.groups.push(Group { controllers, v2: true, path: folder.clone(), made });
-                        if let Err(e) = switch_on(&hierarchy.root, &folder, &here) {
-                            tolerate(&folder, e, limited)?;
+                        self.groups.push(Group { controllers: Vec::new(), v2: true, path: folder.clone(), made });
+                        match switch_on(&hierarchy.root, &folder, &here) {
+                            Ok(()) => self.offer(&here),
+                            Err(e) => tolerate(&folder, e, limited)?,
                         }
                     }
                     Err(e) => tolerate(&folder, e, limited)?,
@@ -139,35 +133,83 @@ impl Cgroup {
             }
         }
         self.write(settings)?;
-        self.restrict(rules)
+        if options.container { self.restrict(rules) } else { Ok(()) }
+    }
+
+    fn make_v1(&mut self, hierarchy: &Hierarchy, folder: &Path, limited: bool) -> Result<()> {
+        let cpuset = hierarchy.has("cpuset");
+        let prepare = |new: &Path| if cpuset { inherit_cpuset(new) } else { Ok(()) };
+        match make_folders(&hierarchy.root, folder, prepare) {
+            Ok(made) => {
+                let controllers = hierarchy.controllers.clone();
+                self.groups.push(Group { controllers, v2: false, path: folder.to_owned(), made });
+                Ok(())
+            }
+            Err(e) => tolerate(folder, e, limited),
+        }
+    }
+
+    /// Notes that the v2 group has these controllers.
+    fn offer(&mut self, controllers: &[&str]) {
+        if let Some(group) = self.groups.iter_mut().find(|g| g.v2) {
+            let new = controllers.iter().filter(|c| !group.controllers.iter().any(|had| had == *c));
+            let new: Vec<String> = new.map(|c| (*c).to_owned()).collect();
+            group.controllers.extend(new);
+        }
     }
 
     /// Writes limits; a controller that is not to be had is an error that names it.
+    ///
+    /// The kernel refuses for an instant what does not fit with another limit that is about to change too (memory with
+    /// memory and swap, period with quota): such a one is tried again behind the others.
     fn write(&self, settings: &[Setting]) -> Result<()> {
-        for (at, setting) in settings.iter().enumerate() {
-            let group = self.groups.iter().find(|g| g.has(&setting.controller)).ok_or_else(|| {
-                let controller = &setting.controller;
-                Error::new(Kind::Failed, "set limit", controller)
-                    .because(format!("no cgroup controller {controller} here"))
-                    .hint(format!("drop the limit, or have the kernel and the caller's group offer {controller}"))
-            })?;
-            let write = |setting: &Setting| group.write(&setting.file, &setting.value);
-            let mut done = write(setting);
-            // v1 keeps memory + swap at least as large as memory at every instant: a larger pair goes in the other way round.
-            let other = settings.get(at + 1).filter(|next| next.file == "memory.memsw.limit_in_bytes");
-            if let (Err(e), Some(both)) = (&done, other)
-                && e.raw_os_error() == Some(libc::EINVAL)
-            {
-                done = write(both).and_then(|()| write(setting));
+        let mut later = Vec::new();
+        for setting in settings {
+            match self.write_one(setting) {
+                Err(e) if e.raw_os_error() == Some(libc::EINVAL) && settings.len() > 1 => later.push(setting),
+                done => done?,
             }
-            done.map_err(|e| {
-                let file = group.path.join(&setting.file);
-                let missing = e.raw_os_error() == Some(libc::ENOENT);
-                let error = failed("set limit", format!("{} in {}", setting.value, file.display()), e);
-                if missing { error.hint("this kernel was built or started without that limit") } else { error }
-            })?;
+        }
+        for setting in later.into_iter().rev() {
+            self.write_one(setting)?;
         }
         Ok(())
+    }
+
+    fn write_one(&self, setting: &Setting) -> Result<()> {
+        let group = self.group_of(&setting.controller).ok_or_else(|| {
+            let controller = &setting.controller;
+            Error::new(Kind::Failed, "set limit", controller)
+                .because(format!("no cgroup controller {controller} here"))
+                .hint(format!("drop the limit, or have the kernel and the caller's group offer {controller}"))
+        })?;
+        let mut tries = setting.tries.iter().peekable();
+        while let Some((file, value)) = tries.next() {
+            let Err(e) = group.write(file, value) else { return Ok(()) };
+            if e.raw_os_error() == Some(libc::ENOENT) {
+                match (tries.peek(), setting.optional) {
+                    (Some(_), _) => continue,
+                    (None, true) => return Ok(()),
+                    (None, false) => {}
+                }
+            }
+            let (missing, busy) = (e.raw_os_error() == Some(libc::ENOENT), e.raw_os_error() == Some(libc::EBUSY));
+            let error = failed("set limit", format!("{value} in {}", group.path.join(file).display()), e);
+            return Err(if missing {
+                error.hint("this kernel was built or started without that limit")
+            } else if busy && setting.controller == "memory" {
+                error.hint("more than that is in use and cannot be freed")
+            } else {
+                error
+            });
+        }
+        Ok(())
+    }
+
+    /// The group with `controller`; files of v2 itself are in the v2 group.
+    fn group_of(&self, controller: &str) -> Option<&Group> {
+        let own = controller == "cgroup";
+        self.groups.iter().find(|g| g.has(controller) || (own && g.v2))
     }
 
     fn restrict(&mut self, rules: &Rules) -> Result<()> {
@@ -223,141 +265,9 @@ impl Cgroup {
         self.groups.iter().any(|group| !group.v2)
     }
 
-    /// Opens the way in; with `started_in_v2` leaves the v2 group out.
-    pub fn entrance(&self, started_in_v2: bool) -> Result<Entrance> {
-        let groups = self.groups.iter().filter(|group| !(started_in_v2 && group.v2));
-        let open = |group: &Group| group.entrance().map_err(|e| failed("open group", group.path.display(), e));
-        groups.map(open).collect::<Result<Vec<_>>>().map(Entrance)
-    }
-
-    /// Changes limits of a running container (`update`); what is left out stays. Device rules stay too.
-    pub fn update(&self, resources: &LinuxResources) -> Result<()> {
-        let layout = Layout::detect().map_err(|e| failed("read", "/proc/self/cgroup", e))?;
-        self.write(&limits::settings(resources, &layout)?)
-    }
-
     /// The content of a controller's file (`memory.current`); `None` where there is no such group or file.
     pub fn read(&self, controller: &str, file: &str) -> Option<String> {
         self.groups.iter().find(|g| g.has(controller)).or_else(|| self.groups.iter().find(|g| g.v2))?.read(file).ok()
-    }
-
-    /// Ids of all processes in it, as this pid namespace sees them.
-    pub fn processes(&self) -> Result<Vec<i32>> {
-        let mut pids = Vec::new();
-        for group in &self.groups {
-            pids.extend(group.processes().map_err(|e| failed("list processes of", group.path.display(), e))?);
-        }
-        pids.sort_unstable();
-        pids.dedup();
-        Ok(pids)
-    }
-
-    /// Sends a signal to every process in it.
-    pub fn signal(&self, signal: Signal) -> Result<()> {
-        // 0 stands for a process of another pid namespace.
-        for pid in self.processes()?.into_iter().filter(|pid| *pid > 0).filter_map(Pid::from_raw) {
-            match rustix::process::kill_process(pid, signal) {
-                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-                Err(e) => return Err(failed("kill", pid.as_raw_nonzero(), e)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Stops all of it, returning when it stands still.
-    pub fn freeze(&self) -> Result<()> {
-        let group = self.freezer()?;
-        let (file, value) = if group.v2 { ("cgroup.freeze", "1") } else { ("freezer.state", "FROZEN") };
-        let op = |e: io::Error| failed("freeze", group.path.display(), e);
-        let deadline = Instant::now() + PATIENCE;
-        let mut pause = Duration::from_micros(50);
-        loop {
-            group.write(file, value).map_err(op)?;
-            if self.is_frozen() {
-                return Ok(());
-            }
-            if Instant::now() > deadline {
-                let _ = self.thaw();
-                return Err(op(io::Error::from_raw_os_error(libc::ETIMEDOUT)));
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(10));
-        }
-    }
-
-    /// Lets it go on.
-    pub fn thaw(&self) -> Result<()> {
-        let group = self.freezer()?;
-        let (file, value) = if group.v2 { ("cgroup.freeze", "0") } else { ("freezer.state", "THAWED") };
-        group.write(file, value).map_err(|e| failed("thaw", group.path.display(), e))
-    }
-
-    /// Whether all of it stands still; false where that cannot be told.
-    pub fn is_frozen(&self) -> bool {
-        let Ok(group) = self.freezer() else { return false };
-        if group.v2 {
-            group.read("cgroup.events").is_ok_and(|events| events.lines().any(|line| line == "frozen 1"))
-        } else {
-            group.read("freezer.state").is_ok_and(|state| state.trim_end() == "FROZEN")
-        }
-    }
-
-    fn freezer(&self) -> Result<&Group> {
-        let v1 = self.groups.iter().find(|g| !g.v2 && g.has("freezer"));
-        v1.or_else(|| self.groups.iter().find(|g| g.v2)).ok_or_else(|| {
-            Error::new(Kind::Failed, "freeze", "")
-                .because("the container has no cgroup")
-                .hint("pause needs root or a delegated cgroup")
-        })
-    }
-
-    /// Ends every process in it, also of a frozen one, and removes the groups; what is gone already is no error.
-    pub fn kill_and_remove(&self) -> Result<()> {
-        self.kill()?;
-        self.remove()
-    }
-
-    fn kill(&self) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut pause = Duration::from_micros(100);
-        let mut first = true;
-        while !self.processes()?.is_empty() {
-            let at_once = self.groups.iter().any(|g| g.v2 && g.write("cgroup.kill", "1").is_ok());
-            if self.needs_entering() || !at_once {
-                // Frozen ones fork no more: the first round gets all. It takes effect with the thaw.
-                if first && let Ok(freezer) = self.freezer() {
-                    let (file, value) = if freezer.v2 { ("cgroup.freeze", "1") } else { ("freezer.state", "FROZEN") };
-                    let _ = freezer.write(file, value);
-                }
-                self.signal(Signal::KILL)?;
-            }
-            // Also where it was frozen before.
-            let _ = self.thaw();
-            if Instant::now() > deadline {
-                let folder = self.groups.first().map(|g| g.path.display().to_string()).unwrap_or_default();
-                return Err(failed("end processes of", folder, io::Error::from_raw_os_error(libc::ETIMEDOUT)));
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(20));
-            first = false;
-        }
-        Ok(())
-    }
-
-    /// Removes the groups of a container whose processes have ended. The last of them may still be letting go.
-    pub fn remove(&self) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        for group in &self.groups {
-            let mut pause = Duration::from_micros(100);
-            while let Err(e) = group.remove() {
-                if e.raw_os_error() != Some(libc::EBUSY) || Instant::now() > deadline {
-                    return Err(failed("remove group", group.path.display(), e));
-                }
-                std::thread::sleep(pause);
-                pause = (pause * 2).min(Duration::from_millis(20));
-            }
-        }
-        Ok(())
     }
 }
 

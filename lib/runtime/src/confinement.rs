@@ -2,10 +2,8 @@
 
 use crate::cgroup::{Cgroup, Entrance, Options, PARENT};
 use crate::devices::DeviceList;
-use crate::error::{Kind, Result, failed};
-use rustix::process::{Pid, PidfdFlags};
+use crate::error::{Kind, Result};
 use spec::runtime::Spec;
-use std::os::fd::AsFd;
 
 /// How the caller wants cgroups made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -106,19 +104,7 @@ pub(crate) fn is_frozen(cgroup: Option<&Cgroup>) -> bool {
 /// Signals every process in it; false where there is no group.
 pub(crate) fn signal_all(cgroup: Option<&Cgroup>, signal: i32) -> Result<bool> {
     let Some(cgroup) = cgroup.filter(|c| !c.is_none()) else { return Ok(false) };
-    for pid in cgroup.processes()? {
-        let Some(pid) = Pid::from_raw(pid) else { continue };
-        let Ok(pidfd) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else { continue };
-        match sys::spawn::send_signal(pidfd.as_fd(), signal) {
-            Ok(()) => {}
-            Err(e) if e.raw_os_error() == Some(libc::ESRCH) => {}
-            Err(e) => return Err(failed("kill", pid.as_raw_nonzero(), e)),
-        }
-    }
-    if signal == libc::SIGKILL && cgroup.is_frozen() {
-        cgroup.thaw()?;
-    }
-    Ok(true)
+    cgroup.signal(signal).map(|()| true)
 }
 
 /// Removes it, ending what still runs there.

@@ -1,7 +1,7 @@
 //! Groups, limits, device lists and freezing on this machine's own hierarchies, v1 or v2. Every group is below
 //! `/veneer-test-…` and is removed, with what is in it, when its guard goes.
 
-use runtime::cgroup::{Cgroup, Options};
+use runtime::cgroup::{Cgroup, ChainLimits, Options};
 use runtime::devices::{DeviceList, Rules};
 use rustix::process::Signal;
 use spec::runtime::LinuxResources;
@@ -167,8 +167,8 @@ fn limits_are_where_the_kernel_shows_them() {
 #[test]
 fn limits_of_a_running_container_change_both_ways() {
     need!(root);
-    let held = Held::new("update", serde_json::json!({ "memory": { "limit": 67108864, "swap": 67108864 } }));
-    let update = |limit: i64| {
+    let mut held = Held::new("update", serde_json::json!({ "memory": { "limit": 67108864, "swap": 67108864 } }));
+    let mut update = |limit: i64| {
         let resources = serde_json::json!({ "memory": { "limit": limit, "swap": limit } });
         held.0.update(&serde_json::from_value(resources).expect("resources")).expect("update");
         let file = if held.0.needs_entering() { "memory.limit_in_bytes" } else { "memory.max" };
@@ -243,4 +243,53 @@ fn a_limit_without_its_controller_is_an_error_that_names_it() {
     let Err(error) = Cgroup::create(&path, Some(&resources), &Options::default()) else { return };
     assert_eq!(error.to_string(), "set limit net_cls: no cgroup controller net_cls here");
     assert!(!Path::new("/sys/fs/cgroup/devices").join(&path[1..]).exists(), "nothing is left");
+}
+
+#[test]
+fn a_limit_that_comes_late_has_its_group_made_and_everything_moved_in() {
+    need!(root);
+    let mut held = Held::new("late", DOCKER());
+    let script = "sleep 60 & sleep 60 & while :; do (exit 3); done";
+    let mut child = held.start(script);
+    eventually("three processes", || held.0.processes().expect("processes").len() >= 3);
+    let resources = serde_json::json!({ "pids": { "limit": 9 } });
+    held.0.update(&serde_json::from_value(resources).expect("resources")).expect("update");
+    assert_eq!(held.0.read("pids", "pids.max").expect("read").trim(), "9");
+    let count = || held.0.read("pids", "pids.current").expect("read").trim().parse::<u32>().expect("a number");
+    eventually("all are counted", || count() >= 3);
+    held.0.account().expect("account");
+    assert!(held.0.accounts());
+    held.0.kill_and_remove().expect("kill and remove");
+    child.wait().expect("wait");
+}
+
+#[test]
+fn a_chain_has_a_group_while_it_runs() {
+    need!(root);
+    let path = format!("/veneer-test-{}-chain/a", std::process::id());
+    let limits = ChainLimits { pids: Some(5), memory_bytes: Some(64 << 20), millicpus: Some(500) };
+    let group = runtime::cgroup::for_chain(Some(Path::new(&path)), &limits).expect("made");
+    let found = || {
+        let folders = ["memory", "unified", ""].map(|h| format!("/sys/fs/cgroup/{h}{path}"));
+        folders.into_iter().any(|folder| Path::new(&folder).exists())
+    };
+    assert!(found());
+    let again = runtime::cgroup::for_chain(Some(Path::new(&path)), &limits).expect_err("it exists");
+    assert!(again.to_string().ends_with("the group exists: its limits are not ours to change"), "{again}");
+    // Joined as it is, it is not removed by who joined it.
+    drop(runtime::cgroup::for_chain(Some(Path::new(&path)), &ChainLimits::default()).expect("joined"));
+    assert!(found());
+    if group.directory().expect("directory").is_none() {
+        let shown = std::thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                group.enter().expect("enter");
+                let output = Command::new("cat").arg("/proc/self/cgroup").output().expect("cat");
+                String::from_utf8(output.stdout).expect("text")
+            });
+            inside.join().expect("joined")
+        });
+        assert!(shown.lines().any(|line| line.contains("memory") && line.ends_with(&path)), "{shown}");
+    }
+    group.remove().expect("removed");
+    assert!(!found());
 }

@@ -28,14 +28,11 @@ impl Group {
     /// The file by writing to which processes are added. In v1 the one for single threads: a process that adds its only thread
     /// itself needs not wait for every other process's forks to pause, which takes 5 to 20 ms otherwise.
     pub(super) fn entrance(&self) -> io::Result<OwnedFd> {
-        let name = if self.v2 { "cgroup.procs" } else { "tasks" };
-        Ok(rustix::fs::open(self.path.join(name), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?)
+        entrance_of(&self.path, self.v2)
     }
 
     pub(super) fn write(&self, file: &str, value: &str) -> io::Result<()> {
-        let fd = rustix::fs::open(self.path.join(file), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-        rustix::io::retry_on_intr(|| rustix::io::write(&fd, value.as_bytes()))?;
-        Ok(())
+        write_file(&self.path.join(file), value)
     }
 
     pub(super) fn read(&self, file: &str) -> io::Result<String> {
@@ -71,6 +68,19 @@ impl Group {
         }
         Ok(())
     }
+}
+
+/// The same of any folder of a hierarchy.
+pub(super) fn entrance_of(folder: &Path, v2: bool) -> io::Result<OwnedFd> {
+    let name = if v2 { "cgroup.procs" } else { "tasks" };
+    Ok(rustix::fs::open(folder.join(name), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Writes `value` to a file in one go.
+pub(super) fn write_file(file: &Path, value: &str) -> io::Result<()> {
+    let fd = rustix::fs::open(file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::retry_on_intr(|| rustix::io::write(&fd, value.as_bytes()))?;
+    Ok(())
 }
 
 /// Everything in `path` below `dir`.
@@ -145,7 +155,7 @@ fn remove_folder(path: &Path) -> io::Result<()> {
 }
 
 /// `path` and every folder below it, parents before children; nothing where it does not exist.
-fn folders_below(path: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn folders_below(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut left = vec![path.to_owned()];
     while let Some(folder) = left.pop() {

@@ -27,6 +27,21 @@ impl Hierarchy {
         base.join(inside(path))
     }
 
+    /// The same in v2, where a relative path lies beside our own group: processes are in that one, so it passes no
+    /// controllers on to groups below it.
+    pub(super) fn place_beside(&self, path: &Path) -> PathBuf {
+        if path.is_absolute() {
+            return self.place(path);
+        }
+        let own = inside(&self.own);
+        self.root.join(own.parent().unwrap_or(Path::new(""))).join(inside(path))
+    }
+
+    /// The folder of this hierarchy that shows the group `path` of `/proc/PID/cgroup`.
+    pub(super) fn shown(&self, path: &Path) -> PathBuf {
+        self.root.join(inside(path))
+    }
+
     pub(super) fn has(&self, controller: &str) -> bool {
         self.controllers.iter().any(|c| c == controller)
     }
@@ -89,7 +104,7 @@ impl Layout {
 }
 
 /// `path` as something to append: without its root, and never upwards.
-fn inside(path: &Path) -> PathBuf {
+pub(super) fn inside(path: &Path) -> PathBuf {
     path.components().filter(|c| matches!(c, Component::Normal(_))).collect()
 }
 

@@ -1,7 +1,8 @@
 //! From `linux.resources` to files and values: pure, for v1 and v2.
 //!
 //! config.json speaks v1. What v2 counts otherwise is converted as runc and crun do: swap is given without memory, shares
-//! become weights, block weights become io weights.
+//! become weights, block weights become io weights. `memory.kernel` is left out as runc leaves it out: kernels from 5.16 on
+//! have no such limit, and memory of the kernel counts as the group's in any case.
 
 use super::layout::Layout;
 use crate::error::{Result, invalid};
@@ -11,8 +12,10 @@ use spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources, LinuxTh
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Setting {
     pub(super) controller: String,
-    pub(super) file: String,
-    pub(super) value: String,
+    /// Files that would do and what to write to each: the first that this kernel has is taken.
+    pub(super) tries: Vec<(String, String)>,
+    /// Done without where there is no such file.
+    pub(super) optional: bool,
 }
 
 /// What to write, in order. An error where the document asks for what v1 or v2 cannot express.
@@ -31,12 +34,7 @@ pub(super) fn settings(resources: &LinuxResources, layout: &Layout) -> Result<Ve
         list.block_io(block)?;
     }
     for page in resources.hugepage_limits().iter().flatten() {
-        let size = page.page_size();
-        if size.contains('/') {
-            return Err(refused("hugepageLimits", format!("{size} is no page size")));
-        }
-        let (v1, v2) = (format!("hugetlb.{size}.limit_in_bytes"), format!("hugetlb.{size}.max"));
-        list.put("hugetlb", &v1, &v2, unlimited(page.limit(), list.v2("hugetlb")));
+        list.huge_pages(page.page_size(), page.limit())?;
     }
     if let Some(network) = resources.network() {
         if let Some(class) = network.class_id().filter(|class| *class != 0) {
@@ -48,23 +46,13 @@ pub(super) fn settings(resources: &LinuxResources, layout: &Layout) -> Result<Ve
     }
     for (device, limit) in resources.rdma().iter().flatten() {
         let part = |name: &str, n: Option<u32>| n.map(|n| format!(" {name}={n}")).unwrap_or_default();
-        let value =
-            format!("{device}{}{}", part("hca_handle", limit.hca_handles()), part("hca_object", limit.hca_objects()));
-        list.put("rdma", "rdma.max", "rdma.max", value);
-    }
-    let mut unified: Vec<_> = resources.unified().iter().flatten().collect();
-    unified.sort();
-    for (file, value) in unified {
-        let Some((controller, _)) = file.split_once('.').filter(|_| !file.contains('/')) else {
-            return Err(refused("unified", format!("{file} is no file of a controller")));
-        };
-        if !layout.is_v2() {
-            return Err(refused("unified", format!("{file} is of cgroup v2, which this machine does not use")));
+        let (handles, objects) = (part("hca_handle", limit.hca_handles()), part("hca_object", limit.hca_objects()));
+        if handles.is_empty() && objects.is_empty() {
+            return Err(refused("rdma", format!("{device} has neither hcaHandles nor hcaObjects")));
         }
-        for line in value.lines() {
-            list.put(controller, "", file, line.to_owned());
-        }
+        list.put("rdma", "rdma.max", "rdma.max", format!("{device}{handles}{objects}"));
     }
+    list.unified(resources)?;
     Ok(list.settings)
 }
 
@@ -89,11 +77,15 @@ impl List<'_> {
 
     fn put(&mut self, controller: &str, v1: &str, v2: &str, value: String) {
         let file = if self.v2(controller) { v2 } else { v1 };
-        self.settings.push(Setting { controller: controller.to_owned(), file: file.to_owned(), value });
+        self.put_first(controller, &[(file, value)], false);
+    }
+
+    fn put_first(&mut self, controller: &str, tries: &[(&str, String)], optional: bool) {
+        let tries = tries.iter().map(|(file, value)| ((*file).to_owned(), value.clone())).collect();
+        self.settings.push(Setting { controller: controller.to_owned(), tries, optional });
     }
 
     fn memory(&mut self, memory: &LinuxMemory) -> Result<()> {
-        let v2 = self.v2("memory");
         let limit = memory.limit().filter(|n| *n != 0);
         let swap = memory.swap().filter(|n| *n != 0);
         if let (Some(limit), Some(swap)) = (limit, swap)
@@ -105,41 +97,65 @@ impl List<'_> {
                 format!("swap {swap}, which counts memory and swap, is less than limit {limit}"),
             ));
         }
-        if v2 {
-            // Swap first: where both shrink, memory could not be moved out otherwise.
-            match (limit, swap) {
-                (_, Some(swap)) if swap < 0 => self.put("memory", "", "memory.swap.max", "max".to_owned()),
-                (Some(limit), Some(swap)) if limit > 0 => {
-                    self.put("memory", "", "memory.swap.max", (swap - limit).to_string());
-                }
-                (_, Some(_)) => return Err(refused("memory", "swap needs a limit".to_owned())),
-                _ => {}
-            }
-            if let Some(limit) = limit {
-                self.put("memory", "", "memory.max", unlimited(limit, true));
-            }
-            if let Some(low) = memory.reservation().filter(|n| *n != 0) {
-                self.put("memory", "", "memory.low", unlimited(low, true));
-            }
-            if memory.disable_oom_killer() == Some(true) {
-                return Err(refused("memory", "disableOOMKiller does not exist in cgroup v2".to_owned()));
-            }
-            return Ok(());
+        if let Some(swappiness) = memory.swappiness().filter(|n| *n > 100) {
+            return Err(refused("memory", format!("swappiness {swappiness} is not between 0 and 100")));
+        }
+        if self.v2("memory") { self.memory_v2(memory, limit, swap) } else { self.memory_v1(memory, limit, swap) }
+    }
+
+    fn memory_v2(&mut self, memory: &LinuxMemory, limit: Option<i64>, swap: Option<i64>) -> Result<()> {
+        // Swap first: where both shrink, memory could not be moved out otherwise.
+        let more = match (limit, swap) {
+            (_, Some(swap)) if swap < 0 => Some("max".to_owned()),
+            (Some(limit), Some(swap)) if limit > 0 => Some((swap - limit).to_string()),
+            (_, Some(_)) => return Err(refused("memory", "swap needs a limit".to_owned())),
+            // No limit at all was meant.
+            (Some(limit), None) if limit < 0 => Some("max".to_owned()),
+            _ => None,
+        };
+        if let Some(more) = more {
+            // A kernel without swap has none to limit, and as much as it has for those without a limit.
+            let optional = more == "max" || more == "0";
+            self.put_first("memory", &[("memory.swap.max", more)], optional);
+        }
+        if let Some(limit) = limit {
+            self.put("memory", "", "memory.max", unlimited(limit, true));
+        }
+        if let Some(low) = memory.reservation().filter(|n| *n != 0) {
+            self.put("memory", "", "memory.low", unlimited(low, true));
+        }
+        if memory.swappiness().is_some() {
+            return Err(refused("memory", "swappiness does not exist in cgroup v2".to_owned()));
+        }
+        if memory.disable_oom_killer() == Some(true) {
+            return Err(refused("memory", "disableOOMKiller does not exist in cgroup v2".to_owned()));
+        }
+        if memory.kernel_tcp().is_some_and(|n| n != 0) {
+            return Err(refused("memory", "kernelTCP does not exist in cgroup v2".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn memory_v1(&mut self, memory: &LinuxMemory, limit: Option<i64>, swap: Option<i64>) -> Result<()> {
+        if memory.use_hierarchy() == Some(true) {
+            // Since kernel 5.11 it is so always, and says so.
+            self.put_first("memory", &[("memory.use_hierarchy", "1".to_owned())], true);
+        }
+        if let (Some(-1), None) = (limit, swap) {
+            // No limit at all was meant; a kernel without this file does not count swap.
+            self.put_first("memory", &[("memory.memsw.limit_in_bytes", "-1".to_owned())], true);
         }
         for (file, value) in [
             ("memory.limit_in_bytes", limit),
             ("memory.memsw.limit_in_bytes", swap),
             ("memory.soft_limit_in_bytes", memory.reservation().filter(|n| *n != 0)),
-            ("memory.kmem.tcp.limit_in_bytes", memory.kernel_tcp().filter(|n| *n > 0)),
+            ("memory.kmem.tcp.limit_in_bytes", memory.kernel_tcp().filter(|n| *n != 0)),
         ] {
             if let Some(value) = value {
                 self.put("memory", file, "", value.to_string());
             }
         }
         if let Some(swappiness) = memory.swappiness() {
-            if swappiness > 100 {
-                return Err(refused("memory", format!("swappiness {swappiness} is not between 0 and 100")));
-            }
             self.put("memory", "memory.swappiness", "", swappiness.to_string());
         }
         if memory.disable_oom_killer() == Some(true) {
@@ -151,6 +167,9 @@ impl List<'_> {
     fn cpu(&mut self, cpu: &LinuxCpu) -> Result<()> {
         let v2 = self.v2("cpu");
         if let Some(shares) = cpu.shares().filter(|n| *n != 0) {
+            if !v2 && !(2..=262_144).contains(&shares) {
+                return Err(refused("cpu", format!("shares {shares} is not between 2 and 262144")));
+            }
             self.put("cpu", "cpu.shares", "cpu.weight", if v2 { weight_of_shares(shares) } else { shares }.to_string());
         }
         let (quota, period) = (cpu.quota().filter(|n| *n != 0), cpu.period().filter(|n| *n != 0));
@@ -193,6 +212,20 @@ impl List<'_> {
         Ok(())
     }
 
+    /// The limit, and that of reservations where the kernel counts them (5.7).
+    fn huge_pages(&mut self, size: &str, limit: i64) -> Result<()> {
+        if size.is_empty() || !size.chars().all(|c| c.is_ascii_alphanumeric()) {
+            return Err(refused("hugepageLimits", format!("{size:?} is no page size")));
+        }
+        let v2 = self.v2("hugetlb");
+        let end = if v2 { "max" } else { "limit_in_bytes" };
+        for (middle, optional) in [("", false), (".rsvd", true)] {
+            let file = format!("hugetlb.{size}{middle}.{end}");
+            self.put_first("hugetlb", &[(file.as_str(), unlimited(limit, v2))], optional);
+        }
+        Ok(())
+    }
+
     fn block_io(&mut self, block: &LinuxBlockIo) -> Result<()> {
         let v2 = self.layout.with("blkio").is_none() && self.layout.is_v2();
         let controller = if v2 { "io" } else { "blkio" };
@@ -201,29 +234,39 @@ impl List<'_> {
             good.then_some(weight)
                 .ok_or_else(|| refused("blockIO", format!("weight {weight} is not between 10 and 1000")))
         };
+        // The scheduler bfq keeps v1's scale; without it v2 weighs by the controller's own cost model.
         if let Some(weight) = block.weight().filter(|w| *w != 0) {
-            let weight = in_range(weight)?;
-            if v2 {
-                self.put("io", "", "io.weight", format!("default {}", weight_of_block_weight(weight)));
+            let plain = in_range(weight)?.to_string();
+            let converted = format!("default {}", weight_of_block_weight(weight));
+            let files: [(&str, String); 2] = if v2 {
+                [("io.bfq.weight", plain), ("io.weight", converted)]
             } else {
-                self.put("blkio", "blkio.weight", "", weight.to_string());
-            }
+                [("blkio.weight", plain.clone()), ("blkio.bfq.weight", plain)]
+            };
+            self.put_first(controller, &files, false);
         }
-        if let Some(weight) = block.leaf_weight().filter(|w| *w != 0 && !v2) {
-            self.put("blkio", "blkio.leaf_weight", "", in_range(weight)?.to_string());
+        let leaf = |weight: Option<u16>| match weight.filter(|w| *w != 0) {
+            Some(_) if v2 => Err(refused("blockIO", "leafWeight does not exist in cgroup v2".to_owned())),
+            Some(weight) => in_range(weight).map(Some),
+            None => Ok(None),
+        };
+        if let Some(weight) = leaf(block.leaf_weight())? {
+            self.put("blkio", "blkio.leaf_weight", "", weight.to_string());
         }
         for device in block.weight_device().iter().flatten() {
             let number = format!("{}:{}", device.major(), device.minor());
             if let Some(weight) = device.weight().filter(|w| *w != 0) {
-                let weight = in_range(weight)?;
-                if v2 {
-                    self.put("io", "", "io.weight", format!("{number} {}", weight_of_block_weight(weight)));
+                let plain = format!("{number} {}", in_range(weight)?);
+                let converted = format!("{number} {}", weight_of_block_weight(weight));
+                let files: [(&str, String); 2] = if v2 {
+                    [("io.bfq.weight", plain), ("io.weight", converted)]
                 } else {
-                    self.put("blkio", "blkio.weight_device", "", format!("{number} {weight}"));
-                }
+                    [("blkio.weight_device", plain.clone()), ("blkio.bfq.weight_device", plain)]
+                };
+                self.put_first(controller, &files, false);
             }
-            if let Some(weight) = device.leaf_weight().filter(|w| *w != 0 && !v2) {
-                self.put("blkio", "blkio.leaf_weight_device", "", format!("{number} {}", in_range(weight)?));
+            if let Some(weight) = leaf(device.leaf_weight())? {
+                self.put("blkio", "blkio.leaf_weight_device", "", format!("{number} {weight}"));
             }
         }
         let throttles: [(&Option<Vec<LinuxThrottleDevice>>, &str, &str); 4] = [
@@ -240,7 +283,29 @@ impl List<'_> {
                     (true, rate) => format!("{number} {v2_key}={rate}"),
                     (false, rate) => format!("{number} {rate}"),
                 };
-                self.put(controller, v1_file, "io.max", value);
+                let file = if v2 { "io.max" } else { v1_file };
+                self.put_first(controller, &[(file, value)], false);
+            }
+        }
+        Ok(())
+    }
+
+    /// Files of v2 by their own names, behind everything else: what they say wins.
+    fn unified(&mut self, resources: &LinuxResources) -> Result<()> {
+        let mut unified: Vec<_> = resources.unified().iter().flatten().collect();
+        unified.sort();
+        for (file, value) in unified {
+            let Some((controller, _)) = file.split_once('.').filter(|_| !file.contains('/')) else {
+                return Err(refused("unified", format!("{file} is no file of a controller")));
+            };
+            if !self.layout.is_v2() {
+                return Err(refused("unified", format!("{file} is of cgroup v2, which this machine does not use")));
+            }
+            if matches!(file.as_str(), "cgroup.procs" | "cgroup.threads" | "cgroup.kill" | "cgroup.freeze") {
+                return Err(refused("unified", format!("{file} is no limit")));
+            }
+            for line in value.lines() {
+                self.put(controller, "", file, line.to_owned());
             }
         }
         Ok(())
@@ -287,7 +352,10 @@ mod tests {
 
     fn written(document: serde_json::Value, layout: &Layout) -> Vec<String> {
         let resources: LinuxResources = serde_json::from_value(document).expect("resources");
-        let line = |s: Setting| format!("{} {} {}", s.controller, s.file, s.value);
+        let line = |s: Setting| {
+            let tries: Vec<String> = s.tries.iter().map(|(file, value)| format!("{file} {value}")).collect();
+            format!("{} {}{}", s.controller, tries.join(" or "), if s.optional { " if there" } else { "" })
+        };
         settings(&resources, layout).expect("settings").into_iter().map(line).collect()
     }
 
@@ -310,7 +378,7 @@ mod tests {
                 "cpu cpu.cfs_quota_us 50000",
                 "cpuset cpuset.cpus 0-1",
                 "pids pids.max 64",
-                "blkio blkio.weight 500",
+                "blkio blkio.weight 500 or blkio.bfq.weight 500",
                 "blkio blkio.throttle.read_bps_device 8:0 1048576",
             ]
         );
@@ -324,7 +392,7 @@ mod tests {
                 "cpu cpu.max 50000 100000",
                 "cpuset cpuset.cpus 0-1",
                 "pids pids.max 64",
-                "io io.weight default 4950",
+                "io io.bfq.weight 500 or io.weight default 4950",
                 "io io.max 8:0 rbps=1048576",
             ]
         );
@@ -336,7 +404,7 @@ mod tests {
         let files = written(none, &v2());
         assert_eq!(
             files,
-            ["memory memory.swap.max max", "memory memory.max max", "cpu cpu.max max", "pids pids.max max"]
+            ["memory memory.swap.max max if there", "memory memory.max max", "cpu cpu.max max", "pids pids.max max"]
         );
         let zero = serde_json::json!({ "memory": { "limit": 0 }, "pids": { "limit": 0 }, "cpu": { "shares": 0 } });
         assert!(written(zero, &v1()).is_empty());
@@ -356,6 +424,39 @@ mod tests {
         assert!(said(climbing, &v2()).contains("no file of a controller"));
         let weight = serde_json::json!({ "blockIO": { "weight": 5 } });
         assert!(said(weight, &v1()).contains("weight 5 is not between 10 and 1000"));
+        for (resources, words) in [
+            (serde_json::json!({ "memory": { "swappiness": 10 } }), "swappiness does not exist in cgroup v2"),
+            (serde_json::json!({ "memory": { "disableOOMKiller": true } }), "disableOOMKiller does not exist"),
+            (serde_json::json!({ "memory": { "swap": 10 } }), "swap needs a limit"),
+            (serde_json::json!({ "cpu": { "realtimeRuntime": 10 } }), "real-time limits do not exist"),
+            (serde_json::json!({ "blockIO": { "leafWeight": 10 } }), "leafWeight does not exist"),
+            (serde_json::json!({ "unified": { "cgroup.kill": "1" } }), "cgroup.kill is no limit"),
+            (serde_json::json!({ "rdma": { "mlx5_1": {} } }), "neither hcaHandles nor hcaObjects"),
+            (serde_json::json!({ "hugepageLimits": [{ "pageSize": "../2MB", "limit": 1 }] }), "is no page size"),
+        ] {
+            assert!(said(resources, &v2()).contains(words), "{words}");
+        }
+        let shares = serde_json::json!({ "cpu": { "shares": 1 } });
+        assert!(said(shares, &v1()).contains("shares 1 is not between 2 and 262144"));
+    }
+
+    #[test]
+    fn pages_and_adapters() {
+        let resources = serde_json::json!({
+            "hugepageLimits": [{ "pageSize": "2MB", "limit": 4194304 }],
+            "rdma": { "mlx5_1": { "hcaHandles": 3, "hcaObjects": 10 } },
+            "unified": { "memory.high": "1000000", "cgroup.max.depth": "2" },
+        });
+        assert_eq!(
+            written(resources, &v2()),
+            [
+                "hugetlb hugetlb.2MB.max 4194304",
+                "hugetlb hugetlb.2MB.rsvd.max 4194304 if there",
+                "rdma rdma.max mlx5_1 hca_handle=3 hca_object=10",
+                "cgroup cgroup.max.depth 2",
+                "memory memory.high 1000000",
+            ]
+        );
     }
 
     #[test]

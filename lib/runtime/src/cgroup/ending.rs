@@ -1,0 +1,107 @@
+//! Who is in a container's groups, signals to all of them, and the end of both.
+
+use super::{Cgroup, PATIENCE};
+use crate::error::{Result, failed};
+use rustix::process::{Pid, PidfdFlags, Signal};
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+impl Cgroup {
+    /// Ids of all processes in it, as this pid namespace sees them.
+    pub fn processes(&self) -> Result<Vec<i32>> {
+        let mut pids = Vec::new();
+        for group in &self.groups {
+            pids.extend(group.processes().map_err(|e| failed("list processes of", group.path.display(), e))?);
+        }
+        pids.sort_unstable();
+        pids.dedup();
+        Ok(pids)
+    }
+
+    /// Sends a signal, by its number, to every process in it. One that kills reaches frozen ones too.
+    pub fn signal(&self, signal: i32) -> Result<()> {
+        if signal == libc::SIGKILL && !self.needs_entering() && self.kill_at_once() {
+            return Ok(());
+        }
+        // 0 stands for a process of another pid namespace.
+        for pid in self.processes()?.into_iter().filter(|pid| *pid > 0).filter_map(Pid::from_raw) {
+            let Ok(pidfd) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else { continue };
+            match sys::spawn::send_signal(pidfd.as_fd(), signal) {
+                Ok(()) => {}
+                Err(e) if e.raw_os_error() == Some(libc::ESRCH) => {}
+                Err(e) => return Err(failed("kill", pid.as_raw_nonzero(), e)),
+            }
+        }
+        if signal == libc::SIGKILL {
+            self.thaw_for_end();
+        }
+        Ok(())
+    }
+
+    /// v2 kills a whole group in one go (kernel 5.14).
+    fn kill_at_once(&self) -> bool {
+        self.groups.iter().any(|g| g.v2 && g.write("cgroup.kill", "1").is_ok())
+    }
+
+    /// v1 delivers no signal to what is frozen, also by a group inside the container's own.
+    fn thaw_for_end(&self) {
+        let Ok(freezer) = self.freezer() else { return };
+        if freezer.v2 {
+            let _ = self.thaw();
+            return;
+        }
+        for folder in super::group::folders_below(&freezer.path).unwrap_or_default() {
+            let _ = super::group::write_file(&folder.join("freezer.state"), "THAWED");
+        }
+    }
+
+    /// Ends every process in it, also of a frozen one, and removes the groups; what is gone already is no error.
+    pub fn kill_and_remove(&self) -> Result<()> {
+        self.kill()?;
+        self.remove()
+    }
+
+    fn kill(&self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut pause = Duration::from_micros(100);
+        let mut first = true;
+        while !self.processes()?.is_empty() {
+            let at_once = self.kill_at_once();
+            if self.needs_entering() || !at_once {
+                // Frozen ones fork no more: the first round gets all. It takes effect with the thaw.
+                if first && let Ok(freezer) = self.freezer() {
+                    let (file, value) = if freezer.v2 { ("cgroup.freeze", "1") } else { ("freezer.state", "FROZEN") };
+                    let _ = freezer.write(file, value);
+                }
+                self.signal(Signal::KILL.as_raw())?;
+            }
+            // Also where it was frozen before.
+            self.thaw_for_end();
+            if Instant::now() > deadline {
+                let folder = self.groups.first().map(|g| g.path.display().to_string()).unwrap_or_default();
+                return Err(failed("end processes of", folder, io::Error::from_raw_os_error(libc::ETIMEDOUT)));
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(20));
+            first = false;
+        }
+        Ok(())
+    }
+
+    /// Removes the groups of a container whose processes have ended. The last of them may still be letting go.
+    pub fn remove(&self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        for group in &self.groups {
+            let mut pause = Duration::from_micros(100);
+            while let Err(e) = group.remove() {
+                if e.raw_os_error() != Some(libc::EBUSY) || Instant::now() > deadline {
+                    return Err(failed("remove group", group.path.display(), e));
+                }
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(20));
+            }
+        }
+        Ok(())
+    }
+}
