@@ -84,6 +84,7 @@ fn check(spec: &Spec) -> Result<()> {
     if has(Namespace::User) && !joins_user && !mapped {
         return Err(invalid("linux.uidMappings", "", "is missing, and a new user namespace needs it"));
     }
+    spec.hooks().as_ref().map_or(Ok(()), crate::hooks::check)?;
     for mount in spec.mounts().iter().flatten() {
         if mount.destination().as_os_str().is_empty() {
             return Err(invalid("mounts", "", "one has no destination"));

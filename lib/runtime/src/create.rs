@@ -66,6 +66,8 @@ struct Undo<'a> {
     entry: Option<&'a Entry>,
     cgroup: Option<&'a Confinement>,
     pid: Option<i32>,
+    /// What stands behind its end (runtime-spec "Lifecycle": a hook that fails leads to step 12), once hooks have run.
+    poststop: Option<(&'a Spec, State)>,
 }
 
 impl Drop for Undo<'_> {
@@ -80,6 +82,11 @@ impl Drop for Undo<'_> {
         }
         if let Some(entry) = self.entry {
             let _ = entry.remove();
+        }
+        if let Some((spec, state)) = self.poststop.take() {
+            let hooks = spec.hooks().as_ref().and_then(|h| h.poststop().as_ref());
+            // Their failures are warnings, which the error that led here outweighs.
+            let _ = hooks::run_all("poststop hook", hooks, &serde_json::to_vec(&state).unwrap_or_default());
         }
     }
 }
@@ -127,7 +134,7 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
 
     let entry = Entry::create(&request.root, &request.id)?;
     let confinement;
-    let mut undo = Undo { entry: Some(&entry), cgroup: None, pid: None };
+    let mut undo = Undo { entry: Some(&entry), cgroup: None, pid: None, poststop: None };
     let mut record = Record {
         oci_version: spec.version().clone(),
         id: request.id.clone(),
@@ -209,6 +216,7 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
             Some((Message::Ready, _)) => break,
             Some((Message::Terminal, fd)) => master = fd,
             Some((Message::RunHooks, _)) => {
+                undo.poststop = Some((&spec, state_of(&record, ContainerState::Stopped)));
                 let state = serde_json::to_vec(&state_of(&record, ContainerState::Creating)).unwrap_or_default();
                 let all = spec.hooks().as_ref();
                 #[allow(deprecated, reason = "prestart is deprecated in the specification, not in its callers")]
@@ -232,6 +240,7 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
     undo.pid = None;
     undo.cgroup = None;
     undo.entry = None;
+    undo.poststop = None;
     drop(undo);
     Ok(Made { entry, record, spec, channel: ours, master })
 }

@@ -1,12 +1,12 @@
 //! Hooks: programs the caller has us run at six points of a container's life, with its state on their stdin
 //! (runtime-spec "POSIX-platform Hooks").
 
-use crate::error::{Error, Kind, Result, failed};
+use crate::error::{Error, Kind, Result, failed, invalid};
 use crate::file;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::MemfdFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
-use spec::runtime::Hook;
+use spec::runtime::{Hook, Hooks};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -24,6 +24,29 @@ pub(crate) fn run(stage: &'static str, hooks: Option<&Vec<Hook>>, state: &[u8]) 
 /// The same where the specification wants a warning instead of an end: all are run, the errors given back.
 pub(crate) fn run_all(stage: &'static str, hooks: Option<&Vec<Hook>>, state: &[u8]) -> Vec<Error> {
     hooks.into_iter().flatten().filter_map(|h| run_one(stage, h, state).err()).collect()
+}
+
+/// Fails on hooks that cannot be run: `path` has to be absolute and `timeout` above zero.
+pub(crate) fn check(hooks: &Hooks) -> Result<()> {
+    #[allow(deprecated, reason = "prestart is deprecated in the specification, not in its callers")]
+    let stages = [
+        hooks.prestart(),
+        hooks.create_runtime(),
+        hooks.create_container(),
+        hooks.start_container(),
+        hooks.poststart(),
+        hooks.poststop(),
+    ];
+    for hook in stages.into_iter().flatten().flatten() {
+        let name = hook.path().display();
+        if !hook.path().is_absolute() {
+            return Err(invalid("hooks", name, "is no absolute path"));
+        }
+        if hook.timeout().is_some_and(|seconds| seconds <= 0) {
+            return Err(invalid("hooks", name, "has a timeout that is not above zero"));
+        }
+    }
+    Ok(())
 }
 
 fn run_one(stage: &'static str, hook: &Hook, state: &[u8]) -> Result<()> {

@@ -176,6 +176,7 @@ fn set_up(init: &mut Init<'_>) -> Result<Ready> {
         readonly_paths: &readonly_paths,
         propagation: linux.and_then(|l| l.rootfs_propagation().as_deref()).filter(|p| !p.is_empty()),
         cgroups: &view,
+        supplies_devices: true,
         own_cgroup_namespace: namespaces.apart(Namespace::Cgroup),
     };
     let assembled = rootfs::assemble(&plan)?;
@@ -191,6 +192,9 @@ fn set_up(init: &mut Init<'_>) -> Result<Ready> {
     }
     let state = serde_json::to_vec(&init.state).unwrap_or_default();
     hooks::run("createContainer hook", hooks.and_then(|h| h.create_container().as_ref()), &state)?;
+    // For the hooks of `start`: by then it is created.
+    init.state.set_status(spec::runtime::ContainerState::Created);
+    let state = serde_json::to_vec(&init.state).unwrap_or_default();
 
     process::enter_working_directory(&assembled.tree, init.process.cwd())?;
     rootfs::switch(&plan, &assembled)?;

@@ -44,6 +44,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) propagation: Option<&'a str>,
     /// The groups this process is in, as /sys/fs/cgroup shows them, read before a cgroup namespace was made.
     pub(crate) cgroups: &'a cgroups::View,
+    /// Devices and links are supplied also where /dev is a plain folder of the root file system.
+    pub(crate) supplies_devices: bool,
     /// Mounting cgroup2 anew shows the own group as root.
     pub(crate) own_cgroup_namespace: bool,
 }
@@ -52,7 +54,7 @@ pub(crate) struct Plan<'a> {
 #[derive(Debug)]
 pub(crate) struct Assembled {
     pub(crate) tree: Tree,
-    /// Whether /dev is a file system of the container's own, which gets devices and links.
+    /// Whether /dev is the container's own, not a folder of the machine bound there, and so gets devices and links.
     pub(crate) own_dev: bool,
 }
 
@@ -82,7 +84,8 @@ pub(crate) fn assemble(plan: &Plan<'_>) -> Result<Assembled> {
     for (at, mount) in plan.mounts.iter().enumerate() {
         site.mount(mount, plan.id_maps.get(at).and_then(Option::as_ref))?;
     }
-    let own_dev = plan.mounts.iter().any(is_own_dev);
+    let mut at_dev = plan.mounts.iter().filter(|mount| is_at_dev(mount)).peekable();
+    let own_dev = if at_dev.peek().is_some() { at_dev.all(|mount| !is_bind(mount)) } else { plan.supplies_devices };
     if own_dev {
         nodes::populate(&tree, plan.devices)?;
     }
@@ -91,10 +94,14 @@ pub(crate) fn assemble(plan: &Plan<'_>) -> Result<Assembled> {
     Ok(Assembled { tree, own_dev })
 }
 
-fn is_own_dev(mount: &Mount) -> bool {
+fn is_at_dev(mount: &Mount) -> bool {
     let plain: std::path::PathBuf = mount.destination().components().collect();
+    plain == Path::new("/dev")
+}
+
+fn is_bind(mount: &Mount) -> bool {
     let bound = mount.options().iter().flatten().any(|o| o == "bind" || o == "rbind");
-    plain == Path::new("/dev") && !bound && mount.typ().as_deref().is_some_and(|t| t != "bind" && t != "none")
+    bound || mount.typ().as_deref().is_none_or(|t| t == "bind" || t == "none")
 }
 
 /// Makes an assembled tree the root of this process and its mount namespace.

@@ -32,6 +32,7 @@ pub(super) fn enter(chain: &Chain) -> Result<std::convert::Infallible> {
         readonly_paths: &readonly,
         propagation: None,
         cgroups: &view,
+        supplies_devices: false,
         own_cgroup_namespace: chain.makes(Namespace::Cgroup),
     };
     let assembled = rootfs::assemble(&plan)?;

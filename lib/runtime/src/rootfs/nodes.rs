@@ -33,7 +33,7 @@ struct Node<'a> {
 
 /// Makes the default devices, the listed ones, and the links.
 pub(crate) fn populate(tree: &Tree, listed: &[LinuxDevice]) -> Result<()> {
-    let dev = tree.open(Path::new("/dev"), OFlags::PATH | OFlags::DIRECTORY).map_err(|e| failed("open", "/dev", e))?;
+    let dev = tree.ensure(Path::new("/dev"), Make::Directory).map_err(|e| failed("open", "/dev", e))?;
     let old = rustix::process::umask(Mode::empty());
     let done = populate_all(tree, listed);
     rustix::process::umask(old);
