@@ -23,6 +23,8 @@ mod freezer;
 mod group;
 mod layout;
 mod limits;
+mod oom;
+pub mod statistics;
 
 pub use chain::{ChainGroup, ChainLimits, for_chain};
 pub use entrance::Entrance;

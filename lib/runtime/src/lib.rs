@@ -18,6 +18,7 @@ pub mod create;
 pub mod devices;
 pub mod enter;
 pub mod error;
+pub mod events;
 pub mod exec;
 mod file;
 mod hooks;
@@ -37,6 +38,7 @@ pub mod seccomp;
 pub mod state;
 mod sysctl;
 mod terminal;
+pub mod update;
 
 pub use confinement::Manager;
 pub use error::{Error, Kind, Result};

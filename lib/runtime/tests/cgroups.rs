@@ -258,7 +258,7 @@ fn a_limit_that_comes_late_has_its_group_made_and_everything_moved_in() {
     let count = || held.0.read("pids", "pids.current").expect("read").trim().parse::<u32>().expect("a number");
     eventually("all are counted", || count() >= 3);
     held.0.account().expect("account");
-    assert!(held.0.accounts());
+    assert!(held.0.accounts().expect("accounts"));
     held.0.kill_and_remove().expect("kill and remove");
     child.wait().expect("wait");
 }

@@ -4,9 +4,11 @@
 //! Exit codes are runc's: the container's own from `run` and `exec`, else 1 (255 from `exec`).
 
 mod cli;
+mod events;
 mod log;
 mod run;
 mod template;
+mod update;
 
 pub(crate) use run::parse_signal;
 

@@ -23,13 +23,18 @@ impl Cgroup {
     /// Counts what statistics tell from now on, where it is not counted yet.
     pub fn account(&mut self) -> Result<()> {
         let layout = Layout::detect().map_err(|e| failed("read", "/proc/self/cgroup", e))?;
-        let there: Vec<&str> = ACCOUNTING.into_iter().filter(|c| layout.with(c).is_some()).collect();
-        self.extend(&layout, &there, &[])
+        self.extend(&layout, &Self::counted(&layout), &[])
     }
 
     /// Whether all that statistics tell is counted as far as this machine can.
-    pub fn accounts(&self) -> bool {
-        self.group_of("memory").is_some()
+    pub fn accounts(&self) -> Result<bool> {
+        let layout = Layout::detect().map_err(|e| failed("read", "/proc/self/cgroup", e))?;
+        Ok(Self::counted(&layout).into_iter().all(|c| self.group_of(c).is_some()))
+    }
+
+    /// The controllers of this machine whose numbers are told.
+    fn counted(layout: &Layout) -> Vec<&'static str> {
+        ACCOUNTING.into_iter().chain(["cpuset"]).filter(|c| layout.with(c).is_some()).collect()
     }
 
     /// Adds what is missing of `controllers`, writes limits, then moves the processes in: they are never there without.

@@ -154,6 +154,16 @@ fn remove_folder(path: &Path) -> io::Result<()> {
     }
 }
 
+/// The names of what is in a folder.
+pub(super) fn names_in(path: &Path) -> io::Result<Vec<String>> {
+    let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::read_from(&fd)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    Ok(names)
+}
+
 /// `path` and every folder below it, parents before children; nothing where it does not exist.
 pub(super) fn folders_below(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();

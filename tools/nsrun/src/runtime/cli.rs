@@ -1,5 +1,7 @@
 //! runc's command line as data.
 
+use super::events::Events;
+use super::update::Update;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -44,7 +46,6 @@ pub(crate) enum LogFormat {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, once a process")]
 pub(crate) enum Verb {
     /// Make a container that waits for `start`
     Create(Create),
@@ -73,11 +74,9 @@ pub(crate) enum Verb {
     /// Print what this runtime can do as JSON
     Features,
     /// Change the limits of a container
-    #[command(hide = true)]
-    Update(Unknown),
+    Update(Update),
     /// Print statistics of a container
-    #[command(hide = true)]
-    Events(Unknown),
+    Events(Events),
     #[command(hide = true)]
     Checkpoint(Unknown),
     #[command(hide = true)]

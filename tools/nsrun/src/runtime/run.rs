@@ -104,8 +104,11 @@ pub(crate) fn run(args: Args, log: &Log) -> Outcome {
             Ok(exit::DONE)
         }
         Verb::Features => print(&serde_json::to_string_pretty(&template::features()).unwrap_or_default()),
-        Verb::Update(_) => Err(unknown("update")),
-        Verb::Events(_) => Err(unknown("events")),
+        Verb::Update(update) => {
+            runtime::update::update(root, &update.id, &update.resources(super::update::read)?)?;
+            Ok(exit::DONE)
+        }
+        Verb::Events(events) => super::events::run(root, &events),
         Verb::Checkpoint(_) => Err(unknown("checkpoint")),
         Verb::Restore(_) => Err(unknown("restore")),
     }
