@@ -3,6 +3,7 @@
 //! (to gain rights) or last (since it takes them).
 
 use crate::chain::{become_ids, execute};
+use crate::defence::{Defence, is_off};
 use crate::error::{Error, Result, failed, invalid};
 use crate::namespace::Namespace;
 use crate::{file, program, relay};
@@ -102,7 +103,9 @@ pub fn run(enter: &Enter) -> Result<u8> {
     }
 
     // Nothing inside may look into us while we are on the way.
-    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if !is_off(Defence::NotDumpable) {
+        let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
     let mut again = Vec::new();
     for (kind, path, fd) in &files {
         if kind.enter(fd).is_err() {

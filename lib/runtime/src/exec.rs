@@ -17,6 +17,7 @@ use crate::cgroup::Entrance;
 use crate::channel::{Channel, Message};
 use crate::container::{attend, open_process, status_of, wrong_state};
 use crate::create::write_pid;
+use crate::defence::{Defence, is_off};
 use crate::error::{Error, Kind, Result, failed, invalid};
 use crate::file;
 use crate::init::{Console, Launch, hand_over};
@@ -253,7 +254,9 @@ impl Visit<'_> {
     /// In the helper: enters, and makes the process that becomes the program. Returns that one's pid.
     fn enter(&self, entrance: Option<&Entrance>, first: BorrowedFd<'_>, flags: ThreadNameSpaceType) -> Result<i32> {
         let proc_dir = process::open_proc()?;
-        let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+        if !is_off(Defence::NotDumpable) {
+            let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+        }
         if let Some(entrance) = entrance {
             entrance.enter().map_err(|e| failed("enter cgroup of", &self.record.id, e))?;
         }
@@ -281,11 +284,15 @@ impl Visit<'_> {
     fn become_program(&self, proc_dir: BorrowedFd<'_>) -> Result<std::convert::Infallible> {
         sys::spawn::default_signals();
         let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-        rustix::process::setsid().map_err(|e| failed("setsid", "", e))?;
+        if !is_off(Defence::Session) {
+            rustix::process::setsid().map_err(|e| failed("setsid", "", e))?;
+        }
         let root = file::open_dir(Path::new("/")).map_err(|e| failed("open", "/", e))?;
         let tree = Tree::new(root);
         // As in a container's first process, keys of the caller stay outside; where there are no keyrings there is nothing to keep.
-        let _ = sys::spawn::join_session_keyring(None);
+        if !is_off(Defence::Keyring) {
+            let _ = sys::spawn::join_session_keyring(None);
+        }
         let mut slave = None;
         if !matches!(self.console, Console::None) {
             let size = self.process.console_size().map(|s| (s.height(), s.width()));

@@ -17,6 +17,7 @@
 use crate::capabilities;
 use crate::cgroup::Entrance;
 use crate::channel::{Channel, Message};
+use crate::defence::{Defence, is_off};
 use crate::error::{Error, Kind, Result, failed};
 use crate::namespace::{Namespace, Namespaces, become_root};
 use crate::process::{self, Prepared};
@@ -114,7 +115,7 @@ fn set_up(init: &mut Init<'_>) -> Result<Ready> {
     sys::spawn::default_signals();
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     let namespaces = init.namespaces;
-    if namespaces.joins(Namespace::Pid) {
+    if namespaces.joins(Namespace::Pid) && !is_off(Defence::NotDumpable) {
         // Processes that are there already must not look into us.
         let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
@@ -131,7 +132,9 @@ fn set_up(init: &mut Init<'_>) -> Result<Ready> {
     if let Some(entrance) = init.cgroup {
         entrance.enter().map_err(|e| failed("enter cgroup", "", e))?;
     }
-    rustix::process::setsid().map_err(|e| failed("setsid", "", e))?;
+    if !is_off(Defence::Session) {
+        rustix::process::setsid().map_err(|e| failed("setsid", "", e))?;
+    }
     let linux = init.spec.linux().as_ref();
     let mounts = init.spec.mounts().as_deref().unwrap_or_default();
     let shows_cgroups = mounts.iter().any(|m| matches!(m.typ().as_deref(), Some("cgroup" | "cgroup2")));
@@ -152,7 +155,7 @@ fn set_up(init: &mut Init<'_>) -> Result<Ready> {
         sys::loopback::bring_up().map_err(|e| failed("bring up", "lo", e))?;
     }
     let proc_dir = process::open_proc()?;
-    if init.own_keyring {
+    if init.own_keyring && !is_off(Defence::Keyring) {
         match sys::spawn::join_session_keyring(None) {
             Ok(()) => {}
             // No keyrings in this kernel, or not for us.
@@ -323,9 +326,13 @@ impl Launch<'_> {
         if !quiet {
             self.install_filter()?;
         }
-        plan.before_ids()?;
-        process::become_user(self.process.user())?;
-        plan.after_ids()?;
+        if is_off(Defence::Capabilities) {
+            process::become_user(self.process.user())?;
+        } else {
+            plan.before_ids()?;
+            process::become_user(self.process.user())?;
+            plan.after_ids()?;
+        }
         if quiet {
             self.install_filter()?;
         }
@@ -339,7 +346,7 @@ impl Launch<'_> {
     }
 
     fn install_filter(&self) -> Result<()> {
-        let Some(program) = self.seccomp else { return Ok(()) };
+        let Some(program) = self.seccomp.filter(|_| !is_off(Defence::Seccomp)) else { return Ok(()) };
         if let Some(listener) = program.install()? {
             self.channel.send_with(&Message::Listener, Some(listener.as_fd()))?;
         }

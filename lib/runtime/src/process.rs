@@ -4,10 +4,11 @@
 //! [`settle`] sets what needs privileges; [`drop_privileges`] gives them up; [`Prepared::exec`] comes last. A seccomp filter is installed
 //! before privileges are dropped where no_new_privs is off, since it takes CAP_SYS_ADMIN, and after everything where it is on.
 
+use crate::defence::{Defence, is_off};
 use crate::error::{Error, Kind, Result, failed, invalid};
 use crate::file;
-use crate::program;
 use crate::rootfs::tree::{Make, Tree};
+use crate::{procfs, program};
 use nix::unistd::{Gid, Uid};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit};
@@ -30,6 +31,9 @@ pub(crate) struct Prepared {
 pub(crate) fn enter_working_directory(tree: &Tree, cwd: &Path) -> Result<()> {
     if !cwd.is_absolute() {
         return Err(invalid("process.cwd", cwd.display(), "must be absolute"));
+    }
+    if is_off(Defence::WorkingDirectory) {
+        return rustix::process::chdir(cwd).map_err(|e| failed("enter working directory", cwd.display(), e));
     }
     let dir = tree.ensure(cwd, Make::Directory).map_err(|e| failed("make working directory", cwd.display(), e))?;
     rustix::process::fchdir(&dir).map_err(|e| failed("enter working directory", cwd.display(), e))
@@ -95,9 +99,7 @@ fn home_of(tree: &Tree, uid: u32) -> String {
 
 /// A file below /proc/self, by a descriptor of the machine's /proc.
 fn write_self(proc_dir: BorrowedFd<'_>, name: &str, value: &str) -> std::io::Result<()> {
-    let file = rustix::fs::openat(proc_dir, format!("self/{name}"), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-    rustix::io::write(&file, value.as_bytes())?;
-    Ok(())
+    procfs::write(proc_dir, &format!("self/{name}"), value.as_bytes())
 }
 
 /// Limits, adjustments and labels that take privileges.
@@ -193,6 +195,9 @@ fn setgroups_denied() -> bool {
 
 /// Closes the way of leaked descriptors into the program: everything above stdio and `kept` is close-on-exec.
 pub(crate) fn close_the_rest(kept: u32) -> Result<()> {
+    if is_off(Defence::Descriptors) {
+        return Ok(());
+    }
     sys::spawn::cloexec_from(3 + kept).map_err(|e| failed("close_range", 3 + kept, e))?;
     for number in 3..3 + kept {
         let number = i32::try_from(number).unwrap_or(i32::MAX);

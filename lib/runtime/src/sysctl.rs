@@ -4,9 +4,10 @@
 //! else (`kernel.core_pattern`) would change the machine. The files are reached through a descriptor of the machine's /proc,
 //! so that nothing the image mounts or links over /proc/sys can send a write elsewhere (CVE-2025-52881).
 
+use crate::defence::{Defence, is_off};
 use crate::error::{Error, Result, failed, invalid};
 use crate::namespace::{Namespace, Namespaces};
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use crate::procfs;
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 
@@ -36,6 +37,9 @@ fn owner(name: &str) -> Option<Namespace> {
 
 /// Fails on parameters that are not the container's to set.
 pub(crate) fn check(parameters: &HashMap<String, String>, namespaces: &Namespaces) -> Result<()> {
+    if is_off(Defence::Sysctl) {
+        return Ok(());
+    }
     for name in parameters.keys() {
         let plain = name.replace('/', ".");
         let refused = |why: &str| -> Error { invalid("linux.sysctl", name, why.to_owned()) };
@@ -67,11 +71,8 @@ pub(crate) fn apply(proc_dir: BorrowedFd<'_>, parameters: &HashMap<String, Strin
                 })
                 .collect(),
         };
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
-        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-        let file = rustix::fs::openat2(proc_dir, format!("sys/{path}"), flags, Mode::empty(), resolve)
-            .map_err(|e| failed("open sysctl", name, e))?;
-        rustix::io::write(&file, value.as_bytes()).map_err(|e| failed("write sysctl", name, e))?;
+        procfs::write(proc_dir, &format!("sys/{path}"), value.as_bytes())
+            .map_err(|e| failed("write sysctl", name, e))?;
     }
     Ok(())
 }

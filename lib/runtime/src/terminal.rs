@@ -1,6 +1,7 @@
 //! A container's terminal (runc's docs/terminals.md): made from the container's own devpts, so that its name means the same
 //! inside; the slave becomes /dev/console and stdio; the master goes to whoever serves it, over a socket.
 
+use crate::defence::{Defence, by_name};
 use crate::error::{Error, Kind, Result, failed, invalid};
 use crate::rootfs::fsmount::is_of;
 use crate::rootfs::mounts::bind_file;
@@ -56,6 +57,11 @@ fn finish(master: OwnedFd, size: Option<(u64, u64)>, owner: (u32, u32)) -> Resul
 /// Puts the slave at /dev/console.
 pub(crate) fn bind_console(tree: &Tree, slave: BorrowedFd<'_>) -> Result<()> {
     let place = tree.ensure(Path::new("/dev/console"), Make::File).map_err(|e| failed("make", "/dev/console", e))?;
+    if let Some(named) = by_name(Defence::Console, tree.as_fd(), Path::new("/dev/pts/0")) {
+        return named
+            .and_then(|fd| bind_file(fd.as_fd(), place.as_fd()))
+            .map_err(|e| failed("mount", "/dev/console", e));
+    }
     bind_file(slave, place.as_fd()).map_err(|e| failed("mount", "/dev/console", e))
 }
 

@@ -6,6 +6,7 @@
 use super::options::{NODEV, NOEXEC, NOSUID, RDONLY};
 use super::tree::{Tree, is_dir};
 use super::{attach, copy_of, fsmount, mounts};
+use crate::defence::{Defence, by_name, is_off};
 use crate::error::{Result, failed, invalid};
 use rustix::fs::{FileType, Mode, OFlags, makedev};
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,7 +19,7 @@ fn absent(error: &std::io::Error) -> bool {
 
 /// Makes each of `paths` that exists read-only, with all below it.
 pub(crate) fn readonly(tree: &Tree, paths: &[String]) -> Result<()> {
-    for path in paths {
+    for path in paths.iter().filter(|_| !is_off(Defence::ReadOnly)) {
         let place = match tree.open(Path::new(path), OFlags::PATH) {
             Err(e) if absent(&e) => continue,
             done => done.map_err(|e| failed("open read-only path", path, e))?,
@@ -51,7 +52,7 @@ pub(crate) fn mask(tree: &Tree, paths: &[String]) -> Result<()> {
             empty.get_or_insert(cover);
         } else {
             if null.is_none() {
-                null = Some(open_null()?);
+                null = Some(open_null(tree)?);
             }
             let Some(null) = &null else { continue };
             mounts::bind_file(null.as_fd(), place.as_fd()).map_err(say)?;
@@ -61,7 +62,10 @@ pub(crate) fn mask(tree: &Tree, paths: &[String]) -> Result<()> {
 }
 
 /// The machine's null device by descriptor, made sure of.
-fn open_null() -> Result<OwnedFd> {
+fn open_null(tree: &Tree) -> Result<OwnedFd> {
+    if let Some(named) = by_name(Defence::Null, tree.as_fd(), Path::new("/dev/null")) {
+        return named.map_err(|e| failed("open", "/dev/null", e));
+    }
     let null = rustix::fs::open("/dev/null", OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
         .map_err(|e| failed("open", "/dev/null", e))?;
     let stat = rustix::fs::fstat(&null).map_err(|e| failed("stat", "/dev/null", e))?;

@@ -7,6 +7,7 @@ use super::fsmount::{self, Refused};
 use super::options::{self, Options};
 use super::tree::{Make, Tree, is_dir};
 use super::{attach, cgroups, copy_of};
+use crate::defence::{Defence, by_name, is_off};
 use crate::error::{Error, Kind, Result, failed, invalid};
 use rustix::fs::{CWD, OFlags};
 use rustix::mount::OpenTreeFlags;
@@ -80,7 +81,10 @@ impl Site<'_> {
             mount_setattr(detached.as_fd(), c"", recursive, &attr)
                 .map_err(|e| failed("set mount attributes of", name, e))?;
         }
-        let place = self.tree.ensure(destination, make).map_err(|e| failed("make mount point", name, e))?;
+        let mut place = self.tree.ensure(destination, make).map_err(|e| failed("make mount point", name, e))?;
+        if let Some(named) = by_name(Defence::MountPoint, self.tree.as_fd(), destination) {
+            place = named.map_err(|e| failed("open mount point", name, e))?;
+        }
         attach(detached.as_fd(), place.as_fd()).map_err(|e| failed("mount", name, e))?;
         for (propagation, recursive) in &options.propagation {
             let attr = MountAttr { propagation: *propagation, ..MountAttr::default() };
@@ -94,7 +98,8 @@ impl Site<'_> {
         let destination = mount.destination();
         let source = mount.source().as_ref().map(|s| s.display().to_string()).unwrap_or_else(|| kind.to_owned());
         // What the runtime itself trusts must not be led elsewhere by a link of the image (CVE-2019-19921).
-        if matches!(kind, "proc" | "sysfs") || destination == Path::new("/dev") {
+        let trusted = matches!(kind, "proc" | "sysfs") || destination == Path::new("/dev");
+        if trusted && !is_off(Defence::PlainDirectory) {
             self.plain_directory(destination, name)?;
         }
         let mut options = options.clone();
