@@ -4,6 +4,8 @@
 
 #[path = "tidy/licence.rs"]
 mod licence;
+#[path = "tidy/privilege.rs"]
+mod privilege;
 #[path = "tidy/semantics.rs"]
 mod semantics;
 #[path = "tidy/source.rs"]
