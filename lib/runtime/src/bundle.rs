@@ -1,8 +1,11 @@
 //! A bundle: the folder with config.json and the root file system (runtime-spec "Filesystem Bundle").
 
-use crate::error::{Error, Kind, Result, failed, invalid};
-use crate::file;
-use crate::namespace::Namespace;
+pub(crate) mod document;
+mod rules;
+
+use crate::error::{Error, Result, failed, invalid};
+use crate::{file, schedule};
+use document::Read;
 use spec::runtime::{Process, Spec};
 use std::path::{Path, PathBuf};
 
@@ -18,8 +21,10 @@ pub struct Bundle {
     pub rootfs: PathBuf,
     /// config.json.
     pub spec: Spec,
-    /// config.json as it was read.
+    /// config.json as it was read, mended where it had to be.
     pub raw: Vec<u8>,
+    /// What of it is left out or deprecated.
+    pub warnings: Vec<Error>,
 }
 
 /// Reads the bundle at `path`.
@@ -30,15 +35,16 @@ pub fn load(path: &Path) -> Result<Bundle> {
         failed("read", file.display(), e)
             .hint("a bundle is a folder with config.json and a root file system; nsrun spec writes a template")
     })?;
-    let spec = parse(&raw).map_err(|e| e.at(&file))?;
+    let Read { document: spec, mended, warnings } = parse(&raw).map_err(|e| e.at(&file))?;
+    let raw = mended.unwrap_or(raw);
     let root = spec.root().as_ref().map(|r| r.path().clone()).unwrap_or_default();
     let rootfs = absolute(&path.join(root)).map_err(|e| failed("open root", path.join("rootfs").display(), e))?;
-    Ok(Bundle { path, rootfs, spec, raw })
+    Ok(Bundle { path, rootfs, spec, raw, warnings })
 }
 
 /// An error in a configuration whose place is not known yet.
 #[derive(Debug)]
-pub struct Unplaced(Error);
+struct Unplaced(Error);
 
 impl Unplaced {
     fn at(self, file: &Path) -> Error {
@@ -52,45 +58,17 @@ impl Unplaced {
 }
 
 /// Reads and checks a configuration.
-pub fn parse(raw: &[u8]) -> std::result::Result<Spec, Unplaced> {
-    let spec: Spec = serde_json::from_slice(raw).map_err(|e| Unplaced(Error::new(Kind::Invalid, "", "").because(e)))?;
-    check(&spec).map_err(Unplaced)?;
-    Ok(spec)
+fn parse(raw: &[u8]) -> std::result::Result<Read<Spec>, Unplaced> {
+    let mut read = document::read::<Spec>(raw).map_err(Unplaced)?;
+    rules::check(&read.document, &mut read.warnings).map_err(Unplaced)?;
+    Ok(read)
 }
 
-fn check(spec: &Spec) -> Result<()> {
-    let version = spec.version();
-    if !version.starts_with("1.") {
-        return Err(invalid("ociVersion", format!("{version:?}"), "is none this runtime knows (1.0 to 1.2)"));
-    }
-    if spec.root().as_ref().is_none_or(|r| r.path().as_os_str().is_empty()) {
-        return Err(invalid("root.path", "", "is missing"));
-    }
-    let process = process_of(spec)?;
-    check_process(process)?;
-    let linux = spec.linux().as_ref();
-    let namespaces = linux.and_then(|l| l.namespaces().as_deref()).unwrap_or_default();
-    let has = |kind: Namespace| namespaces.iter().any(|n| Namespace::from(n.typ()) == kind);
-    if !has(Namespace::Mnt) {
-        return Err(invalid("linux.namespaces", "", "has no mount namespace, which this runtime needs"));
-    }
-    let mapped = linux.is_some_and(|l| l.uid_mappings().as_ref().is_some_and(|m| !m.is_empty()));
-    let joins_user = namespaces.iter().any(|n| {
-        Namespace::from(n.typ()) == Namespace::User && n.path().as_ref().is_some_and(|p| !p.as_os_str().is_empty())
-    });
-    if mapped && !has(Namespace::User) {
-        return Err(invalid("linux.uidMappings", "", "needs a user namespace in linux.namespaces"));
-    }
-    if has(Namespace::User) && !joins_user && !mapped {
-        return Err(invalid("linux.uidMappings", "", "is missing, and a new user namespace needs it"));
-    }
-    spec.hooks().as_ref().map_or(Ok(()), crate::hooks::check)?;
-    for mount in spec.mounts().iter().flatten() {
-        if mount.destination().as_os_str().is_empty() {
-            return Err(invalid("mounts", "", "one has no destination"));
-        }
-    }
-    Ok(())
+/// Reads and checks a process document.
+pub(crate) fn load_process(path: &Path) -> Result<(Process, Vec<Error>)> {
+    let raw = file::read(path).map_err(|e| failed("read", path.display(), e))?;
+    let read = document::read::<Process>(&raw).map_err(|e| Unplaced(e).at(path))?;
+    Ok((read.document, read.warnings))
 }
 
 /// The process of a configuration.
@@ -106,7 +84,13 @@ pub fn check_process(process: &Process) -> Result<()> {
     if !process.cwd().is_absolute() {
         return Err(invalid("process.cwd", format!("{:?}", process.cwd()), "must be an absolute path"));
     }
-    Ok(())
+    let limits = process.rlimits().as_deref().unwrap_or_default();
+    for (at, limit) in limits.iter().enumerate() {
+        if limits.iter().take(at).any(|other| other.typ() == limit.typ()) {
+            return Err(invalid("process.rlimits", limit.typ(), "is listed twice"));
+        }
+    }
+    schedule::check(process)
 }
 
 /// Whether the configuration asks for our PID 1.
@@ -125,7 +109,7 @@ mod tests {
     use super::parse;
 
     fn refused(json: &str) -> String {
-        parse(json.as_bytes()).unwrap_err().at(std::path::Path::new("/b/config.json")).to_string()
+        parse(json.as_bytes()).err().unwrap().at(std::path::Path::new("/b/config.json")).to_string()
     }
 
     #[test]
@@ -139,7 +123,7 @@ mod tests {
         );
         assert_eq!(
             refused(r#"{"ociVersion":"2.0.0","root":{"path":"r"}}"#),
-            "read /b/config.json: ociVersion \"2.0.0\": is none this runtime knows (1.0 to 1.2)"
+            "read /b/config.json: ociVersion \"2.0.0\": is no version this runtime knows (1.0.0 to 1.3.0)"
         );
         assert_eq!(
             refused(&format!(

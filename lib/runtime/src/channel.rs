@@ -31,6 +31,8 @@ pub(crate) enum Message {
     Ready,
     /// To the child: execute the program.
     Start,
+    /// From the child: this could not be done, and it goes on.
+    Warning(Portable),
     /// From the child: this went wrong, and it is ending.
     Failed(Portable),
 }

@@ -136,21 +136,25 @@ pub fn start(root: &Path, id: &str) -> Result<Vec<Error>> {
     let Some(socket) = entry.connect()? else { return Err(wrong_state("start", id, Status::Running)) };
     let channel = Channel::from_socket(socket);
     channel.send(&Message::Start)?;
-    attend(&channel, &spec, &record)?;
+    let mut warnings = attend(&channel, &spec, &record)?;
     entry.remove_socket();
     record.started = true;
     entry.save(&record)?;
-    Ok(poststart(&spec, &record))
+    warnings.extend(poststart(&spec, &record));
+    Ok(warnings)
 }
 
-/// Hears the first process out until it has become its program.
-pub(crate) fn attend(channel: &Channel, spec: &Spec, record: &Record) -> Result<()> {
+/// Hears the first process out until it has become its program; what it could not do.
+pub(crate) fn attend(channel: &Channel, spec: &Spec, record: &Record) -> Result<Vec<Error>> {
+    let mut warnings = Vec::new();
     while let Some((message, fd)) = channel.receive()? {
-        if let (Message::Listener, Some(fd)) = (message, fd) {
-            listener::forward(spec, record, fd)?;
+        match (message, fd) {
+            (Message::Listener, Some(fd)) => listener::forward(spec, record, fd)?,
+            (Message::Warning(warning), _) => warnings.push(warning.into()),
+            _ => {}
         }
     }
-    Ok(())
+    Ok(warnings)
 }
 
 /// Runs the hooks behind the start; what fails is a warning.

@@ -50,14 +50,16 @@ pub(crate) struct Made {
     pub(crate) channel: Channel,
     /// The master of its terminal, where nobody else wanted it.
     pub(crate) master: Option<OwnedFd>,
+    pub(crate) warnings: Vec<Error>,
 }
 
-/// Makes a container that waits to be started by [`crate::container::start`].
-pub fn create(request: &Request) -> Result<()> {
+/// Makes a container that waits to be started by [`crate::container::start`]; what of its configuration is left out.
+pub fn create(request: &Request) -> Result<Vec<Error>> {
     let made = make(request, false)?;
     // The first process has a copy of the locked descriptor: only saying so lets go of the lock.
     made.entry.unlock();
-    made.channel.send(&Message::Mapped)
+    made.channel.send(&Message::Mapped)?;
+    Ok(made.warnings)
 }
 
 /// Removes what was made when making the rest failed.
@@ -110,7 +112,7 @@ pub(crate) fn state_of(record: &Record, status: ContainerState) -> State {
 /// Makes a container; with `run` its first process waits for our order, not for whoever connects.
 pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
     crate::state::check_id(&request.id)?;
-    let Bundle { path, rootfs, spec, raw } = bundle::load(&request.bundle)?;
+    let Bundle { path, rootfs, spec, raw, mut warnings } = bundle::load(&request.bundle)?;
     let process = bundle::process_of(&spec)?;
     let linux = spec.linux().as_ref();
     let namespaces = Namespaces::open(linux.and_then(|l| l.namespaces().as_deref()).unwrap_or_default())?;
@@ -225,6 +227,7 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
                 ours.send(&Message::HooksRan(pid))?;
             }
             Some((Message::Listener, Some(fd))) => listener::forward(&spec, &record, fd)?,
+            Some((Message::Warning(warning), _)) => warnings.push(warning.into()),
             Some(_) => {}
             None => {
                 return Err(Error::new(Kind::Failed, "create", &request.id)
@@ -242,7 +245,7 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
     undo.entry = None;
     undo.poststop = None;
     drop(undo);
-    Ok(Made { entry, record, spec, channel: ours, master })
+    Ok(Made { entry, record, spec, channel: ours, master, warnings })
 }
 
 /// Forks a process that joins and makes what cannot be had in one clone, then makes the first process as its sibling.

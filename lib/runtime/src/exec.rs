@@ -24,12 +24,13 @@ use crate::init::{Console, Launch, hand_over};
 use crate::namespace::{Namespace, become_root};
 use crate::process::{self, Prepared};
 use crate::rootfs::tree::Tree;
+use crate::run::Ended;
 use crate::seccomp::{self, Program};
 use crate::state::{Entry, Record, Status};
-use crate::{listener, relay, terminal};
+use crate::{listener, relay, schedule, terminal};
 use rustix::process::{DumpableBehavior, Signal};
 use rustix::thread::ThreadNameSpaceType;
-use spec::runtime::{Capability, LinuxCapabilities, Process};
+use spec::runtime::{Capability, Linux, LinuxCapabilities, Process};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use sys::spawn::{Clone3, Fork};
@@ -82,8 +83,8 @@ pub struct Request {
     pub ignore_paused: bool,
 }
 
-/// Runs the program; its exit code, or 0 when detached.
-pub fn exec(request: &Request) -> Result<u8> {
+/// Runs the program; its exit code (0 when detached), and what could not be done.
+pub fn exec(request: &Request) -> Result<Ended> {
     let entry = Entry::open(&request.root, &request.id)?;
     let record = entry.load_made()?;
     match status_of(&entry, Some(&record)) {
@@ -94,7 +95,7 @@ pub fn exec(request: &Request) -> Result<u8> {
     let gone = || wrong_state("exec", &request.id, Status::Stopped);
     let pidfd = open_process(&record).ok_or_else(gone)?;
     let spec = entry.load_config()?;
-    let process = changed(bundle::process_of(&spec)?, &request.changes)?;
+    let (process, mut warnings) = changed(bundle::process_of(&spec)?, &request.changes)?;
     bundle::check_process(&process)?;
     let filter = spec.linux().as_ref().and_then(|l| l.seccomp().as_ref()).map(seccomp::compile).transpose()?;
     let console = match (process.terminal().unwrap_or(false), &request.console_socket) {
@@ -125,6 +126,7 @@ pub fn exec(request: &Request) -> Result<u8> {
             let visit = Visit {
                 record: &record,
                 process: &process,
+                linux: spec.linux().as_ref(),
                 filter: filter.as_ref(),
                 console: &console,
                 channel: &theirs,
@@ -170,24 +172,27 @@ pub fn exec(request: &Request) -> Result<u8> {
         ours.send(&Message::Start)?;
         attend(&ours, &spec, &record)
     });
-    if let Err(error) = outcome {
-        if pid != 0 {
-            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
-            let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None);
+    match outcome {
+        Ok(more) => warnings.extend(more),
+        Err(error) => {
+            if pid != 0 {
+                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+                let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None);
+            }
+            return Err(error);
         }
-        return Err(error);
     }
     if request.detach {
-        return Ok(0);
+        return Ok(Ended { code: 0, warnings });
     }
-    relay::serve(pid, master.as_ref().map(AsFd::as_fd))
+    let code = relay::serve(pid, master.as_ref().map(AsFd::as_fd))?;
+    Ok(Ended { code, warnings })
 }
 
 /// The process of the configuration with what differs.
-fn changed(base: &Process, changes: &Changes) -> Result<Process> {
+fn changed(base: &Process, changes: &Changes) -> Result<(Process, Vec<Error>)> {
     if let Some(path) = &changes.process {
-        let raw = file::read(path).map_err(|e| failed("read", path.display(), e))?;
-        return serde_json::from_slice(&raw).map_err(|e| Error::new(Kind::Invalid, "read", path.display()).because(e));
+        return bundle::load_process(path);
     }
     let mut process = base.clone();
     process.set_args(Some(changes.args.clone()));
@@ -223,7 +228,7 @@ fn changed(base: &Process, changes: &Changes) -> Result<Process> {
     if !changes.capabilities.is_empty() {
         process.set_capabilities(Some(with_more(process.capabilities().clone(), &changes.capabilities)));
     }
-    Ok(process)
+    Ok((process, Vec::new()))
 }
 
 fn with_more(had: Option<LinuxCapabilities>, more: &[Capability]) -> LinuxCapabilities {
@@ -244,6 +249,7 @@ fn with_more(had: Option<LinuxCapabilities>, more: &[Capability]) -> LinuxCapabi
 struct Visit<'a> {
     record: &'a Record,
     process: &'a Process,
+    linux: Option<&'a Linux>,
     filter: Option<&'a Program>,
     console: &'a Console,
     channel: &'a Channel,
@@ -257,9 +263,11 @@ impl Visit<'_> {
         if !is_off(Defence::NotDumpable) {
             let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
         }
+        schedule::before_group(self.process)?;
         if let Some(entrance) = entrance {
             entrance.enter().map_err(|e| failed("enter cgroup of", &self.record.id, e))?;
         }
+        schedule::in_group(self.process)?;
         if !flags.is_empty() {
             rustix::thread::move_into_thread_name_spaces(first, flags)
                 .map_err(|e| failed("enter namespaces of", &self.record.id, e))?;
@@ -301,7 +309,7 @@ impl Visit<'_> {
             hand_over(self.console, self.channel, &terminal)?;
             slave = Some(terminal.slave);
         }
-        process::settle(self.process, proc_dir)?;
+        process::settle(self.process, self.linux, proc_dir)?;
         process::enter_working_directory(&tree, self.process.cwd())?;
         let prepared = Prepared::new(self.process, &tree)?;
         self.channel.send(&Message::Ready)?;

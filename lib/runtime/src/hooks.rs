@@ -8,10 +8,33 @@ use rustix::fs::MemfdFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use spec::runtime::{Hook, Hooks};
 use std::fs::File;
-use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+
+/// Fails on hooks that cannot be: a path that is not absolute, a time that is none.
+pub(crate) fn check(all: &Hooks) -> Result<()> {
+    #[allow(deprecated, reason = "prestart is deprecated in the specification, not in its callers")]
+    let stages = [
+        ("hooks.prestart", all.prestart()),
+        ("hooks.createRuntime", all.create_runtime()),
+        ("hooks.createContainer", all.create_container()),
+        ("hooks.startContainer", all.start_container()),
+        ("hooks.poststart", all.poststart()),
+        ("hooks.poststop", all.poststop()),
+    ];
+    for (stage, hooks) in stages {
+        for hook in hooks.iter().flatten() {
+            if !hook.path().is_absolute() {
+                return Err(invalid(stage, format!("{:?}", hook.path()), "must be an absolute path"));
+            }
+            if hook.timeout().is_some_and(|seconds| seconds <= 0) {
+                return Err(invalid(stage, hook.path().display(), "its timeout must be greater than zero"));
+            }
+        }
+    }
+    Ok(())
+}
 
 /// Runs `hooks` in order with `state` (JSON) on stdin; the first that fails ends it.
 pub(crate) fn run(stage: &'static str, hooks: Option<&Vec<Hook>>, state: &[u8]) -> Result<()> {
@@ -26,27 +49,12 @@ pub(crate) fn run_all(stage: &'static str, hooks: Option<&Vec<Hook>>, state: &[u
     hooks.into_iter().flatten().filter_map(|h| run_one(stage, h, state).err()).collect()
 }
 
-/// Fails on hooks that cannot be run: `path` has to be absolute and `timeout` above zero.
-pub(crate) fn check(hooks: &Hooks) -> Result<()> {
-    #[allow(deprecated, reason = "prestart is deprecated in the specification, not in its callers")]
-    let stages = [
-        hooks.prestart(),
-        hooks.create_runtime(),
-        hooks.create_container(),
-        hooks.start_container(),
-        hooks.poststart(),
-        hooks.poststop(),
-    ];
-    for hook in stages.into_iter().flatten().flatten() {
-        let name = hook.path().display();
-        if !hook.path().is_absolute() {
-            return Err(invalid("hooks", name, "is no absolute path"));
-        }
-        if hook.timeout().is_some_and(|seconds| seconds <= 0) {
-            return Err(invalid("hooks", name, "has a timeout that is not above zero"));
-        }
-    }
-    Ok(())
+/// The state to read from: a file, not a pipe, since a hook need not read it, and may be given more than a pipe holds.
+fn stdin_of(state: &[u8]) -> std::io::Result<Stdio> {
+    let held = rustix::fs::memfd_create("state", MemfdFlags::CLOEXEC)?;
+    file::write_all(&held, state)?;
+    rustix::fs::seek(&held, rustix::fs::SeekFrom::Start(0))?;
+    Ok(held.into())
 }
 
 fn run_one(stage: &'static str, hook: &Hook, state: &[u8]) -> Result<()> {
@@ -61,13 +69,9 @@ fn run_one(stage: &'static str, hook: &Hook, state: &[u8]) -> Result<()> {
     // A file, not a pipe: a hook may say more than a pipe holds and leave children that keep it open.
     let said = rustix::fs::memfd_create("hook", MemfdFlags::CLOEXEC).map_err(|e| failed("memfd_create", "hook", e))?;
     let copy = || said.try_clone().map(Stdio::from).map_err(|e| failed(stage, &name, e));
-    command.stdin(Stdio::piped()).stdout(copy()?).stderr(copy()?);
+    command.stdin(stdin_of(state).map_err(|e| failed(stage, &name, e))?).stdout(copy()?).stderr(copy()?);
     let mut child = command.spawn().map_err(|e| failed(stage, &name, e))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A hook need not read its state.
-        let _ = stdin.write_all(state);
-    }
-    let limit = hook.timeout().filter(|s| *s > 0);
+    let limit = hook.timeout();
     if let (Some(seconds), Some(pid)) = (limit, Pid::from_raw(child.id() as i32)) {
         let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())
             .map_err(|e| failed("pidfd_open", pid.as_raw_nonzero(), e))?;

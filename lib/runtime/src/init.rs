@@ -25,7 +25,7 @@ use crate::rootfs::{self, cgroups};
 use crate::seccomp::Program;
 use crate::{hooks, reaper, sysctl, terminal};
 use rustix::process::{DumpableBehavior, Signal};
-use spec::runtime::{Capability, Process, Spec};
+use spec::runtime::{Capability, ContainerState, Process, Spec};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use sys::spawn::Fork;
@@ -108,7 +108,6 @@ pub(crate) fn main(mut init: Init<'_>) -> ! {
 struct Ready {
     prepared: Prepared,
     slave: Option<OwnedFd>,
-    state: Vec<u8>,
 }
 
 fn set_up(init: &mut Init<'_>) -> Result<Ready> {
@@ -193,21 +192,20 @@ fn set_up(init: &mut Init<'_>) -> Result<Ready> {
             _ => return Err(gone()),
         };
     }
-    let state = serde_json::to_vec(&init.state).unwrap_or_default();
-    hooks::run("createContainer hook", hooks.and_then(|h| h.create_container().as_ref()), &state)?;
-    // For the hooks of `start`: by then it is created.
-    init.state.set_status(spec::runtime::ContainerState::Created);
-    let state = serde_json::to_vec(&init.state).unwrap_or_default();
+    if let Some(hooks) = hooks.and_then(|h| h.create_container().as_ref()) {
+        let state = serde_json::to_vec(&init.state).unwrap_or_default();
+        hooks::run("createContainer hook", Some(hooks), &state)?;
+    }
 
     process::enter_working_directory(&assembled.tree, init.process.cwd())?;
     rootfs::switch(&plan, &assembled)?;
     if let Some(parameters) = linux.and_then(|l| l.sysctl().as_ref()) {
         sysctl::apply(proc_dir.as_fd(), parameters)?;
     }
-    process::settle(init.process, proc_dir.as_fd())?;
+    process::settle(init.process, linux, proc_dir.as_fd())?;
     process::enter_working_directory(&assembled.tree, init.process.cwd())?;
     let prepared = Prepared::new(init.process, &assembled.tree)?;
-    Ok(Ready { prepared, slave, state })
+    Ok(Ready { prepared, slave })
 }
 
 fn own(namespaces: &Namespaces, kind: Namespace, field: &'static str) -> Result<()> {
@@ -284,8 +282,11 @@ fn go(init: &Init<'_>, ready: &Ready, starter: &Channel) -> Error {
 }
 
 fn last_steps(init: &Init<'_>, ready: &Ready, starter: &Channel) -> Result<std::convert::Infallible> {
-    let hooks = init.spec.hooks().as_ref();
-    hooks::run("startContainer hook", hooks.and_then(|h| h.start_container().as_ref()), &ready.state)?;
+    if let Some(hooks) = init.spec.hooks().as_ref().and_then(|h| h.start_container().as_ref()) {
+        let mut state = init.state.clone();
+        state.set_status(ContainerState::Created);
+        hooks::run("startContainer hook", Some(hooks), &serde_json::to_vec(&state).unwrap_or_default())?;
+    }
     if let Some(slave) = &ready.slave {
         terminal::adopt(slave)?;
     }
@@ -319,6 +320,12 @@ impl Launch<'_> {
     pub(crate) fn go(&self) -> Result<std::convert::Infallible> {
         process::close_the_rest(self.preserve_fds)?;
         let mut plan = capabilities::Plan::of(self.process.capabilities().as_ref())?;
+        for missing in plan.missing() {
+            let name = spec::capability::name(missing);
+            let why = "is left out: this process does not have it itself".to_owned();
+            let warning = Error::new(Kind::Invalid, "process.capabilities", name).because(why);
+            self.channel.send(&Message::Warning(warning.into()))?;
+        }
         if !self.devices_listed {
             plan.leave_out(Capability::Mknod);
         }

@@ -6,13 +6,12 @@
 
 use crate::defence::{Defence, is_off};
 use crate::error::{Error, Kind, Result, failed, invalid};
-use crate::file;
 use crate::rootfs::tree::{Make, Tree};
-use crate::{procfs, program};
+use crate::{file, memory_policy, procfs, program, schedule};
 use nix::unistd::{Gid, Uid};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit};
-use spec::runtime::{PosixRlimitType, Process, User};
+use spec::runtime::{Linux, LinuxPersonalityDomain, PosixRlimitType, Process, User};
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -102,37 +101,46 @@ fn write_self(proc_dir: BorrowedFd<'_>, name: &str, value: &str) -> std::io::Res
     procfs::write(proc_dir, &format!("self/{name}"), value.as_bytes())
 }
 
-/// Limits, adjustments and labels that take privileges.
-pub(crate) fn settle(process: &Process, proc_dir: BorrowedFd<'_>) -> Result<()> {
+/// Limits, adjustments and labels that take privileges, `linux` being what the container's configuration says of every process in it.
+pub(crate) fn settle(process: &Process, linux: Option<&Linux>, proc_dir: BorrowedFd<'_>) -> Result<()> {
     for limit in process.rlimits().iter().flatten() {
         set_limit(limit.typ(), limit.soft(), limit.hard())?;
     }
     if let Some(score) = process.oom_score_adj() {
-        match write_self(proc_dir, "oom_score_adj", &score.to_string()) {
-            Ok(()) => {}
-            // Without CAP_SYS_RESOURCE it can only be raised: the container then keeps what it inherits.
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EACCES | libc::EPERM)) => {}
-            Err(e) => return Err(failed("write", "/proc/self/oom_score_adj", e)),
-        }
+        write_self(proc_dir, "oom_score_adj", &score.to_string()).map_err(|e| {
+            let denied = matches!(e.raw_os_error(), Some(libc::EACCES | libc::EPERM));
+            let error = failed("set process.oomScoreAdj", score, e);
+            if denied { error.hint("lowering it takes CAP_SYS_RESOURCE, which this process lacks") } else { error }
+        })?;
     }
-    if let Some(profile) = process.apparmor_profile().as_ref().filter(|p| !p.is_empty())
-        && rustix::fs::access("/sys/module/apparmor/parameters/enabled", rustix::fs::Access::EXISTS).is_ok()
-    {
+    // Whether the machine has them is not asked first: /sys may be the image's by now, and a label that is not applied is no label.
+    if let Some(profile) = process.apparmor_profile().as_ref().filter(|p| !p.is_empty()) {
         let done = write_self(proc_dir, "attr/apparmor/exec", &format!("exec {profile}"))
             .or_else(|_| write_self(proc_dir, "attr/exec", &format!("exec {profile}")));
-        done.map_err(|e| failed("apply AppArmor profile", profile, e))?;
+        done.map_err(|e| {
+            failed("apply process.apparmorProfile", profile, e)
+                .hint("is AppArmor enabled here, and the profile loaded?")
+        })?;
     }
-    if let Some(label) = process.selinux_label().as_ref().filter(|l| !l.is_empty())
-        && rustix::fs::access("/sys/fs/selinux/enforce", rustix::fs::Access::EXISTS).is_ok()
-    {
-        write_self(proc_dir, "attr/exec", label).map_err(|e| failed("apply SELinux label", label, e))?;
+    if let Some(label) = process.selinux_label().as_ref().filter(|l| !l.is_empty()) {
+        write_self(proc_dir, "attr/exec", label)
+            .map_err(|e| failed("apply process.selinuxLabel", label, e).hint("is SELinux enabled here?"))?;
     }
     let umask = process.user().umask().unwrap_or(0o022);
     rustix::process::umask(Mode::from_raw_mode(umask));
     if process.no_new_privileges().unwrap_or(false) {
         rustix::thread::set_no_new_privs(true).map_err(|e| failed("set no_new_privs", "", e))?;
     }
-    Ok(())
+    schedule::apply(process)?;
+    let Some(linux) = linux else { return Ok(()) };
+    if let Some(personality) = linux.personality() {
+        let domain = match personality.domain() {
+            LinuxPersonalityDomain::PerLinux => sys::personality::LINUX,
+            LinuxPersonalityDomain::PerLinux32 => sys::personality::LINUX32,
+        };
+        sys::personality::set(domain).map_err(|e| failed("set linux.personality", personality.domain(), e))?;
+    }
+    linux.memory_policy().as_ref().map_or(Ok(()), memory_policy::apply)
 }
 
 fn set_limit(kind: PosixRlimitType, soft: u64, hard: u64) -> Result<()> {
@@ -173,8 +181,17 @@ pub(crate) fn become_user(user: &User) -> Result<()> {
     match nix::unistd::setgroups(&groups) {
         Ok(()) => {}
         // A user namespace mapped by an ordinary user alone denies setgroups; the caller's own groups stay.
-        Err(nix::Error::EPERM) if setgroups_denied() => {}
-        Err(e) => return Err(failed("setgroups", format!("{groups:?}"), e)),
+        Err(nix::Error::EPERM) if groups.is_empty() && setgroups_denied() => {}
+        Err(e) => {
+            let numbers: Vec<String> = groups.iter().map(ToString::to_string).collect();
+            let error = failed("set process.user.additionalGids", numbers.join(" "), e);
+            return Err(match e {
+                nix::Error::EPERM => {
+                    error.hint("a user namespace mapped by an ordinary user alone has no other groups")
+                }
+                _ => unmapped(error, e),
+            });
+        }
     }
     let (uid, gid) = (Uid::from_raw(user.uid()), Gid::from_raw(user.gid()));
     nix::unistd::setresgid(gid, gid, gid).map_err(|e| unmapped(failed("setresgid", gid, e), e))?;

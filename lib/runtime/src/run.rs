@@ -14,7 +14,7 @@ use std::os::fd::AsFd;
 pub struct Ended {
     /// Its exit code, 128 + n for signal n.
     pub code: u8,
-    /// Hooks that failed where that ends nothing.
+    /// What could not be done where that ends nothing: hooks behind the start, capabilities that nobody has to give.
     pub warnings: Vec<Error>,
 }
 
@@ -24,8 +24,8 @@ pub fn run(request: &Request, detach: bool, keep: bool) -> Result<Ended> {
         // What the first process leaves behind without a pid namespace of its own comes to us, as with runc.
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     }
-    let made = create::make(request, true)?;
-    let mut warnings = Vec::new();
+    let mut made = create::make(request, true)?;
+    let mut warnings = std::mem::take(&mut made.warnings);
     match begin(&made) {
         Ok(more) => warnings.extend(more),
         Err(error) => {
@@ -46,8 +46,9 @@ pub fn run(request: &Request, detach: bool, keep: bool) -> Result<Ended> {
 
 fn begin(made: &Made) -> Result<Vec<Error>> {
     made.channel.send(&Message::Start)?;
-    container::attend(&made.channel, &made.spec, &made.record)?;
-    Ok(container::poststart(&made.spec, &made.record))
+    let mut warnings = container::attend(&made.channel, &made.spec, &made.record)?;
+    warnings.extend(container::poststart(&made.spec, &made.record));
+    Ok(warnings)
 }
 
 fn attend(made: &Made) -> Result<u8> {

@@ -19,6 +19,11 @@ impl Log {
         Self { file, json }
     }
 
+    /// Whether there is a file to write to.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Writes down an error.
     pub(crate) fn error(&self, message: &str) {
         self.write("error", message);

@@ -40,7 +40,7 @@ pub(crate) fn run(args: Args, log: &Log) -> Outcome {
     };
     match args.verb {
         Verb::Create(create) => {
-            runtime::create::create(&request(root, create, cgroups))?;
+            warn(log, runtime::create::create(&request(root, create, cgroups))?);
             Ok(exit::DONE)
         }
         Verb::Run(run) => {
@@ -80,7 +80,11 @@ pub(crate) fn run(args: Args, log: &Log) -> Outcome {
             }));
             print_lines(table(&rows))
         }
-        Verb::Exec(exec) => Ok(runtime::exec::exec(&exec_request(root, exec)?)?),
+        Verb::Exec(exec) => {
+            let ended = runtime::exec::exec(&exec_request(root, exec)?)?;
+            warn(log, ended.warnings);
+            Ok(ended.code)
+        }
         Verb::Ps(ps) => {
             let pids = container::processes(root, &ps.id)?;
             if ps.format == "json" {
@@ -195,10 +199,14 @@ fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
     written.map_err(|e| Failure::new(format!("write {}: {e}", path.display())))
 }
 
+/// In the log where there is one; else on stderr, which with `create` may be the container's own.
 fn warn(log: &Log, warnings: Vec<runtime::Error>) {
     for warning in warnings {
-        log.warning(&warning.to_string());
-        output::complain("nsrun", &format!("warning: {warning}"));
+        if log.is_kept() {
+            log.warning(&warning.to_string());
+        } else {
+            output::complain("nsrun", &format!("warning: {warning}"));
+        }
     }
 }
 
