@@ -6,6 +6,7 @@ mod confinement;
 mod enter;
 mod escape;
 mod exec;
+mod fields;
 mod lifecycle;
 mod rootfs;
 mod rootless;
