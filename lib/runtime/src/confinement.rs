@@ -4,6 +4,7 @@ use crate::cgroup::{Cgroup, Entrance, Options, PARENT};
 use crate::devices::DeviceList;
 use crate::error::{Kind, Result};
 use spec::runtime::Spec;
+use std::os::fd::OwnedFd;
 
 /// How the caller wants cgroups made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,13 +23,16 @@ pub enum Manager {
 pub(crate) struct Confinement {
     pub(crate) cgroup: Option<Cgroup>,
     pub(crate) entrance: Option<Entrance>,
+    /// The v2 group for the first process to start in, by which it spares the wait of entering.
+    pub(crate) directory: Option<OwnedFd>,
 }
 
 impl Confinement {
-    /// Makes the cgroup that `spec` asks for.
-    pub(crate) fn create(spec: &Spec, id: &str, manager: Manager) -> Result<Self> {
+    /// Makes the cgroup that `spec` asks for. With `accounting` it counts what engines read. With `direct` the first process is
+    /// started in its v2 group, else it enters that too.
+    pub(crate) fn create(spec: &Spec, id: &str, manager: Manager, accounting: bool, direct: bool) -> Result<Self> {
         if manager == Manager::Disabled {
-            return Ok(Self { cgroup: None, entrance: None });
+            return Ok(Self { cgroup: None, entrance: None, directory: None });
         }
         let linux = spec.linux().as_ref();
         let asked = linux.and_then(|l| l.cgroups_path().as_ref()).and_then(|p| p.to_str()).filter(|p| !p.is_empty());
@@ -38,20 +42,26 @@ impl Confinement {
             Some(path) => path.to_owned(),
         };
         let resources = linux.and_then(|l| l.resources().as_ref());
-        let cgroup = Cgroup::create(&path, resources, &Options::default())?;
-        let mut made = Self { cgroup: Some(cgroup), entrance: None };
-        match made.cgroup.as_ref().map(|c| c.entrance(false)) {
-            Some(Ok(entrance)) => made.entrance = Some(entrance),
+        let options = Options { accounting, ..Options::default() };
+        let cgroup = Cgroup::create(&path, resources, &options)?;
+        let ways = cgroup.entrance(direct).and_then(|entrance| {
+            let directory = if direct { cgroup.directory()? } else { None };
+            Ok((entrance, directory))
+        });
+        let mut made = Self { cgroup: Some(cgroup), entrance: None, directory: None };
+        match ways {
+            Ok((entrance, directory)) => {
+                (made.entrance, made.directory) = (Some(entrance), directory);
+            }
             // A group that can be made but not entered (a delegated v2 tree without its root) is as good as none.
-            Some(Err(e)) if resources.is_none() && e.raw_os_error() == Some(libc::EACCES) => {
+            Err(e) if resources.is_none() && e.raw_os_error() == Some(libc::EACCES) => {
                 made.remove();
                 made.cgroup = None;
             }
-            Some(Err(e)) => {
+            Err(e) => {
                 made.remove();
                 return Err(e);
             }
-            None => {}
         }
         Ok(made)
     }

@@ -151,7 +151,13 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
         devices_listed: false,
     };
     entry.save_config(&raw)?;
-    confinement = Confinement::create(&spec, &request.id, request.cgroups)?;
+    // Who joins namespaces by path on the way to a new user, pid or time namespace takes an intermediate process.
+    let stepwise = namespaces.joins(Namespace::Pid)
+        || namespaces.joins(Namespace::User)
+        || namespaces.makes(Namespace::Time)
+        || namespaces.joins(Namespace::Time)
+        || (namespaces.makes(Namespace::User) && !namespaces.join.is_empty());
+    confinement = Confinement::create(&spec, &request.id, request.cgroups, !run, !stepwise)?;
     undo.cgroup = Some(&confinement);
     record.cgroup = confinement.cgroup.clone();
     record.devices_listed = confinement.devices_listed();
@@ -159,12 +165,6 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
 
     let (ours, theirs) = Channel::pair()?;
     let wait = if run { Wait::Parent } else { Wait::Socket(entry.listen()?) };
-    // Who joins namespaces by path on the way to a new user, pid or time namespace takes an intermediate process.
-    let stepwise = namespaces.joins(Namespace::Pid)
-        || namespaces.joins(Namespace::User)
-        || namespaces.makes(Namespace::Time)
-        || namespaces.joins(Namespace::Time)
-        || (namespaces.makes(Namespace::User) && !namespaces.join.is_empty());
     let state = state_of(&record, ContainerState::Creating);
     // Never returns, but a closure cannot say so.
     let begin = |joined: bool, channel: &Channel| {
@@ -192,7 +192,8 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
         step(&spec, &namespaces, &ours, theirs, begin)?
     } else {
         let flags = namespaces.clone_flags();
-        match sys::spawn::clone3(&Clone3 { flags, cgroup: None }).map_err(|e| unshare_hint(e, flags))? {
+        let cgroup = confinement.directory.as_ref().map(AsFd::as_fd);
+        match sys::spawn::clone3(&Clone3 { flags, cgroup }).map_err(|e| unshare_hint(e, flags))? {
             Fork::Child => {
                 drop(ours);
                 begin(false, &theirs);

@@ -79,6 +79,8 @@ pub struct Request {
     pub detach: bool,
     /// Descriptors from 3 on that the program gets.
     pub preserve_fds: u32,
+    /// Groups below the container's own, `[CONTROLLER[,CONTROLLER]:]PATH` each.
+    pub cgroup: Vec<String>,
     /// Also in a frozen container, where it starts when that is thawed.
     pub ignore_paused: bool,
 }
@@ -109,7 +111,7 @@ pub fn exec(request: &Request) -> Result<Ended> {
         }
     };
     let entrance = match &record.cgroup {
-        Some(cgroup) if !cgroup.is_none() => Some(cgroup.entrance(false)?),
+        Some(cgroup) if !cgroup.is_none() => Some(cgroup.entrance_beside(record.pid, &request.cgroup)?),
         _ => None,
     };
     let mut flags = ThreadNameSpaceType::empty();

@@ -229,8 +229,8 @@ pub(crate) struct Exec {
     /// Also in a frozen container
     #[arg(long)]
     pub(crate) ignore_paused: bool,
-    /// Group below the container's (accepted where it is the container's own)
-    #[arg(long, value_name = "PATH")]
+    /// An existing group below the container's own
+    #[arg(long, value_name = "[CONTROLLERS:]PATH")]
     pub(crate) cgroup: Vec<String>,
     /// No subreaper (accepted)
     #[arg(long)]

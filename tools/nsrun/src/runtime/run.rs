@@ -165,6 +165,7 @@ fn exec_request(root: &Path, exec: Exec) -> Result<runtime::exec::Request, Failu
         pid_file: exec.pid_file,
         detach: exec.detach,
         preserve_fds: exec.preserve_fds,
+        cgroup: exec.cgroup,
         ignore_paused: exec.ignore_paused,
     })
 }
