@@ -1,41 +1,80 @@
-//! The chain loader: makes namespaces as unshare(1) does, perhaps a root file system, and becomes a command.
+//! The chain loader: makes namespaces as unshare(1) does, perhaps a root file system as bwrap(1) does, and becomes a command.
 //!
 //! ```text
-//! helper (stays outside)      this process                     child (with --fork)
-//!                             unshare
-//! maps, bindings ◀─────────── unshared
-//!                ───────────▶ setgroups, fork ───────────────▶ propagation, root, /proc, ids, exec
-//!                             waits; passes signals on
+//! alone     helper (outside, if needed)     this process
+//!                                           unshare
+//!           maps, files ◀───────────────── unshared
+//!                       ────────────────▶  settles, exec
+//!
+//! --fork    this process (stays outside)    child
+//!           cgroup, clone3 ──────────────▶  in its namespaces
+//!           maps, files, status ─────────▶  settles, exec
+//!           waits; passes signals on; ends with the child's code
 //! ```
 //!
-//! The helper is there only where something has to be done from outside: ranges of ids (newuidmap), files that keep a namespace.
+//! Who stays behind is outside of all that was made: it can write maps, bind namespaces to files, serve a terminal and remove the
+//! cgroup whatever the child did to its root.
 
+mod alone;
+mod binfmt;
+mod fork;
+mod maps;
+mod operation;
+mod overlay;
+mod plain;
 mod sandbox;
+mod status;
 
-use crate::channel::{Channel, Message};
-use crate::create::unshare_hint;
-use crate::error::{Error, Kind, Result, failed, invalid};
-use crate::idmap::{self, IdRange, Ids};
+pub use maps::MapRanges;
+pub use operation::{Operation, Upper};
+
+use crate::cgroup::ChainLimits;
+use crate::command::Command;
+use crate::error::{Result, failed, invalid};
+use crate::landlock::Rule;
 use crate::namespace::Namespace;
-use crate::rootfs::fsmount;
-use crate::rootfs::options::Options;
-use crate::{capabilities, file, program, reaper, relay};
+use crate::{command, file};
+use maps::Maps;
 use nix::unistd::{Gid, Uid};
-use rustix::fs::CWD;
-use rustix::mount::{MountPropagationFlags, MoveMountFlags};
-use rustix::process::Signal;
+use rustix::mount::MountPropagationFlags;
 use spec::runtime::Capability;
-use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
-use sys::spawn::Fork;
+use std::ffi::OsString;
+use std::path::PathBuf;
 
-/// Whose ids a new user namespace maps.
+/// A root file system of the command's own.
+#[derive(Debug, Clone, Default)]
+pub struct Sandbox {
+    /// This folder, with what a container has by default mounted in it; without one an empty tmpfs.
+    pub root: Option<PathBuf>,
+    /// Read-only.
+    pub read_only: bool,
+    /// What is mounted and made in it, in order.
+    pub operations: Vec<Operation>,
+}
+
+/// Which system calls the command may make.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Seccomp {
+    /// The default profile in a sandbox, any without one.
+    #[default]
+    Unsaid,
+    /// Any.
+    Unconfined,
+    /// Those of the default profile.
+    Default,
+    /// Those of the profile in this file: Docker's JSON, or `linux.seccomp` of a config.json.
+    Profile(PathBuf),
+    /// What the compiled program that can be read from this descriptor says.
+    Program(i32),
+}
+
+/// A change of what the command may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MapRanges {
-    /// The caller's first line in /etc/subuid or /etc/subgid.
-    Auto,
-    /// This one.
-    Range(IdRange),
+pub enum CapabilityChange {
+    /// It may also do this. True where it was named, not one of all: then it is an error not to have it.
+    Add(Capability, bool),
+    /// It may not do this.
+    Drop(Capability),
 }
 
 /// Everything the chain loader can be told.
@@ -53,8 +92,14 @@ pub struct Chain {
     pub map_users: Vec<MapRanges>,
     /// Further groups.
     pub map_groups: Vec<MapRanges>,
+    /// The user and group that a new user namespace belongs to.
+    pub owner: Option<(u32, u32)>,
     /// Where to mount a new procfs.
     pub mount_proc: Option<PathBuf>,
+    /// Where to mount a new binfmt_misc.
+    pub mount_binfmt: Option<PathBuf>,
+    /// What to register there: `:name:type:offset:magic:mask:interpreter:flags`.
+    pub interpreter: Option<OsString>,
     /// Propagation of all mounts in a new mount namespace: a word of mount(8), or `unchanged`. Without one: `rprivate`.
     pub propagation: Option<String>,
     /// The signal for the child when we die.
@@ -65,10 +110,8 @@ pub struct Chain {
     pub setgroups: Option<bool>,
     /// chroot to this folder.
     pub root: Option<PathBuf>,
-    /// Make this folder the root of a sandbox: pivot_root, default mounts, default capabilities and seccomp profile.
-    pub rootfs: Option<PathBuf>,
-    /// The sandbox's root read-only.
-    pub read_only: bool,
+    /// A root file system of its own, with default capabilities and seccomp profile.
+    pub sandbox: Option<Sandbox>,
     /// Change to this folder.
     pub working_directory: Option<PathBuf>,
     /// Become this user.
@@ -83,18 +126,36 @@ pub struct Chain {
     pub boottime: Option<i64>,
     /// A PID 1 of ours in front.
     pub init: bool,
+    /// A terminal of its own, which we serve.
+    pub terminal: bool,
+    /// A session of its own, without a terminal.
+    pub new_session: bool,
+    /// Bring the loopback link of a new network namespace up.
+    pub loopback: bool,
     /// Set no_new_privs.
     pub no_new_privs: bool,
     /// The host name inside.
     pub hostname: Option<String>,
-    /// Capabilities beyond the default.
-    pub cap_add: Vec<Capability>,
-    /// Capabilities less than the default.
-    pub cap_drop: Vec<Capability>,
-    /// No default seccomp profile.
-    pub unconfined: bool,
-    /// The command; the caller's shell where it is empty.
-    pub command: Vec<OsString>,
+    /// Changes of the default capabilities (in a sandbox), or of those we have.
+    pub capabilities: Vec<CapabilityChange>,
+    /// Which system calls it may make.
+    pub seccomp: Seccomp,
+    /// What of the file system it may use, and how.
+    pub landlock: Vec<Rule>,
+    /// The least version of landlock that will do.
+    pub landlock_version: Option<u32>,
+    /// Where to write JSON lines about the child and its end.
+    pub status: Option<i32>,
+    /// Where to write a JSON document about the child.
+    pub info: Option<i32>,
+    /// Wait until this can be read before the command is started.
+    pub block: Option<i32>,
+    /// The cgroup it runs in; below `/veneer` where there are limits and no path.
+    pub cgroup_path: Option<PathBuf>,
+    /// What it may use.
+    pub limits: ChainLimits,
+    /// The command and its environment.
+    pub command: Command,
 }
 
 impl Chain {
@@ -107,339 +168,124 @@ impl Chain {
         self.namespaces.iter().fold(0, |all, (kind, _)| all | kind.flag())
     }
 
-    /// The maps of a new user namespace.
-    fn maps(&self, ids: Ids) -> Result<Vec<IdRange>> {
-        let (own, asked, single) = match ids {
-            Ids::Users => (nix::unistd::geteuid().as_raw(), &self.map_users, self.map_user),
-            Ids::Groups => (nix::unistd::getegid().as_raw(), &self.map_groups, self.map_group),
-        };
-        let mut ranges = Vec::new();
-        for one in asked {
-            ranges.push(match one {
-                MapRanges::Range(range) => *range,
-                MapRanges::Auto => {
-                    let (outside, size) = idmap::load_sub_ids(ids)?;
-                    IdRange { inside: 0, outside, size }
-                }
-            });
-        }
-        Ok(match single {
-            None => ranges,
-            Some(inside) => insert(&ranges, IdRange { inside, outside: own, size: 1 }),
-        })
+    /// Whether one of `kinds` is kept in a file.
+    fn keeps(&self, kinds: &[Namespace]) -> bool {
+        self.namespaces.iter().any(|(kind, file)| file.is_some() && kinds.contains(kind))
     }
-}
 
-/// Ranges with a single id put in: those that cover it make room, their upper part moving up by one, as unshare(1) does.
-fn insert(ranges: &[IdRange], single: IdRange) -> Vec<IdRange> {
-    let mut all = Vec::new();
-    for r in ranges {
-        let below = single.inside.saturating_sub(r.inside).min(r.size);
-        if below > 0 {
-            all.push(IdRange { inside: r.inside, outside: r.outside, size: below });
+    /// Sets the clocks of a new time namespace, before any process is in it.
+    fn set_clocks(&self) -> Result<()> {
+        for (clock, offset) in [("monotonic", self.monotonic), ("boottime", self.boottime)] {
+            if let Some(seconds) = offset {
+                let line = format!("{clock} {seconds} 0");
+                file::write_existing("/proc/self/timens_offsets", line.as_bytes()).map_err(|e| {
+                    let out_of_range = e.raw_os_error() == Some(libc::ERANGE);
+                    let error = failed("set clock offset", format!("{clock} {seconds}"), e);
+                    if out_of_range {
+                        error.hint("no clock may stand before 0, nor more than 146 years later")
+                    } else {
+                        error
+                    }
+                })?;
+            }
         }
-        if below < r.size {
-            let moved = if single.inside >= r.inside { 1 } else { 0 };
-            all.push(IdRange { inside: r.inside + below + moved, outside: r.outside + below, size: r.size - below });
-        }
+        Ok(())
     }
-    all.push(single);
-    all.sort_by_key(|r| r.inside);
-    all
 }
 
 /// Runs the command; its exit code where we stay behind to wait for it. Without a fork there is no return but an error.
 pub fn run(chain: &Chain) -> Result<u8> {
     if chain.die_with_parent {
-        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     }
-    let user = chain.makes(Namespace::User);
-    let (users, groups) = if user { (chain.maps(Ids::Users)?, chain.maps(Ids::Groups)?) } else { Default::default() };
-    let from_outside =
-        chain.map_users.len() + chain.map_groups.len() > 0 || chain.namespaces.iter().any(|(_, f)| f.is_some());
-    let helper = if from_outside { Some(Helper::start(chain, &users, &groups)?) } else { None };
-
-    let flags = nix::sched::CloneFlags::from_bits_retain(chain.flags() as i32);
-    nix::sched::unshare(flags).map_err(|e| unshare_hint(e.into(), chain.flags()))?;
-    if let Some(helper) = helper {
-        helper.finish()?;
-    }
-    if chain.map_users.is_empty() && chain.map_groups.is_empty() {
-        if !groups.is_empty() {
-            if chain.setgroups == Some(true) {
-                return Err(invalid("--setgroups", "allow", "cannot go with a map of one group")
-                    .hint("map ranges with --map-auto"));
-            }
-            idmap::deny_setgroups_of("self")?;
-        }
-        idmap::write_own(Ids::Users, &users)?;
-        idmap::write_own(Ids::Groups, &groups)?;
-    }
-    if chain.setgroups == Some(false) {
-        idmap::deny_setgroups_of("self")?;
-    }
-    for (clock, offset) in [("monotonic", chain.monotonic), ("boottime", chain.boottime)] {
-        if let Some(seconds) = offset {
-            file::write_existing("/proc/self/timens_offsets", format!("{clock} {seconds} 0").as_bytes())
-                .map_err(|e| failed("set clock offset", clock, e))?;
-        }
-    }
-    if !chain.fork {
-        return Err(last_steps(chain));
-    }
-    let leads = chain.makes(Namespace::Pid) && in_foreground();
-    match sys::spawn::fork().map_err(|e| failed("fork", "", e))? {
-        Fork::Child => {
-            if let Some(signal) = chain.kill_child.and_then(Signal::from_named_raw) {
-                let _ = rustix::process::set_parent_process_death_signal(Some(signal));
-            }
-            if leads {
-                lead_foreground();
-            }
-            Err(last_steps(chain))
-        }
-        Fork::Parent(pid, _) => {
-            let code = relay::serve(pid, None);
-            if leads {
-                take_foreground(nix::unistd::getpgrp());
-            }
-            code
-        }
-    }
+    let maps = Maps::of(chain)?;
+    if chain.fork { fork::run(chain, maps.as_ref()) } else { alone::run(chain, maps.as_ref()) }
 }
 
-/// Whether our process group has the terminal at stdin. (rustix's getpgrp asserts that the group is visible, which the
-/// one of a process in a pid namespace of its own need not be.)
-fn in_foreground() -> bool {
-    let ours = nix::unistd::getpgrp();
-    ours.as_raw() > 0 && nix::unistd::tcgetpgrp(std::io::stdin()) == Ok(ours)
-}
-
-fn take_foreground(group: nix::unistd::Pid) {
-    // From a background group the kernel stops the caller unless the signal is ignored.
-    sys::spawn::ignore_signal(libc::SIGTTOU);
-    let _ = nix::unistd::tcsetpgrp(std::io::stdin(), group);
-    sys::spawn::reset_signal(libc::SIGTTOU);
-}
-
-/// A shell that is PID 1 cannot see the process group of the caller, and some then refuse the terminal: it gets one of its
-/// own, in the foreground.
-fn lead_foreground() {
-    let us = nix::unistd::getpid();
-    if nix::unistd::setpgid(us, us).is_ok() {
-        take_foreground(us);
-    }
-}
-
-/// All that comes behind the namespaces; returns only an error.
-fn last_steps(chain: &Chain) -> Error {
-    match try_last_steps(chain) {
-        Ok(never) => match never {},
-        Err(error) => error,
-    }
-}
-
-fn try_last_steps(chain: &Chain) -> Result<std::convert::Infallible> {
-    if chain.makes(Namespace::Net) && (chain.rootfs.is_some() || chain.hostname.is_some()) {
+/// All that comes behind the namespaces, in the process that becomes the command; returns only an error.
+fn settle(chain: &Chain, terminal: Option<&fork::TerminalTo<'_>>) -> Result<std::convert::Infallible> {
+    if chain.makes(Namespace::Net) && chain.loopback {
         sys::loopback::bring_up().map_err(|e| failed("bring up", "lo", e))?;
     }
     if let Some(name) = &chain.hostname {
         rustix::system::sethostname(name.as_bytes()).map_err(|e| failed("set host name", name, e))?;
     }
-    if chain.rootfs.is_some() {
-        return sandbox::enter(chain);
-    }
-    if chain.makes(Namespace::Mnt) {
-        set_propagation(chain.propagation.as_deref().unwrap_or("rprivate"))?;
-    }
-    if let Some(root) = &chain.root {
-        rustix::process::chroot(root).map_err(|e| failed("chroot", root.display(), e))?;
-        rustix::process::chdir("/").map_err(|e| failed("enter", "/", e))?;
-    }
-    if let Some(dir) = &chain.working_directory {
-        rustix::process::chdir(dir).map_err(|e| failed("enter", dir.display(), e))?;
-    }
-    if let Some(dir) = &chain.mount_proc {
-        mount_proc(dir)?;
-    }
-    if chain.no_new_privs {
-        rustix::thread::set_no_new_privs(true).map_err(|e| failed("set no_new_privs", "", e))?;
-    }
-    if chain.uid.is_some() || chain.gid.is_some() {
-        become_ids(chain.uid, chain.gid)?;
-    }
-    if !chain.cap_drop.is_empty() || !chain.cap_add.is_empty() {
-        capabilities::restrict(&chain.cap_drop, &chain.cap_add)?;
-    } else if chain.keep_caps && chain.makes(Namespace::User) {
-        capabilities::keep_over_exec()?;
-    }
-    if chain.init {
-        match sys::spawn::fork().map_err(|e| failed("fork", "", e))? {
-            Fork::Child => reaper::step_aside(),
-            Fork::Parent(pid, _) => reaper::main(pid),
-        }
-    }
-    sys::spawn::reset_signal(libc::SIGPIPE);
-    let command = command_of(chain);
-    let name = command.first().cloned().unwrap_or_default();
-    let path = std::env::var_os("PATH");
-    let found = program::find(&name, path.as_deref())?;
-    Err(execute(&found, &name, &command))
-}
-
-/// The command, or the caller's shell.
-fn command_of(chain: &Chain) -> Vec<OsString> {
-    if chain.command.is_empty() {
-        let shell = std::env::var_os("SHELL").filter(|s| !s.is_empty());
-        return vec![shell.unwrap_or_else(|| "/bin/sh".into())];
-    }
-    chain.command.clone()
-}
-
-/// Becomes `file`, with the environment as it is. A text file without `#!` is given to the shell, as execvp(3) does.
-pub(crate) fn execute(file: &Path, name: &OsStr, command: &[OsString]) -> Error {
-    match try_execute(file, command) {
-        Ok(never) => match never {},
-        Err(Failed::Kernel(error)) if error.raw_os_error() == Some(libc::ENOEXEC) => {
-            let mut shell: Vec<OsString> = vec!["/bin/sh".into(), file.into()];
-            shell.extend(command.iter().skip(1).cloned());
-            match try_execute(Path::new("/bin/sh"), &shell) {
-                Ok(never) => match never {},
-                Err(_) => program::refused(name, error),
-            }
-        }
-        Err(Failed::Kernel(error)) => program::refused(name, error),
-        Err(Failed::Ours(error)) => error,
+    match &chain.sandbox {
+        Some(sandbox) => sandbox::enter(chain, sandbox, terminal),
+        None => plain::enter(chain, terminal),
     }
 }
 
-enum Failed {
-    Kernel(std::io::Error),
-    Ours(Error),
+/// Waits until whoever has the other side of `chain.block` says something, or has gone.
+fn wait_for_word(chain: &Chain) -> Result<()> {
+    let Some(number) = chain.block else { return Ok(()) };
+    let fd = sys::spawn::inherited(number).map_err(|e| failed("open --block-fd", number, e))?;
+    rustix::io::retry_on_intr(|| rustix::io::read(&fd, &mut [0_u8; 1][..]))
+        .map(drop)
+        .map_err(|e| failed("read --block-fd", number, e))
 }
 
-fn try_execute(file: &Path, command: &[OsString]) -> std::result::Result<std::convert::Infallible, Failed> {
-    let args = command.iter().map(program::c_string).collect::<Result<Vec<_>>>().map_err(Failed::Ours)?;
-    let file = program::c_string(file).map_err(Failed::Ours)?;
-    nix::unistd::execv(&file, &args).map_err(|e| Failed::Kernel(e.into()))
+/// Has the kernel end us when whoever made us ends. A change of credentials takes that back (`commit_creds`), so it is asked for
+/// again behind one.
+fn die_with_maker(chain: &Chain) {
+    let signal = chain.kill_child.filter(|_| chain.fork).or(chain.die_with_parent.then_some(libc::SIGKILL));
+    if let Some(signal) = signal.and_then(rustix::process::Signal::from_named_raw) {
+        let _ = rustix::process::set_parent_process_death_signal(Some(signal));
+    }
+}
+
+/// The environment the command starts from.
+fn variables() -> command::Variables {
+    command::own_variables()
 }
 
 /// Sets the propagation of all mounts.
 pub(crate) fn set_propagation(word: &str) -> Result<()> {
-    let flags = match word.strip_prefix('r').filter(|w| *w != "private").unwrap_or(word) {
-        "unchanged" => return Ok(()),
-        "private" | "rprivate" => MountPropagationFlags::PRIVATE,
-        "slave" => MountPropagationFlags::DOWNSTREAM,
-        "shared" => MountPropagationFlags::SHARED,
-        _ => return Err(invalid("--propagation", word, "is none of slave, shared, private, unchanged")),
-    };
+    let Some(flags) = propagation(word)? else { return Ok(()) };
     rustix::mount::mount_change("/", flags | MountPropagationFlags::REC)
         .map_err(|e| failed("set propagation of", "/", e))
 }
 
-/// Mounts a new procfs over `dir`.
-fn mount_proc(dir: &Path) -> Result<()> {
-    let options = Options {
-        attributes: crate::rootfs::options::Attributes { set: crate::rootfs::masks::QUIET, clear: 0 },
-        ..Options::default()
-    };
-    let fresh = fsmount::detached("proc", "proc", &options).map_err(|e| e.at(&dir.display().to_string()))?;
-    // What was mounted there before belongs to the caller's namespaces too.
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    rustix::mount::move_mount(&fresh, "", CWD, dir, flags).map_err(|e| failed("mount", dir.display(), e))
+fn propagation(word: &str) -> Result<Option<MountPropagationFlags>> {
+    Ok(Some(match word {
+        "unchanged" => return Ok(None),
+        "private" | "rprivate" => MountPropagationFlags::PRIVATE,
+        "slave" | "rslave" => MountPropagationFlags::DOWNSTREAM,
+        "shared" | "rshared" => MountPropagationFlags::SHARED,
+        _ => return Err(invalid("--propagation", word, "is none of slave, shared, private, unchanged")),
+    }))
 }
 
-/// Becomes another user or group, without the caller's supplementary groups.
+/// Becomes another user or group, the latter without the caller's supplementary groups.
 pub(crate) fn become_ids(uid: Option<u32>, gid: Option<u32>) -> Result<()> {
     if let Some(gid) = gid.map(Gid::from_raw) {
         match nix::unistd::setgroups(&[]) {
-            Ok(()) | Err(nix::Error::EPERM) => {}
-            Err(e) => return Err(failed("setgroups", "", e)),
+            Ok(()) => {}
+            // Who cannot leave groups here at all keeps them, as everywhere in such a user namespace (user_namespaces(7)).
+            Err(nix::Error::EPERM) if setgroups_denied() => {}
+            Err(e) => {
+                return Err(failed("setgroups", "", e).hint(
+                    "dropping groups takes CAP_SETGID; nsrun enter can keep \
+                    them with --preserve-credentials",
+                ));
+            }
         }
-        nix::unistd::setresgid(gid, gid, gid).map_err(|e| failed("setresgid", gid, e))?;
+        nix::unistd::setresgid(gid, gid, gid).map_err(|e| unmapped(failed("setresgid", gid, e), e))?;
     }
     if let Some(uid) = uid.map(Uid::from_raw) {
-        nix::unistd::setresuid(uid, uid, uid).map_err(|e| failed("setresuid", uid, e))?;
+        nix::unistd::setresuid(uid, uid, uid).map_err(|e| unmapped(failed("setresuid", uid, e), e))?;
     }
     Ok(())
 }
 
-/// The process that stays outside.
-#[derive(Debug)]
-struct Helper {
-    channel: Channel,
-    pid: i32,
+fn setgroups_denied() -> bool {
+    file::read_text("/proc/self/setgroups").is_ok_and(|text| text.trim() == "deny")
 }
 
-impl Helper {
-    fn start(chain: &Chain, users: &[IdRange], groups: &[IdRange]) -> Result<Self> {
-        let (ours, theirs) = Channel::pair()?;
-        let parent = nix::unistd::getpid().as_raw();
-        match sys::spawn::fork().map_err(|e| failed("fork", "", e))? {
-            Fork::Child => {
-                drop(ours);
-                if let Ok(Some(_)) = theirs.receive() {
-                    match Self::serve(chain, parent, users, groups) {
-                        Ok(()) => drop(theirs.send(&Message::Ready)),
-                        Err(error) => theirs.send_error(error),
-                    }
-                }
-                sys::spawn::exit_now(0)
-            }
-            Fork::Parent(pid, _) => Ok(Self { channel: ours, pid }),
-        }
-    }
-
-    fn serve(chain: &Chain, parent: i32, users: &[IdRange], groups: &[IdRange]) -> Result<()> {
-        if !chain.map_users.is_empty() || !chain.map_groups.is_empty() {
-            idmap::write(parent, Ids::Users, users)?;
-            idmap::write(parent, Ids::Groups, groups)?;
-        }
-        for (kind, file) in &chain.namespaces {
-            let Some(file) = file else { continue };
-            let name = if matches!(kind, Namespace::Pid | Namespace::Time) {
-                format!("{}_for_children", kind.name())
-            } else {
-                kind.name().to_owned()
-            };
-            let source = format!("/proc/{parent}/ns/{name}");
-            rustix::mount::mount_bind(&source, file).map_err(|e| {
-                failed("keep namespace in", file.display(), e)
-                    .hint("the file must exist; for a mount namespace below a private mount")
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Says that the namespaces are there, and waits until all is done.
-    fn finish(self) -> Result<()> {
-        self.channel.send(&Message::Mapped)?;
-        let said = self.channel.receive();
-        let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(self.pid), None);
-        match said? {
-            Some((Message::Ready, _)) => Ok(()),
-            _ => Err(Error::new(Kind::Failed, "helper", "").because("ended too early".to_owned())),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{IdRange, insert};
-
-    fn range(inside: u32, outside: u32, size: u32) -> IdRange {
-        IdRange { inside, outside, size }
-    }
-
-    #[test]
-    fn a_single_id_makes_room_in_ranges() {
-        let auto = [range(0, 100_000, 65536)];
-        assert_eq!(insert(&auto, range(0, 1000, 1)), [range(0, 1000, 1), range(1, 100_000, 65536)]);
-        assert_eq!(
-            insert(&auto, range(1000, 1000, 1)),
-            [range(0, 100_000, 1000), range(1000, 1000, 1), range(1001, 101_000, 64536)]
-        );
-        assert_eq!(insert(&[], range(0, 7, 1)), [range(0, 7, 1)]);
-        assert_eq!(insert(&[range(5, 50, 5)], range(0, 7, 1)), [range(0, 7, 1), range(5, 50, 5)]);
+fn unmapped(error: crate::Error, errno: nix::Error) -> crate::Error {
+    match errno {
+        nix::Error::EINVAL => error.hint("the id has no place in the user namespace"),
+        nix::Error::EPERM => error.hint("becoming another user takes root, or a user namespace that maps the id"),
+        _ => error,
     }
 }

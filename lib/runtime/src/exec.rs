@@ -330,6 +330,7 @@ impl Visit<'_> {
             devices_listed: self.record.devices_listed,
             preserve_fds: self.preserve_fds,
             reaper: false,
+            dies_with_parent: false,
             channel: self.channel,
         };
         launch.go()

@@ -297,6 +297,7 @@ fn last_steps(init: &Init<'_>, ready: &Ready, starter: &Channel) -> Result<std::
         devices_listed: init.devices_listed,
         preserve_fds: init.preserve_fds,
         reaper: init.reaper,
+        dies_with_parent: false,
         channel: starter,
     };
     launch.go()
@@ -311,6 +312,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) devices_listed: bool,
     pub(crate) preserve_fds: u32,
     pub(crate) reaper: bool,
+    /// Ends with whoever made it.
+    pub(crate) dies_with_parent: bool,
     /// Whoever is to have the listener of the seccomp filter.
     pub(crate) channel: &'a Channel,
 }
@@ -339,6 +342,10 @@ impl Launch<'_> {
             plan.before_ids()?;
             process::become_user(self.process.user())?;
             plan.after_ids()?;
+        }
+        if self.dies_with_parent {
+            // A change of credentials has taken back what was asked for before (`commit_creds` in kernel/cred.c).
+            let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
         }
         if quiet {
             self.install_filter()?;

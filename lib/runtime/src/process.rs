@@ -12,7 +12,7 @@ use nix::unistd::{Gid, Uid};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit};
 use spec::runtime::{Linux, LinuxPersonalityDomain, PosixRlimitType, Process, User};
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
@@ -55,23 +55,10 @@ impl Prepared {
         Ok(Self { name: name.clone(), file: program::c_string(file)?, args: strings(args)?, env: strings(&env)? })
     }
 
-    /// Finds a command by the environment this process has, which it also gets.
-    pub(crate) fn with_own_environment(command: &[OsString]) -> Result<Self> {
-        let name = command.first().cloned().unwrap_or_default();
-        let path = std::env::var_os("PATH");
-        let file = program::find(&name, path.as_deref())?;
-        let env = std::env::vars_os().map(|(name, value)| {
-            let mut both = name;
-            both.push("=");
-            both.push(value);
-            program::c_string(both)
-        });
-        Ok(Self {
-            name: name.to_string_lossy().into_owned(),
-            file: program::c_string(file)?,
-            args: command.iter().map(program::c_string).collect::<Result<_>>()?,
-            env: env.collect::<Result<_>>()?,
-        })
+    /// A command that was found already, with its own environment.
+    pub(crate) fn of(found: crate::command::Found) -> Result<Self> {
+        let crate::command::Found { name, file, args, env } = found;
+        Ok(Self { name: name.to_string_lossy().into_owned(), file: program::c_string(file)?, args, env })
     }
 
     /// Becomes the program; returns only an error.

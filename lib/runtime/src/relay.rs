@@ -2,8 +2,8 @@
 //! we hold, bytes go both ways between that and our stdio, with our terminal raw meanwhile and its size followed.
 
 use crate::error::{Result, failed};
-use crate::file;
 use crate::run::wait_for;
+use crate::{file, foreground};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
@@ -68,6 +68,15 @@ fn passed_on() -> SigSet {
 
 /// Serves process `pid`, a child of ours, until it ends; its exit code, 128 + n for signal n.
 pub fn serve(pid: i32, master: Option<BorrowedFd<'_>>) -> Result<u8> {
+    attend(pid, master, false)
+}
+
+/// The same for a child that leads the foreground of our terminal in our place ([`crate::foreground`]).
+pub(crate) fn serve_foreground(pid: i32) -> Result<u8> {
+    attend(pid, None, true)
+}
+
+fn attend(pid: i32, master: Option<BorrowedFd<'_>>, leads: bool) -> Result<u8> {
     let set = passed_on();
     let mut before = SigSet::empty();
     let _ = nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_BLOCK, Some(&set), Some(&mut before));
@@ -110,7 +119,9 @@ pub fn serve(pid: i32, master: Option<BorrowedFd<'_>>) -> Result<u8> {
         if is(0) {
             while let Ok(Some(info)) = signals.read_signal() {
                 // What the terminal sends reaches the whole foreground group, the child too.
-                if info.ssi_code != SI_KERNEL || info.ssi_signo as i32 == libc::SIGWINCH {
+                if info.ssi_signo as i32 == libc::SIGCHLD && leads {
+                    foreground::follow(pid);
+                } else if info.ssi_code != SI_KERNEL || info.ssi_signo as i32 == libc::SIGWINCH {
                     pass(info.ssi_signo as i32, pid, master);
                 }
             }

@@ -79,6 +79,24 @@ impl Program {
         })
     }
 
+    /// A program that someone else compiled: `struct sock_filter` after `struct sock_filter`, as libseccomp's
+    /// `seccomp_export_bpf` writes them.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let (instructions, rest) = bytes.as_chunks::<8>();
+        if instructions.is_empty() || !rest.is_empty() || instructions.len() > sys::seccomp::MAX_INSTRUCTIONS {
+            let why =
+                format!("{} bytes are no program of the kernel's (1 to 4096 instructions of 8 bytes)", bytes.len());
+            return Err(invalid("seccomp program", "", why));
+        }
+        let instruction = |b: &[u8; 8]| Instruction {
+            code: u16::from_ne_bytes([b[0], b[1]]),
+            jump_true: b[2],
+            jump_false: b[3],
+            k: u32::from_ne_bytes([b[4], b[5], b[6], b[7]]),
+        };
+        Ok(Self { instructions: instructions.iter().map(instruction).collect(), flags: 0, unknown: Vec::new() })
+    }
+
     /// The program as the kernel gets it.
     pub fn instructions(&self) -> &[Instruction] {
         &self.instructions

@@ -37,6 +37,14 @@ pub(crate) fn open(tree: &Tree, size: Option<(u64, u64)>, owner: (u32, u32)) -> 
     finish(master, size, owner)
 }
 
+/// Makes a terminal in the devpts that this process sees.
+pub(crate) fn open_here() -> Result<Terminal> {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = rustix::pty::openpt(flags).map_err(|e| failed("open terminal", "/dev/ptmx", e))?;
+    let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    finish(master, None, (uid, gid))
+}
+
 fn finish(master: OwnedFd, size: Option<(u64, u64)>, owner: (u32, u32)) -> Result<Terminal> {
     rustix::pty::unlockpt(&master).map_err(|e| failed("unlock terminal", "", e))?;
     let slave = rustix::pty::ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)

@@ -5,6 +5,7 @@
 //! - [`container`]: a container's id
 //! - [`error`]: the shape every room's error has
 //! - [`image`], [`runtime`]: the OCI documents, from the crate `oci-spec`
+//! - [`profile`]: seccomp profiles in files
 //! - [`platform`]: which machine an image is for
 //! - [`reference`]: names of images
 //! - [`whiteout`]: the names by which a layer says that something is gone
@@ -15,6 +16,7 @@ pub mod defaults;
 pub mod digest;
 pub mod error;
 pub mod platform;
+pub mod profile;
 pub mod reference;
 pub mod seccomp;
 pub mod syscall;

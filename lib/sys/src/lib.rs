@@ -16,6 +16,7 @@ pub mod loopback;
 pub mod mapping;
 pub mod memory_policy;
 pub mod mount_attr;
+pub mod namespace;
 pub mod personality;
 pub mod schedule;
 pub mod seccomp;

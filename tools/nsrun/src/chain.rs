@@ -1,9 +1,10 @@
-//! nsrun as chain loader: unshare(1)'s command line and more, ending in the command.
+//! nsrun as chain loader: unshare(1)'s command line and bwrap(1)'s, ending in the command.
 //!
 //! Exit code: the command's own, 128 + n for signal n; 125 where we failed, 126 and 127 where the command cannot be executed or
 //! found.
 
 mod cli;
+mod mounts;
 mod plan;
 
 use ::cli::Failure;
@@ -15,8 +16,11 @@ use std::process::ExitCode;
 
 /// Runs it.
 pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
-    let parsed = cli::Args::command().try_get_matches_from(&words).and_then(|m| cli::Args::from_arg_matches(&m));
-    let args = match parsed {
+    let matches = match cli::Args::command().try_get_matches_from(&words) {
+        Ok(matches) => matches,
+        Err(error) => return conclude("nsrun", crate::usage(&error)),
+    };
+    let args = match cli::Args::from_arg_matches(&matches) {
         Ok(args) => args,
         Err(error) => return conclude("nsrun", crate::usage(&error)),
     };
@@ -24,13 +28,13 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
     if let Some(stray) = stray.filter(|_| !words.iter().any(|word| word == "--")) {
         return conclude("nsrun", Err(crate::unknown_option(stray)));
     }
-    if args.rootfs.is_some()
-        && let Err(error) = runtime::seal::ensure(&words)
-    {
-        return conclude("nsrun", Err(exit_code(error)));
-    }
-    let outcome =
-        plan::plan(args, &plan::Caller::load()).and_then(|chain| runtime::chain::run(&chain).map_err(exit_code));
+    let planned = plan::plan(args, &cli::ordered(&matches), &plan::Caller::load());
+    let outcome = planned.and_then(|chain| {
+        if chain.sandbox.is_some() {
+            runtime::seal::ensure(&words).map_err(exit_code)?;
+        }
+        runtime::chain::run(&chain).map_err(exit_code)
+    });
     conclude("nsrun", outcome)
 }
 

@@ -24,5 +24,6 @@ pub(crate) fn main(mut args: Vec<OsString>) -> ExitCode {
     if let Some(stray) = args.stray().filter(|_| !ended) {
         return conclude("nsrun", Err(crate::unknown_option(stray)));
     }
-    conclude("nsrun", runtime::enter::run(&args.plan()).map_err(crate::chain::exit_code))
+    let outcome = args.plan().and_then(|enter| runtime::enter::run(&enter).map_err(crate::chain::exit_code));
+    conclude("nsrun", outcome)
 }

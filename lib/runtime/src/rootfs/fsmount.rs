@@ -62,7 +62,7 @@ fn configure(context: &OwnedFd, kind: &str, source: &str, options: &Options) -> 
 }
 
 /// What the file system wrote into its context: one message a read, `e `, `w ` or `i ` in front.
-fn log_of(context: &OwnedFd) -> String {
+pub(crate) fn log_of(context: &OwnedFd) -> String {
     let mut said = Vec::new();
     let mut line = [0_u8; 1024];
     for _ in 0..16 {

@@ -1,0 +1,110 @@
+//! The last steps where the root file system stays the caller's, or is changed by chroot: unshare(1)'s order, with what only we
+//! have behind it.
+//!
+//! Propagation; chroot; working directory; /proc; binfmt_misc; landlock; seccomp and capabilities around the change of ids; exec.
+
+use super::fork::TerminalTo;
+use super::{CapabilityChange, Chain, Seccomp, become_ids, binfmt, die_with_maker, propagation, set_propagation};
+use crate::error::{Result, failed};
+use crate::namespace::Namespace;
+use crate::rootfs::fsmount;
+use crate::rootfs::masks::QUIET;
+use crate::rootfs::options::{Attributes, Options};
+use crate::{capabilities, landlock, reaper, terminal};
+use rustix::fs::CWD;
+use rustix::mount::{MountPropagationFlags, MoveMountFlags};
+use std::path::Path;
+use sys::spawn::Fork;
+
+/// Returns only errors.
+pub(super) fn enter(chain: &Chain, terminal: Option<&TerminalTo<'_>>) -> Result<std::convert::Infallible> {
+    // The caller's devpts serves it, which a new root may not have.
+    let made = terminal.map(|_| terminal::open_here()).transpose()?;
+    let filter = super::sandbox::filter(chain, false)?;
+    let word = chain.propagation.as_deref().unwrap_or("rprivate");
+    if chain.makes(Namespace::Mnt) {
+        set_propagation(word)?;
+    }
+    binfmt::before_root(chain)?;
+    if let Some(root) = &chain.root {
+        rustix::process::chroot(root).map_err(|e| failed("chroot", root.display(), e))?;
+        rustix::process::chdir("/").map_err(|e| failed("enter", "/", e))?;
+    }
+    if let Some(dir) = &chain.working_directory {
+        rustix::process::chdir(dir).map_err(|e| failed("enter", dir.display(), e))?;
+    }
+    if let Some(dir) = &chain.mount_proc {
+        let own_already = chain.root.is_some() || propagation(word)? == Some(MountPropagationFlags::PRIVATE);
+        mount_proc(dir, own_already)?;
+    }
+    binfmt::after_root(chain)?;
+    if let (Some(to), Some(made)) = (terminal, &made) {
+        to.adopt(made)?;
+    }
+    let found = chain.command.find(super::variables())?;
+    if chain.no_new_privs {
+        rustix::thread::set_no_new_privs(true).map_err(|e| failed("set no_new_privs", "", e))?;
+    }
+    landlock::restrict(&chain.landlock, chain.landlock_version)?;
+    // With no_new_privs the filter comes last, without it while the right to install one is there.
+    if let Some(filter) = filter.as_ref().filter(|_| !chain.no_new_privs) {
+        filter.install()?;
+    }
+    become_ids(chain.uid, chain.gid)?;
+    if chain.capabilities.is_empty() {
+        if chain.keep_caps && chain.makes(Namespace::User) {
+            capabilities::keep_over_exec()?;
+        }
+    } else {
+        let dropped = |change: &CapabilityChange| match change {
+            CapabilityChange::Drop(capability) => (Some(*capability), None),
+            CapabilityChange::Add(capability, _) => (None, Some(*capability)),
+        };
+        let (mut drop, mut add) = (Vec::new(), Vec::new());
+        for (less, more) in chain.capabilities.iter().map(dropped) {
+            drop.extend(less);
+            add.retain(|c| Some(*c) != less);
+            drop.retain(|c| Some(*c) != more);
+            add.extend(more);
+        }
+        capabilities::restrict(&drop, &add)?;
+    }
+    if let Some(filter) = filter.as_ref().filter(|_| chain.no_new_privs && chain.seccomp != Seccomp::Unconfined) {
+        filter.install()?;
+    }
+    die_with_maker(chain);
+    if chain.init {
+        match sys::spawn::fork().map_err(|e| failed("fork", "", e))? {
+            Fork::Child => reaper::step_aside(),
+            Fork::Parent(pid, _) => reaper::main(pid),
+        }
+    }
+    sys::spawn::reset_signal(libc::SIGPIPE);
+    Err(found.exec())
+}
+
+/// Mounts a new procfs over `dir`, which stays ours alone.
+fn mount_proc(dir: &Path, own_already: bool) -> Result<()> {
+    if !own_already {
+        let flags = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        match rustix::mount::mount_change(dir, flags) {
+            // Where nothing is mounted there is nothing to keep to ourselves.
+            Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+            Err(e) => return Err(failed("set propagation of", dir.display(), e)),
+        }
+    }
+    let options = Options { attributes: Attributes { set: QUIET, clear: 0 }, ..Options::default() };
+    let fresh = fsmount::detached("proc", "proc", &options).map_err(|e| {
+        let covered = e.is(libc::EPERM);
+        let error = e.at(&dir.display().to_string());
+        if covered {
+            error.hint("a user namespace may mount /proc only with a pid namespace of its own (--pid --fork) and where no part of \
+                the caller's /proc is covered")
+        } else {
+            error
+        }
+    })?;
+    // What was mounted there before belongs to the caller's namespaces too.
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    rustix::mount::move_mount(&fresh, "", CWD, dir, flags).map_err(|e| failed("mount", dir.display(), e))
+}
