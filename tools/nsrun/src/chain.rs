@@ -16,7 +16,9 @@ use std::process::ExitCode;
 
 /// Runs it.
 pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
-    let matches = match cli::Args::command().try_get_matches_from(&words) {
+    let mut command = cli::Args::command();
+    let apart = crate::letters::apart(&mut command, words.clone(), false);
+    let matches = match command.try_get_matches_from(apart) {
         Ok(matches) => matches,
         Err(error) => return conclude("nsrun", crate::usage(&error)),
     };

@@ -15,8 +15,9 @@ pub(crate) fn main(mut args: Vec<OsString>) -> ExitCode {
     }
     args.remove(1);
     let ended = args.iter().any(|word| word == "--");
-    let parsed =
-        cli::Args::command().try_get_matches_from(cli::attached(args)).and_then(|m| cli::Args::from_arg_matches(&m));
+    let mut command = cli::Args::command();
+    let args = crate::letters::apart(&mut command, args, true);
+    let parsed = command.try_get_matches_from(args).and_then(|m| cli::Args::from_arg_matches(&m));
     let args = match parsed {
         Ok(args) => args,
         Err(error) => return conclude("nsrun", crate::usage(&error)),

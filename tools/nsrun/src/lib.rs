@@ -3,6 +3,7 @@
 mod chain;
 mod enter;
 mod face;
+mod letters;
 mod runtime;
 
 use cli::failure::Outcome;

@@ -6,6 +6,7 @@
 use super::alone::{become_owner, keep};
 use super::status::Status;
 use super::{Chain, Maps, die_with_maker, settle, wait_for_word};
+use crate::cgroup::{self, ChainGroup};
 use crate::channel::{Channel, Message};
 use crate::create::unshare_hint;
 use crate::error::{Error, Kind, Result, failed};
@@ -40,6 +41,10 @@ pub(super) fn run(chain: &Chain, maps: Option<&Maps>) -> Result<u8> {
         Some(_) => Some(own_pidfd()?),
         None => None,
     };
+    let group = match chain.cgroup_path.is_some() || !chain.limits.is_empty() {
+        true => Some(cgroup::for_chain(chain.cgroup_path.as_deref(), &chain.limits)?),
+        false => None,
+    };
     let born = match chain.owner {
         None => clone(chain, 0)?,
         Some(_) => clone_for_owner(chain)?,
@@ -49,7 +54,9 @@ pub(super) fn run(chain: &Chain, maps: Option<&Maps>) -> Result<u8> {
             drop(ours);
             theirs
         });
-        let Err(error) = child(chain, channel.as_ref(), us.as_ref(), leads);
+        let Err(error) = child(chain, channel.as_ref(), us.as_ref(), group.as_ref(), leads);
+        // It is our maker's to remove.
+        std::mem::forget(group);
         return Err(error);
     };
     let channel = channel.map(|(ours, theirs)| {
@@ -74,7 +81,10 @@ pub(super) fn run(chain: &Chain, maps: Option<&Maps>) -> Result<u8> {
         relay::serve(pid, master.as_ref().map(AsFd::as_fd))
     }?;
     status.ended(code);
-    Ok(code)
+    match group {
+        Some(group) => group.remove().map(|()| code),
+        None => Ok(code),
+    }
 }
 
 fn own_pidfd() -> Result<OwnedFd> {
@@ -86,12 +96,16 @@ fn needs_words(chain: &Chain, maps: Option<&Maps>) -> bool {
     maps.is_some() || chain.keeps(&Namespace::ALL) || chain.status.is_some() || chain.info.is_some() || chain.terminal
 }
 
-/// Namespaces that the child makes itself: the clocks of a time namespace are set before anybody is in it.
-const LATE: [Namespace; 1] = [Namespace::Time];
+/// Namespaces that the child makes itself: the clocks of a time namespace are set before anybody is in it, and a cgroup
+/// namespace shows as its root the group that one is in at that moment.
+fn late(chain: &Chain) -> &'static [Namespace] {
+    let grouped = chain.cgroup_path.is_some() || !chain.limits.is_empty();
+    if grouped { &[Namespace::Cgroup, Namespace::Time] } else { &[Namespace::Time] }
+}
 
 /// The child's pid; nothing in the child.
 fn clone(chain: &Chain, more: u64) -> Result<Option<i32>> {
-    let late = LATE.iter().fold(0, |all, kind| all | kind.flag());
+    let late = late(chain).iter().fold(0, |all, kind| all | kind.flag());
     let flags = chain.flags() & !late | more;
     match sys::spawn::clone3(&Clone3 { flags, cgroup: None }).map_err(|e| unshare_hint(e, chain.flags()))? {
         Fork::Child => Ok(None),
@@ -137,7 +151,7 @@ fn attend(
     if let Some(maps) = maps {
         maps.write(pid)?;
     }
-    if chain.keeps(&LATE) {
+    if chain.keeps(late(chain)) {
         channel.send(&Message::Mapped)?;
         if !matches!(channel.receive(), Ok(Some((Message::Ready, _)))) {
             // It says why by itself.
@@ -161,6 +175,7 @@ fn child(
     chain: &Chain,
     channel: Option<&Channel>,
     maker: Option<&OwnedFd>,
+    group: Option<&ChainGroup>,
     leads: bool,
 ) -> Result<std::convert::Infallible> {
     die_with_maker(chain);
@@ -170,6 +185,9 @@ fn child(
         if rustix::event::poll(&mut [PollFd::new(maker, PollFlags::IN)], Some(&now)).is_ok_and(|n| n > 0) {
             sys::spawn::exit_now(1);
         }
+    }
+    if let Some(group) = group {
+        group.enter()?;
     }
     if chain.new_session || chain.terminal {
         rustix::process::setsid().map_err(|e| failed("setsid", "", e))?;
@@ -186,26 +204,29 @@ fn child(
 }
 
 fn hear(chain: &Chain, channel: &Channel) -> Result<()> {
-    if chain.keeps(&LATE) {
-        expect(channel, "maps")?;
+    if chain.keeps(late(chain)) {
+        expect(channel);
         make_late(chain)?;
         channel.send(&Message::Ready)?;
-        return expect(channel, "files");
+        expect(channel);
+        return Ok(());
     }
-    expect(channel, "maps")?;
+    expect(channel);
     make_late(chain)
 }
 
 /// Without the word our maker has failed, and has said why; or has been killed.
-fn expect(channel: &Channel, _what: &str) -> Result<()> {
-    match channel.receive() {
-        Ok(Some((Message::Mapped | Message::Start, _))) => Ok(()),
-        _ => sys::spawn::exit_now(1),
+fn expect(channel: &Channel) {
+    if !matches!(channel.receive(), Ok(Some((Message::Mapped | Message::Start, _)))) {
+        sys::spawn::exit_now(1);
     }
 }
 
 /// Makes the namespaces that were left out at birth, and goes in.
 fn make_late(chain: &Chain) -> Result<()> {
+    if chain.makes(Namespace::Cgroup) && late(chain).contains(&Namespace::Cgroup) {
+        unshare(CloneFlags::CLONE_NEWCGROUP).map_err(|e| unshare_hint(e.into(), Namespace::Cgroup.flag()))?;
+    }
     if !chain.makes(Namespace::Time) {
         return Ok(());
     }

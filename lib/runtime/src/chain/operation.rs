@@ -294,10 +294,11 @@ impl Site {
         let fd = rustix::fs::openat(&staging, name.as_os_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
             .map_err(|e| say(e.into()))?;
         let mount = copy_of(fd.as_fd(), false).map_err(say)?;
-        let _ = rustix::fs::unlinkat(&staging, name.as_os_str(), AtFlags::empty());
         let set = NOSUID | NODEV | if read_only { RDONLY } else { 0 };
         mount_setattr(mount.as_fd(), c"", false, &MountAttr { set, ..MountAttr::default() }).map_err(say)?;
-        self.put(mount, destination, Make::File)
+        let done = self.put(mount, destination, Make::File);
+        let _ = rustix::fs::unlinkat(&staging, name.as_os_str(), AtFlags::empty());
+        done
     }
 
     fn remount_read_only(&mut self, destination: &Path) -> Result<()> {

@@ -309,7 +309,7 @@ fn shares_terminal(chain: &Chain) -> bool {
 
 /// Forbids putting characters into a terminal's input, by TIOCSTI or the console's way of pasting.
 fn no_typing() -> Result<seccomp::Program> {
-    let forbidden = [libc::TIOCSTI as u64, libc::TIOCLINUX as u64].map(|request| {
+    let forbidden = [libc::TIOCSTI, libc::TIOCLINUX].map(|request| {
         serde_json::json!({ "names": ["ioctl"], "action": "SCMP_ACT_ERRNO", "errnoRet": libc::EPERM,
             // The kernel looks at 32 bits of it.
             "args": [{ "index": 1, "value": 0xffff_ffff_u64, "valueTwo": request, "op": "SCMP_CMP_MASKED_EQ" }] })

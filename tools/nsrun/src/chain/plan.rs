@@ -221,7 +221,7 @@ fn map(chain: &mut Chain, args: &Args, caller: &Caller, alone: bool) -> Result<(
     let asked = maps_one(args) || maps_ranges(args);
     let by_itself = chain.makes(Namespace::User) && !asked && (alone || chain.sandbox.is_some());
     // In a folder of files root is at home, as in a container; where the root is put together from the caller's files, the caller.
-    let at_home = !chain.sandbox.as_ref().is_some_and(|s| s.root.is_none());
+    let at_home = chain.sandbox.as_ref().is_none_or(|s| s.root.is_some());
     if args.map_root_user || (by_itself && at_home) {
         (chain.map_user, chain.map_group) = (Some(0), Some(0));
     }

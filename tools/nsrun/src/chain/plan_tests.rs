@@ -11,8 +11,10 @@ const ROOT: Caller = Caller { privileged: true, uid: 0, gid: 0, ranges: false };
 const USER: Caller = Caller { privileged: false, uid: 1000, gid: 1001, ranges: true };
 
 fn of(line: &str, caller: &Caller) -> Result<Chain, String> {
-    let words = std::iter::once("nsrun").chain(line.split_whitespace());
-    let matches = Args::command().try_get_matches_from(words).map_err(|e| e.to_string())?;
+    let words = std::iter::once("nsrun").chain(line.split_whitespace()).map(Into::into).collect();
+    let mut command = Args::command();
+    let words = crate::letters::apart(&mut command, words, false);
+    let matches = command.try_get_matches_from(words).map_err(|e| e.to_string())?;
     let args = Args::from_arg_matches(&matches).map_err(|e| e.to_string())?;
     plan(args, &ordered(&matches), caller).map_err(|f| f.message)
 }
@@ -29,6 +31,8 @@ fn unshares_letters_mean_what_they_mean_there() {
     assert!(chain.fork && chain.map_user == Some(0) && chain.map_users.is_empty());
     assert_eq!(chain.command.words, ["chroot", "/new", "-m", "sh"]);
     assert!(!of("-p sh", &ROOT).unwrap().fork);
+    let chain = of("-fmS5 -G6 -R/new -w/tmp sh", &ROOT).unwrap();
+    assert_eq!((chain.uid, chain.gid, chain.root), (Some(5), Some(6), Some("/new".into())));
     assert!(of("--load-interp :x:M::y::/z: sh", &ROOT).unwrap().makes(Namespace::User));
 }
 

@@ -101,59 +101,6 @@ pub(crate) struct Args {
     command: Vec<OsString>,
 }
 
-/// Letters whose value may follow at once (`-n/run/netns/x`), as nsenter(1) takes them, and the long form of each.
-const ATTACHED: [(char, &str); 11] = [
-    ('m', "mount"),
-    ('u', "uts"),
-    ('i', "ipc"),
-    ('n', "net"),
-    ('p', "pid"),
-    ('C', "cgroup"),
-    ('U', "user"),
-    ('T', "time"),
-    ('r', "root"),
-    ('w', "wd"),
-    ('W', "wdns"),
-];
-
-/// All letters, for telling `-mun` (three namespaces) from `-nfile` (one, of a file).
-const LETTERS: &str = "amuinpCUTtNSGrwWeFcZhV";
-
-/// Options whose value is the next word.
-const WITH_VALUE: [&str; 10] =
-    ["-t", "--target", "-S", "--setuid", "-G", "--setgid", "-W", "--wdns", "-N", "--net-socket"];
-
-/// Puts such words, as far as they are options, into the long form.
-pub(crate) fn attached(words: Vec<OsString>) -> Vec<OsString> {
-    let mut options = true;
-    let mut value = false;
-    let long = |word: OsString| {
-        let text = word.to_string_lossy();
-        let first = text.chars().next();
-        if !options || first.is_none() {
-            return word;
-        }
-        if std::mem::take(&mut value) {
-            return word;
-        }
-        let letter = text.chars().nth(1);
-        if first != Some('-') || text == "--" {
-            options = false;
-            return word;
-        }
-        value = WITH_VALUE.contains(&&*text);
-        let rest: String = text.chars().skip(2).collect();
-        let name = ATTACHED.iter().find(|(l, _)| Some(*l) == letter).map(|(_, name)| *name);
-        match name.filter(|_| !rest.is_empty() && !rest.chars().all(|c| LETTERS.contains(c))) {
-            Some(name) => format!("--{name}={}", rest.strip_prefix('=').unwrap_or(&rest)).into(),
-            None => word,
-        }
-    };
-    let mut words = words.into_iter();
-    let program: Vec<OsString> = words.by_ref().take(1).collect();
-    program.into_iter().chain(words.map(long)).collect()
-}
-
 fn usage(message: impl std::fmt::Display) -> Failure {
     Failure::new(message).code(cli::exit::OURS)
 }
@@ -220,14 +167,16 @@ fn who(option: &str, text: &str) -> Result<Who, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Args, Place, Target, Who, attached};
+    use super::{Args, Place, Target, Who};
+    use crate::letters;
     use clap::{CommandFactory, Parser};
     use runtime::enter::Enter;
     use runtime::namespace::Namespace;
 
     fn of(line: &str) -> Result<Enter, String> {
         let words = std::iter::once("x").chain(line.split_whitespace());
-        let args = Args::try_parse_from(attached(words.map(Into::into).collect())).map_err(|e| e.to_string())?;
+        let args = Args::try_parse_from(letters::apart(&mut Args::command(), words.map(Into::into).collect(), true))
+            .map_err(|e| e.to_string())?;
         args.plan().map_err(|f| f.message)
     }
 
