@@ -4,7 +4,7 @@
 //! or one of its caller's. The container takes `/proc/self/fd/N` as its working directory, or just finds it open, and
 //! walks up from there. The decoy is a file in a temporary folder.
 
-use crate::lab::{Tried, WAIT, bundle, container, done, exec_command, run_command, stopped_by, text, with_descriptor};
+use crate::lab::{Tried, WAIT, bundle, container, done, exec_command, nsrun, run_command, stopped_by, text, with_descriptor};
 use serde_json::json;
 use std::path::Path;
 use tempfile::TempDir;
@@ -124,4 +124,21 @@ fn cve_2024_21626_the_runtimes_own_descriptors() {
         }
         Tried { escaped: false, said }
     });
+}
+
+/// Nothing is open but stdio, whatever the caller had open; 3 is the folder that ls itself reads.
+#[test]
+fn escape_nothing_is_open_but_stdio() {
+    need!(root, "busybox");
+    let list = "ls /proc/self/fd | tr '\\n' ' '";
+    let machine = machine();
+    let build = nsrun();
+    let ran = bundle(list, |_, _| {});
+    let container = container(&build, &ran);
+    assert_eq!(text(&done(with_descriptor(&open(&machine), &run_command(&container))).stdout), "0 1 2 3 ");
+    let ran = bundle(WAIT, |_, _| {});
+    let container = self::container(&build, &ran);
+    container.start();
+    let exec = exec_command::<&str>(&container, &[], list);
+    assert_eq!(text(&done(with_descriptor(&open(&machine), &exec)).stdout), "0 1 2 3 ");
 }

@@ -45,6 +45,11 @@ impl Build {
     }
 }
 
+/// The program that is shipped.
+pub(crate) fn nsrun() -> Build {
+    Build { program: env!("CARGO_BIN_EXE_nsrun").into(), off: String::new() }
+}
+
 /// What an attack came to.
 #[derive(Debug)]
 pub(crate) struct Tried {
@@ -65,7 +70,7 @@ impl Tried {
 /// Tries `attack` where it must fail, and with `defences` off, where it must succeed.
 #[track_caller]
 pub(crate) fn stopped_by(defences: &str, attack: impl Fn(&Build) -> Tried) {
-    let strong = Build { program: env!("CARGO_BIN_EXE_nsrun").into(), off: defences.to_owned() };
+    let strong = Build { off: defences.to_owned(), ..nsrun() };
     let idle = Build { program: weak_program(), off: String::new() };
     let weak = Build { program: weak_program(), off: defences.to_owned() };
     // A program that is shipped does not know the variable.
@@ -174,4 +179,20 @@ fn config(script: &str) -> Value {
 /// Takes the namespace `kind` out of a configuration.
 pub(crate) fn share(config: &mut Value, kind: &str) {
     config["linux"]["namespaces"].as_array_mut().expect("namespaces").retain(|n| n["type"] != kind);
+}
+
+/// Puts the attacker's program (`attacker.c`) into `rootfs`, as /bin/attacker. The test starts with `need!("cc")`.
+pub(crate) fn give_attacker(rootfs: &Path) {
+    static BUILT: OnceLock<Vec<u8>> = OnceLock::new();
+    let program = BUILT.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("attacker");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/escape/attacker.c");
+        let built = Command::new("cc").args(["-static", "-O1", "-o"]).arg(&file).arg(source).status().expect("cc");
+        assert!(built.success());
+        std::fs::read(file).expect("the program")
+    });
+    let file = rootfs.join("bin/attacker");
+    std::fs::write(&file, program).expect("written");
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("mode");
 }

@@ -6,5 +6,12 @@
 //! file or a copied program in a temporary folder, a parameter of a network namespace that the test made.
 
 mod descriptors;
+mod keyring;
 mod lab;
+mod masks;
+mod mounts;
 mod overwrite;
+mod procfs;
+mod release_agent;
+mod terminal;
+mod trace;

@@ -4,7 +4,6 @@ mod bundle;
 mod chain;
 mod confinement;
 mod enter;
-mod escape;
 mod exec;
 mod fields;
 mod lifecycle;
