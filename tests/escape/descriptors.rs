@@ -4,7 +4,9 @@
 //! or one of its caller's. The container takes `/proc/self/fd/N` as its working directory, or just finds it open, and
 //! walks up from there. The decoy is a file in a temporary folder.
 
-use crate::lab::{Tried, WAIT, bundle, container, done, exec_command, nsrun, run_command, stopped_by, text, with_descriptor};
+use crate::lab::{
+    Tried, WAIT, bundle, container, done, exec_command, nsrun, run_command, stopped_by, text, with_descriptor,
+};
 use serde_json::json;
 use std::path::Path;
 use tempfile::TempDir;

@@ -65,7 +65,7 @@ fn cve_2022_0492_release_agent_by_a_user_namespace() {
     need!(root, "busybox", "cgroup1", "userns");
     stopped_by("Seccomp", |build| {
         // A kernel with the fix refuses the write itself; so what counts is to have got there.
-        let script = "unshare -U -r -m -C sh -c 'mkdir -p /tmp/h; mount -t tmpfs none /tmp/h && echo mounted by itself'";
+        let script = "unshare -U -r -m sh -c 'mkdir -p /tmp/h; mount -t tmpfs none /tmp/h && echo mounted by itself'";
         let bundle = bundle(script, |_, config| {
             let caps = json!(spec::capability::DEFAULT);
             config["process"]["capabilities"] = json!({ "bounding": caps, "effective": caps, "permitted": caps });

@@ -6,6 +6,7 @@
 use crate::bundle::{self, Bundle};
 use crate::channel::{Channel, Message};
 use crate::confinement::{Confinement, Manager};
+use crate::defence::{Defence, is_off};
 use crate::error::{Error, Kind, Result, failed};
 use crate::file;
 use crate::idmap::{self, Ids};
@@ -281,6 +282,12 @@ fn step(
 }
 
 fn between(spec: &Spec, namespaces: &Namespaces) -> Result<Fork> {
+    // From its birth on the first process is seen by those that are in its namespaces already (CVE-2016-9962). Not where clock offsets
+    // are to be written: the file is not ours any more then.
+    let watched = namespaces.joins(Namespace::Pid) || namespaces.joins(Namespace::User);
+    if watched && !namespaces.makes(Namespace::Time) && !is_off(Defence::NotDumpable) {
+        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    }
     namespaces.join_all()?;
     if namespaces.makes(Namespace::Time) {
         let flags = rustix::thread::UnshareFlags::from_bits_retain(Namespace::Time.flag() as u32);

@@ -10,6 +10,7 @@ use super::operation::{self, Operation, Site};
 use super::{CapabilityChange, Chain, Sandbox, Seccomp};
 use crate::channel::Channel;
 use crate::command::Change;
+use crate::defence::{Defence, is_off};
 use crate::error::{Error, Kind, Result, failed, invalid};
 use crate::init::Launch;
 use crate::namespace::Namespace;
@@ -38,6 +39,10 @@ pub(super) fn enter(
     let quiet_terminal = chain.seccomp != Seccomp::Unconfined && shares_terminal(chain);
     let caller = std::env::current_dir().ok();
     let machines = if terminal.is_some() { terminal::open_here().ok() } else { None };
+    if !is_off(Defence::Keyring) {
+        // Keys of the caller stay outside; where there are no keyrings there is nothing to keep.
+        let _ = sys::spawn::join_session_keyring(None);
+    }
     let mut site = build(chain, sandbox)?;
     let made = match terminal {
         None => None,
@@ -69,7 +74,7 @@ pub(super) fn enter(
         rustix::thread::set_no_new_privs(true).map_err(|e| failed("set no_new_privs", "", e))?;
     }
     landlock::restrict(&chain.landlock, chain.landlock_version)?;
-    if quiet_terminal {
+    if quiet_terminal && !is_off(Defence::Seccomp) {
         no_typing()?.install()?;
     }
     let prepared = Prepared::of(found)?;
