@@ -7,6 +7,7 @@ mod enter;
 mod exec;
 mod fields;
 mod lifecycle;
+mod mounts;
 mod rootfs;
 mod rootless;
 mod terminal;

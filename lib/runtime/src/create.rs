@@ -10,9 +10,9 @@ use crate::defence::{Defence, is_off};
 use crate::error::{Error, Kind, Result, failed};
 use crate::file;
 use crate::idmap::{self, Ids};
-use crate::idmapped;
 use crate::init::{self, Console, Init, Wait};
 use crate::namespace::{Namespace, Namespaces};
+use crate::rootfs::entries;
 use crate::state::{Entry, Record, start_time};
 use crate::{hooks, listener, seccomp, sysctl, terminal};
 use rustix::fs::CWD;
@@ -121,7 +121,8 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
         sysctl::check(parameters, &namespaces)?;
     }
     let program = linux.and_then(|l| l.seccomp().as_ref()).map(seccomp::compile).transpose()?;
-    let id_maps = idmapped::prepare(spec.mounts().as_deref().unwrap_or_default())?;
+    let mounts = spec.mounts().as_deref().unwrap_or_default();
+    let mounts = entries::read(mounts, &path, linux, &namespaces, &mut warnings)?;
     let console = match (process.terminal().unwrap_or(false), &request.console_socket) {
         (false, None) => Console::None,
         (false, Some(path)) => {
@@ -172,7 +173,6 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
         init::main(Init {
             spec: &spec,
             process,
-            bundle: &path,
             rootfs: &rootfs,
             namespaces: &namespaces,
             joined,
@@ -180,7 +180,7 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
             wait,
             console,
             seccomp: program.as_ref(),
-            id_maps: &id_maps,
+            mounts: &mounts,
             cgroup: confinement.entrance.as_ref(),
             devices_listed: record.devices_listed,
             own_keyring: request.own_keyring,

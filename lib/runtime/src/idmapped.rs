@@ -3,31 +3,41 @@
 
 use crate::error::{Result, failed, invalid};
 use crate::idmap::{self, IdRange, Ids};
+use crate::namespace::{Namespace, Namespaces};
 use crate::rootfs::options::{IDMAP, IdMapped};
 use rustix::fs::{CWD, Mode, OFlags};
-use spec::runtime::Mount;
+use spec::runtime::{Linux, Mount};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use sys::mount_attr::{MountAttr, mount_setattr};
 use sys::spawn::{Clone3, Fork};
 
-/// The user namespaces that `mounts` need, one place an entry. Made by the process that sees its children in its own /proc, so
-/// before the container's first process is.
-pub(crate) fn prepare(mounts: &[Mount]) -> Result<Vec<Option<OwnedFd>>> {
-    let one = |entry: &Mount| {
-        let listed = entry.uid_mappings().is_some() || entry.gid_mappings().is_some();
-        let asked = entry.options().iter().flatten().any(|o| o == "idmap" || o == "ridmap");
-        if !listed && !asked {
-            return Ok(None);
-        }
-        let name = entry.destination().display();
-        let users = idmap::of_config(entry.uid_mappings().as_ref());
-        let groups = idmap::of_config(entry.gid_mappings().as_ref());
-        if users.is_empty() || groups.is_empty() {
-            return Err(invalid("idmap mount", name, "needs both uidMappings and gidMappings"));
-        }
-        user_namespace(&users, &groups).map(Some)
+/// The user namespace by whose map the owners on `mount` are shifted: one with the map listed there, else the container's own where it is `asked`
+/// for. Made by the process that sees its children in its own /proc, so before the container's first process is.
+pub(crate) fn namespace_of(
+    mount: &Mount,
+    asked: bool,
+    linux: Option<&Linux>,
+    namespaces: &Namespaces,
+) -> Result<Option<OwnedFd>> {
+    let (users, groups) = (mount.uid_mappings().as_ref(), mount.gid_mappings().as_ref());
+    if users.is_none() && groups.is_none() && !asked {
+        return Ok(None);
+    }
+    let refused = |why: &str| Err(invalid("idmap mount", mount.destination().display(), why));
+    let (users, groups) = (idmap::of_config(users), idmap::of_config(groups));
+    match (users.is_empty(), groups.is_empty()) {
+        (false, false) => return user_namespace(&users, &groups).map(Some),
+        (true, true) => {}
+        _ => return refused("needs both uidMappings and gidMappings"),
+    }
+    if let Some((_, path, joined)) = namespaces.join.iter().find(|(kind, ..)| *kind == Namespace::User) {
+        return rustix::io::fcntl_dupfd_cloexec(joined, 3).map(Some).map_err(|e| failed("duplicate", path, e));
+    }
+    let Some(linux) = linux.filter(|_| namespaces.makes(Namespace::User)) else {
+        return refused("needs uidMappings and gidMappings, or a user namespace of the container's own");
     };
-    mounts.iter().map(one).collect()
+    let (users, groups) = (linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref());
+    user_namespace(&idmap::of_config(users), &idmap::of_config(groups)).map(Some)
 }
 
 /// Shifts the owners on a detached mount by the map of `namespace`.

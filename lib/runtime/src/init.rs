@@ -21,6 +21,7 @@ use crate::defence::{Defence, is_off};
 use crate::error::{Error, Kind, Result, failed};
 use crate::namespace::{Namespace, Namespaces, become_root};
 use crate::process::{self, Prepared};
+use crate::rootfs::entries::Entry;
 use crate::rootfs::{self, cgroups};
 use crate::seccomp::Program;
 use crate::{hooks, reaper, sysctl, terminal};
@@ -55,7 +56,6 @@ pub(crate) enum Console {
 pub(crate) struct Init<'a> {
     pub(crate) spec: &'a Spec,
     pub(crate) process: &'a Process,
-    pub(crate) bundle: &'a Path,
     pub(crate) rootfs: &'a Path,
     pub(crate) namespaces: &'a Namespaces,
     /// Joined already by an intermediate process.
@@ -64,7 +64,7 @@ pub(crate) struct Init<'a> {
     pub(crate) wait: Wait,
     pub(crate) console: Console,
     pub(crate) seccomp: Option<&'a Program>,
-    pub(crate) id_maps: &'a [Option<OwnedFd>],
+    pub(crate) mounts: &'a [Entry],
     /// The way into the cgroup, opened by the parent: going in by oneself costs no grace period.
     pub(crate) cgroup: Option<&'a Entrance>,
     /// CAP_MKNOD may be given.
@@ -135,8 +135,7 @@ fn set_up(init: &mut Init<'_>) -> Result<Ready> {
         rustix::process::setsid().map_err(|e| failed("setsid", "", e))?;
     }
     let linux = init.spec.linux().as_ref();
-    let mounts = init.spec.mounts().as_deref().unwrap_or_default();
-    let shows_cgroups = mounts.iter().any(|m| matches!(m.typ().as_deref(), Some("cgroup" | "cgroup2")));
+    let shows_cgroups = init.mounts.iter().any(|m| matches!(m.kind.as_str(), "cgroup" | "cgroup2"));
     let view = if shows_cgroups { cgroups::load_view() } else { cgroups::View::default() };
     if namespaces.makes(Namespace::Cgroup) {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP)
@@ -169,10 +168,8 @@ fn set_up(init: &mut Init<'_>) -> Result<Ready> {
         linux.map(|l| (listed(l.masked_paths()), listed(l.readonly_paths()))).unwrap_or_default();
     let plan = rootfs::Plan {
         root: init.rootfs,
-        bundle: init.bundle,
         readonly: init.spec.root().as_ref().and_then(spec::runtime::Root::readonly).unwrap_or(false),
-        mounts,
-        id_maps: init.id_maps,
+        mounts: init.mounts,
         devices,
         masked: &masked,
         readonly_paths: &readonly_paths,

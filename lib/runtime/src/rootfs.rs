@@ -10,6 +10,7 @@
 
 pub(crate) mod cgroups;
 pub(crate) mod copyup;
+pub(crate) mod entries;
 pub(crate) mod fsmount;
 pub(crate) mod masks;
 pub(crate) mod mounts;
@@ -18,9 +19,10 @@ pub(crate) mod options;
 pub(crate) mod tree;
 
 use crate::error::{Result, failed, invalid};
+use entries::Entry;
 use rustix::fs::CWD;
 use rustix::mount::{MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
-use spec::runtime::{LinuxDevice, Mount};
+use spec::runtime::LinuxDevice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use sys::mount_attr::{MountAttr, mount_setattr};
@@ -31,12 +33,8 @@ use tree::Tree;
 pub(crate) struct Plan<'a> {
     /// The folder that becomes the root.
     pub(crate) root: &'a Path,
-    /// What relative sources of bind mounts are relative to.
-    pub(crate) bundle: &'a Path,
     pub(crate) readonly: bool,
-    pub(crate) mounts: &'a [Mount],
-    /// The user namespaces of id-mapped mounts, one place an entry.
-    pub(crate) id_maps: &'a [Option<OwnedFd>],
+    pub(crate) mounts: &'a [Entry],
     /// Beyond the six that every container has.
     pub(crate) devices: &'a [LinuxDevice],
     pub(crate) masked: &'a [String],
@@ -50,6 +48,13 @@ pub(crate) struct Plan<'a> {
     pub(crate) own_cgroup_namespace: bool,
 }
 
+impl Plan<'_> {
+    /// Whether mounts may travel to the machine.
+    fn is_shared(&self) -> bool {
+        matches!(self.propagation.and_then(options::parse_propagation), Some((libc::MS_SHARED, _)))
+    }
+}
+
 /// A root file system with its mounts, not yet the root.
 #[derive(Debug)]
 pub(crate) struct Assembled {
@@ -60,13 +65,7 @@ pub(crate) struct Assembled {
 
 /// Builds the root file system in the mount namespace this process has to itself.
 pub(crate) fn assemble(plan: &Plan<'_>) -> Result<Assembled> {
-    // Slave, not private: what the machine mounts below a volume later still arrives; nothing ever travels back.
-    let propagation = match plan.propagation.and_then(options::parse_propagation) {
-        Some((libc::MS_PRIVATE, _)) => MountPropagationFlags::PRIVATE,
-        _ => MountPropagationFlags::DOWNSTREAM,
-    };
-    rustix::mount::mount_change("/", propagation | MountPropagationFlags::REC)
-        .map_err(|e| failed("make slave", "/", e))?;
+    set_propagation(plan)?;
 
     let flags = OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_RECURSIVE;
     let root =
@@ -75,17 +74,12 @@ pub(crate) fn assemble(plan: &Plan<'_>) -> Result<Assembled> {
     attach(root.as_fd(), place.as_fd()).map_err(|e| failed("bind root", plan.root.display(), e))?;
     let tree = Tree::new(root);
 
-    let site = mounts::Site {
-        tree: &tree,
-        bundle: plan.bundle,
-        cgroups: plan.cgroups,
-        own_cgroup_namespace: plan.own_cgroup_namespace,
-    };
-    for (at, mount) in plan.mounts.iter().enumerate() {
-        site.mount(mount, plan.id_maps.get(at).and_then(Option::as_ref))?;
+    let site = mounts::Site { tree: &tree, cgroups: plan.cgroups, own_cgroup_namespace: plan.own_cgroup_namespace };
+    for entry in plan.mounts {
+        site.mount(entry)?;
     }
-    let mut at_dev = plan.mounts.iter().filter(|mount| is_at_dev(mount)).peekable();
-    let own_dev = if at_dev.peek().is_some() { at_dev.all(|mount| !is_bind(mount)) } else { plan.supplies_devices };
+    let mut at_dev = plan.mounts.iter().filter(|entry| entry.is_dev()).peekable();
+    let own_dev = if at_dev.peek().is_some() { at_dev.all(|entry| !entry.is_bind()) } else { plan.supplies_devices };
     if own_dev {
         nodes::populate(&tree, plan.devices)?;
     }
@@ -94,14 +88,25 @@ pub(crate) fn assemble(plan: &Plan<'_>) -> Result<Assembled> {
     Ok(Assembled { tree, own_dev })
 }
 
-fn is_at_dev(mount: &Mount) -> bool {
-    let plain: std::path::PathBuf = mount.destination().components().collect();
-    plain == Path::new("/dev")
-}
-
-fn is_bind(mount: &Mount) -> bool {
-    let bound = mount.options().iter().flatten().any(|o| o == "bind" || o == "rbind");
-    bound || mount.typ().as_deref().is_none_or(|t| t == "bind" || t == "none")
+/// Slave unless told otherwise, not private: what the machine mounts below a volume later still arrives; nothing ever travels back. Only with
+/// `shared` it may, through mounts that say so: then all stays as the machine has it but for the mount the root lies on, which must be private
+/// for the root to become one (pivot_root(2)) and for nothing of it to be seen there.
+fn set_propagation(plan: &Plan<'_>) -> Result<()> {
+    let change = |at: &Path, flags| rustix::mount::mount_change(at, flags);
+    let all = Path::new("/");
+    if !plan.is_shared() {
+        let private = matches!(plan.propagation.and_then(options::parse_propagation), Some((libc::MS_PRIVATE, _)));
+        let kind = if private { MountPropagationFlags::PRIVATE } else { MountPropagationFlags::DOWNSTREAM };
+        return change(all, kind | MountPropagationFlags::REC).map_err(|e| failed("make slave", "/", e));
+    }
+    for above in plan.root.ancestors() {
+        match change(above, MountPropagationFlags::PRIVATE) {
+            // Not where a mount begins.
+            Err(rustix::io::Errno::INVAL) => {}
+            done => return done.map_err(|e| failed("make private", above.display(), e)),
+        }
+    }
+    Ok(())
 }
 
 /// Makes an assembled tree the root of this process and its mount namespace.
@@ -111,7 +116,11 @@ pub(crate) fn switch(plan: &Plan<'_>, assembled: &Assembled) -> Result<()> {
         let attr = MountAttr { set: options::RDONLY, ..MountAttr::default() };
         mount_setattr(root, c"", false, &attr).map_err(|e| failed("make read-only", "/", e))?;
     }
-    pivot(root, plan.root)?;
+    if plan.is_shared() {
+        pivot_out_of_shared(root, plan.root)?;
+    } else {
+        pivot(root, plan.root)?;
+    }
     if let Some(word) = plan.propagation {
         let (flag, recursive) = options::parse_propagation(word)
             .ok_or_else(|| invalid("linux.rootfsPropagation", word, "is none of shared, slave, private, unbindable"))?;
@@ -125,6 +134,19 @@ pub(crate) fn switch(plan: &Plan<'_>, assembled: &Assembled) -> Result<()> {
 pub(crate) fn pivot(root: BorrowedFd<'_>, name: &Path) -> Result<()> {
     rustix::process::fchdir(root).map_err(|e| failed("enter root", name.display(), e))?;
     rustix::process::pivot_root(".", ".").map_err(|e| failed("pivot_root", name.display(), e))?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH)
+        .map_err(|e| failed("detach the old root of", name.display(), e))?;
+    rustix::process::chdir("/").map_err(|e| failed("enter", "/", e))
+}
+
+/// The same where the old root may be shared with the machine: made a slave first, or the machine would lose its mounts with us.
+fn pivot_out_of_shared(root: BorrowedFd<'_>, name: &Path) -> Result<()> {
+    let old = crate::file::open_dir(Path::new("/")).map_err(|e| failed("open", "/", e))?;
+    rustix::process::fchdir(root).map_err(|e| failed("enter root", name.display(), e))?;
+    rustix::process::pivot_root(".", ".").map_err(|e| failed("pivot_root", name.display(), e))?;
+    rustix::process::fchdir(&old).map_err(|e| failed("enter", "the old root", e))?;
+    rustix::mount::mount_change(".", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
+        .map_err(|e| failed("make slave", "the old root", e))?;
     rustix::mount::unmount(".", UnmountFlags::DETACH)
         .map_err(|e| failed("detach the old root of", name.display(), e))?;
     rustix::process::chdir("/").map_err(|e| failed("enter", "/", e))

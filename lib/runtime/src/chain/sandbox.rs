@@ -17,7 +17,7 @@ use crate::namespace::Namespace;
 use crate::process::Prepared;
 use crate::rootfs::options::{NODEV, NOSUID, Options, RDONLY};
 use crate::rootfs::tree::Tree;
-use crate::rootfs::{attach, cgroups, fsmount, masks, mounts, nodes, pivot};
+use crate::rootfs::{attach, cgroups, entries, fsmount, masks, mounts, nodes, pivot};
 use crate::{bundle, file, landlock, seccomp, terminal};
 use rustix::fs::{CWD, OFlags};
 use rustix::mount::{MountPropagationFlags, OpenTreeFlags};
@@ -125,9 +125,9 @@ fn build(chain: &Chain, sandbox: &Sandbox) -> Result<Site> {
     };
     if root.is_some() {
         let own_cgroup_namespace = chain.makes(Namespace::Cgroup);
-        let site = mounts::Site { tree: &tree, bundle: Path::new("/"), cgroups: &view, own_cgroup_namespace };
-        for mount in &spec::defaults::mounts(spec::defaults::SHM_SIZE_BYTES) {
-            site.mount(mount, None)?;
+        let site = mounts::Site { tree: &tree, cgroups: &view, own_cgroup_namespace };
+        for entry in entries::of_defaults()? {
+            site.mount(&entry)?;
         }
         nodes::populate(&tree, &[])?;
     }

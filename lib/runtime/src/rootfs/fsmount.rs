@@ -44,6 +44,17 @@ fn configure(context: &OwnedFd, kind: &str, source: &str, options: &Options) -> 
     if !source.is_empty() {
         fsconfig_set_string(context, "source", source)?;
     }
+    set_data(context, options)?;
+    let Attributes { set, .. } = options.attributes;
+    if set & RDONLY != 0 && !VIRTUAL.contains(&kind) {
+        fsconfig_set_flag(context, "ro")?;
+    }
+    fsconfig_create(context)?;
+    rustix::mount::fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::from_bits_retain(set as u32))
+}
+
+fn set_data(context: &OwnedFd, options: &Options) -> std::result::Result<(), Errno> {
+    use rustix::mount::{fsconfig_set_flag, fsconfig_set_string};
     for datum in &options.data {
         match datum.split_once('=') {
             Some((key, value)) => fsconfig_set_string(context, key, value)?,
@@ -53,12 +64,17 @@ fn configure(context: &OwnedFd, kind: &str, source: &str, options: &Options) -> 
     for flag in &options.file_system_flags {
         fsconfig_set_flag(context, *flag)?;
     }
-    let Attributes { set, .. } = options.attributes;
-    if set & RDONLY != 0 && !VIRTUAL.contains(&kind) {
-        fsconfig_set_flag(context, "ro")?;
-    }
-    fsconfig_create(context)?;
-    rustix::mount::fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::from_bits_retain(set as u32))
+    Ok(())
+}
+
+/// Changes the file system mounted at `place`: what `remount` says beyond attributes of the mount.
+pub(crate) fn reconfigure(place: BorrowedFd<'_>, options: &Options) -> std::result::Result<(), Refused> {
+    use rustix::mount::{FsPickFlags, fsconfig_reconfigure, fspick};
+    let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
+    let context = fspick(place, "", flags).map_err(|e| Refused { errno: e.into(), said: "remount".to_owned() })?;
+    set_data(&context, options)
+        .and_then(|()| fsconfig_reconfigure(&context))
+        .map_err(|e| Refused { errno: e.into(), said: log_of(&context) })
 }
 
 /// What the file system wrote into its context: one message a read, `e `, `w ` or `i ` in front.

@@ -3,6 +3,7 @@
 //! What a user namespace may not mount is bound from the machine instead, as crun does: sysfs without a network namespace of
 //! the own, mqueue without an ipc namespace, proc where the machine's own is partly covered, cgroup2.
 
+use super::entries::Entry;
 use super::fsmount::{self, Refused};
 use super::options::{self, Options};
 use super::tree::{Make, Tree, is_dir};
@@ -11,59 +12,48 @@ use crate::defence::{Defence, by_name, is_off};
 use crate::error::{Error, Kind, Result, failed, invalid};
 use rustix::fs::{CWD, OFlags};
 use rustix::mount::OpenTreeFlags;
-use spec::runtime::Mount;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use sys::mount_attr::{MountAttr, mount_setattr};
 
 /// Where mounts go, and what they need to know.
 #[derive(Debug)]
 pub(crate) struct Site<'a> {
     pub(crate) tree: &'a Tree,
-    pub(crate) bundle: &'a Path,
     pub(crate) cgroups: &'a cgroups::View,
     pub(crate) own_cgroup_namespace: bool,
 }
 
 impl Site<'_> {
-    /// Mounts one entry; `ids` is the user namespace by whose map its owners are shifted.
-    pub(crate) fn mount(&self, mount: &Mount, ids: Option<&OwnedFd>) -> Result<()> {
-        let destination = mount.destination();
-        let name = destination.display().to_string();
-        let kind = mount.typ().as_deref().unwrap_or("none");
-        let words = mount.options().iter().flatten().map(String::as_str);
-        let options = options::parse(&name, kind, words)?;
-        if destination.components().all(|c| c == std::path::Component::RootDir) {
-            return Err(invalid("mount", name, "the root itself cannot be covered"));
+    /// Mounts one entry.
+    pub(crate) fn mount(&self, entry: &Entry) -> Result<()> {
+        if entry.options.remount {
+            return self.change(&entry.destination, &entry.name, &entry.options);
         }
-        if options.remount {
-            return self.change(destination, &name, &options);
+        if let Some(recursive) = entry.options.bind {
+            return self.bind(entry, recursive);
         }
-        if let Some(recursive) = options.bind {
-            return self.bind(mount, &name, recursive, &options, ids);
-        }
-        match kind {
-            "cgroup" | "cgroup2" => cgroups::mount(self, &name, destination, &options),
-            _ => self.file_system(mount, kind, &name, &options),
+        match entry.kind.as_str() {
+            "cgroup" | "cgroup2" => cgroups::mount(self, &entry.name, &entry.destination, &entry.options),
+            kind => self.file_system(entry, kind),
         }
     }
 
-    fn bind(&self, mount: &Mount, name: &str, recursive: bool, options: &Options, ids: Option<&OwnedFd>) -> Result<()> {
-        let source = mount.source().as_ref().ok_or_else(|| invalid("mount", name, "a bind mount needs a source"))?;
-        let source: PathBuf = if source.is_absolute() { source.clone() } else { self.bundle.join(source) };
-        let detached = clone_tree(&source, recursive).map_err(|e| {
-            Error::new(Kind::Failed, "bind mount", format!("{} on {name}", source.display())).because(e)
-        })?;
-        if let Some(namespace) = ids {
-            crate::idmapped::apply(detached.as_fd(), namespace.as_fd(), options.id_mapped)
-                .map_err(|e| failed("map ids of mount", name, e))?;
-        }
+    fn bind(&self, entry: &Entry, recursive: bool) -> Result<()> {
+        let source = entry.source.as_deref().unwrap_or(Path::new(""));
+        let say = |e: std::io::Error| {
+            Error::new(Kind::Failed, "bind mount", format!("{} on {}", source.display(), entry.name)).because(e)
+        };
+        let detached = match &entry.detached {
+            Some(shifted) => rustix::io::fcntl_dupfd_cloexec(shifted, 3).map_err(|e| say(e.into()))?,
+            None => clone_tree(source, recursive).map_err(say)?,
+        };
         let make = if is_dir(&detached).map_err(|e| failed("stat", source.display(), e))? {
             Make::Directory
         } else {
             Make::File
         };
-        self.finish(detached, Path::new(mount.destination()), name, make, options)
+        self.finish(detached, &entry.destination, &entry.name, make, &entry.options)
     }
 
     /// Gives a detached mount its attributes and puts it in place.
@@ -94,15 +84,15 @@ impl Site<'_> {
         Ok(())
     }
 
-    fn file_system(&self, mount: &Mount, kind: &str, name: &str, options: &Options) -> Result<()> {
-        let destination = mount.destination();
-        let source = mount.source().as_ref().map(|s| s.display().to_string()).unwrap_or_else(|| kind.to_owned());
+    fn file_system(&self, entry: &Entry, kind: &str) -> Result<()> {
+        let (destination, name) = (entry.destination.as_path(), entry.name.as_str());
+        let source = entry.source.as_ref().map(|s| s.display().to_string()).unwrap_or_else(|| kind.to_owned());
         // What the runtime itself trusts must not be led elsewhere by a link of the image (CVE-2019-19921).
-        let trusted = matches!(kind, "proc" | "sysfs") || destination == Path::new("/dev");
+        let trusted = matches!(kind, "proc" | "sysfs") || entry.is_dev();
         if trusted && !is_off(Defence::PlainDirectory) {
             self.plain_directory(destination, name)?;
         }
-        let mut options = options.clone();
+        let mut options = entry.options.clone();
         if kind == "tmpfs" {
             self.keep_mode(destination, &mut options);
         }
@@ -114,6 +104,11 @@ impl Site<'_> {
             && let Ok(below) = self.tree.open(destination, OFlags::RDONLY | OFlags::DIRECTORY)
         {
             super::copyup::copy(below.as_fd(), detached.as_fd()).map_err(|e| failed("copy into tmpfs", name, e))?;
+        }
+        if let Some(ids) = &entry.ids {
+            crate::idmapped::apply(detached.as_fd(), ids.as_fd(), options.id_mapped).map_err(|e| {
+                failed("map ids of mount", name, e).hint("not every file system can: see mount_setattr(2)")
+            })?;
         }
         // fsmount(2) has set them already; propagation is left.
         options.attributes = options::Attributes::default();
@@ -180,6 +175,9 @@ impl Site<'_> {
     /// `remount`: changes the attributes of what is mounted there.
     fn change(&self, destination: &Path, name: &str, options: &Options) -> Result<()> {
         let place = self.tree.open(destination, OFlags::PATH).map_err(|e| failed("remount", name, e))?;
+        if options.bind.is_none() && !(options.data.is_empty() && options.file_system_flags.is_empty()) {
+            fsmount::reconfigure(place.as_fd(), options).map_err(|e| e.at(name))?;
+        }
         for (attributes, recursive) in [(options.recursive, true), (options.attributes, false)] {
             if !attributes.is_empty() {
                 let attr = MountAttr { set: attributes.set, clear: attributes.clear, ..MountAttr::default() };
@@ -192,7 +190,7 @@ impl Site<'_> {
 
 /// A detached copy of what is mounted at `source` of the machine. A tree with locked mounts (of a less privileged mount
 /// namespace) is copied whole or not at all (mount_namespaces(7)).
-fn clone_tree(source: &Path, recursive: bool) -> std::io::Result<OwnedFd> {
+pub(crate) fn clone_tree(source: &Path, recursive: bool) -> std::io::Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::OPEN_TREE_CLONE;
     if recursive {
         return Ok(rustix::mount::open_tree(CWD, source, flags | OpenTreeFlags::AT_RECURSIVE)?);

@@ -127,8 +127,14 @@ pub(crate) fn parse<'a>(destination: &str, fs_type: &str, words: impl IntoIterat
                 "dirsync" => all.file_system_flags.push("dirsync"),
                 "mand" => all.file_system_flags.push("mand"),
                 "lazytime" => all.file_system_flags.push("lazytime"),
-                "silent" => all.file_system_flags.push("silent"),
-                "async" | "nomand" | "nolazytime" | "loud" | "iversion" | "noiversion" | "" => {}
+                "async" => all.file_system_flags.retain(|f| *f != "sync"),
+                "nomand" => all.file_system_flags.retain(|f| *f != "mand"),
+                "nolazytime" => all.file_system_flags.retain(|f| *f != "lazytime"),
+                // What they say is so anyway: fsopen(2) keeps its messages to us; i_version is always kept where there is one (Linux 6.0).
+                "silent" | "loud" | "iversion" | "noiversion" | "" => {}
+                // Words for those who read fstab (mount(8)).
+                "auto" | "noauto" | "nofail" | "_netdev" | "nouser" => {}
+                word if word.starts_with("x-") || word.starts_with("X-") || word.starts_with("comment=") => {}
                 "tmpcopyup" => all.copy_up = true,
                 "idmap" => all.id_mapped = Some(IdMapped::Top),
                 "ridmap" => all.id_mapped = Some(IdMapped::Tree),
@@ -167,6 +173,8 @@ pub fn known() -> Vec<String> {
         "nomand",
         "lazytime",
         "nolazytime",
+        "iversion",
+        "noiversion",
         "silent",
         "loud",
         "tmpcopyup",
