@@ -98,7 +98,16 @@ fn ps_lists_it_and_pause_stops_it() {
     assert_eq!(verb("pause").2, Some(0));
     assert!(verb("state").0.contains("\"status\": \"paused\""));
     let (_, err, code) = exec(&bundle, &nsrun, &[], &["true"]);
-    assert_eq!((err, code), (format!("nsrun: exec {}: the container is paused\n", bundle.id()), Some(255)));
+    assert_eq!(
+        (err, code),
+        (
+            format!(
+                "nsrun: exec {}: cannot exec in a paused container (use --ignore-paused to override)\n",
+                bundle.id()
+            ),
+            Some(255)
+        )
+    );
     assert_eq!(verb("resume").2, Some(0));
     assert_eq!(exec(&bundle, &nsrun, &[], &["true"]).2, Some(0));
 }

@@ -1,5 +1,8 @@
-//! Our parts in others' engines: podman with ovl-mount as its mount program, as root and without, beside the same with
-//! fuse-overlayfs. The images that come out are the same to the last extended attribute.
+//! Our parts in others' engines. Here podman with ovl-mount as its mount program, as root and without, beside the same with
+//! fuse-overlayfs: the images that come out are the same to the last extended attribute. In [`engines`] podman, Docker and
+//! containerd with nsrun as their runtime.
+
+mod engines;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -119,8 +119,19 @@ pub fn list(root: &Path) -> Result<Vec<Shown>> {
     Ok(all)
 }
 
+/// What a state forbids, in runc's words: engines look for them.
 pub(crate) fn wrong_state(op: &'static str, id: &str, status: Status) -> Error {
-    Error::new(Kind::WrongState, op, id).because(format!("the container is {}", status.word()))
+    let why = match (op, status) {
+        ("start", Status::Stopped) => "cannot start a container that has stopped".to_owned(),
+        ("start", Status::Running | Status::Paused) => "cannot start an already running container".to_owned(),
+        ("exec", Status::Stopped) => "cannot exec in a stopped container".to_owned(),
+        ("exec", Status::Paused) => "cannot exec in a paused container (use --ignore-paused to override)".to_owned(),
+        ("delete", _) => format!("cannot delete container {id} that is not stopped: {}", status.word()),
+        ("pause", Status::Stopped | Status::Paused) => "container not running".to_owned(),
+        ("resume", Status::Stopped | Status::Running | Status::Created) => "container not paused".to_owned(),
+        _ => format!("the container is {}", status.word()),
+    };
+    Error::new(Kind::WrongState, op, id).because(why)
 }
 
 /// Starts a container that was created.

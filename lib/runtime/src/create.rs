@@ -162,7 +162,9 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
     confinement = Confinement::create(&spec, &request.id, request.cgroups, !run, !stepwise)?;
     undo.cgroup = Some(&confinement);
     record.cgroup = confinement.cgroup.clone();
-    record.devices_listed = confinement.devices_listed();
+    // Without a list a user namespace does as well: the kernel makes no devices in one.
+    record.devices_listed =
+        confinement.devices_listed() || namespaces.apart(Namespace::User) || idmap::in_user_namespace();
     entry.save(&record)?;
 
     let (ours, theirs) = Channel::pair()?;

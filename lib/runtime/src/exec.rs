@@ -112,6 +112,9 @@ pub fn exec(request: &Request) -> Result<Ended> {
     };
     let entrance = match &record.cgroup {
         Some(cgroup) if !cgroup.is_none() => Some(cgroup.entrance_beside(record.pid, &request.cgroup)?),
+        _ if !request.cgroup.is_empty() => {
+            return Err(invalid("--cgroup", request.cgroup.join(" "), "the container has no cgroup"));
+        }
         _ => None,
     };
     let mut flags = ThreadNameSpaceType::empty();
@@ -312,7 +315,7 @@ impl Visit<'_> {
             slave = Some(terminal.slave);
         }
         process::settle(self.process, self.linux, proc_dir)?;
-        process::enter_working_directory(&tree, self.process.cwd())?;
+        process::go_to_working_directory(&tree, self.process.cwd())?;
         let prepared = Prepared::new(self.process, &tree)?;
         self.channel.send(&Message::Ready)?;
         match self.channel.receive()? {

@@ -50,6 +50,11 @@ impl Ids {
     }
 }
 
+/// Whether this process is in another user namespace than the machine's first; where that cannot be told, no.
+pub fn in_user_namespace() -> bool {
+    file::read_text("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().nth(2) != Some("4294967295"))
+}
+
 /// The ranges of an OCI configuration.
 pub fn of_config(mappings: Option<&Vec<spec::runtime::LinuxIdMapping>>) -> Vec<IdRange> {
     let all = mappings.map(Vec::as_slice).unwrap_or_default();

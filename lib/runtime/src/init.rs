@@ -107,7 +107,6 @@ pub(crate) fn main(mut init: Init<'_>) -> ! {
 #[derive(Debug)]
 struct Ready {
     prepared: Prepared,
-    slave: Option<OwnedFd>,
 }
 
 fn set_up(init: &mut Init<'_>) -> Result<Ready> {
@@ -202,7 +201,11 @@ fn set_up(init: &mut Init<'_>) -> Result<Ready> {
     process::settle(init.process, linux, proc_dir.as_fd())?;
     process::enter_working_directory(&assembled.tree, init.process.cwd())?;
     let prepared = Prepared::new(init.process, &assembled.tree)?;
-    Ok(Ready { prepared, slave })
+    // Before the wait: whoever called `create` may wait for the end of the pipes it gave us as stdio (containerd does).
+    if let Some(slave) = &slave {
+        terminal::adopt(slave)?;
+    }
+    Ok(Ready { prepared })
 }
 
 fn own(namespaces: &Namespaces, kind: Namespace, field: &'static str) -> Result<()> {
@@ -283,9 +286,6 @@ fn last_steps(init: &Init<'_>, ready: &Ready, starter: &Channel) -> Result<std::
         let mut state = init.state.clone();
         state.set_status(ContainerState::Created);
         hooks::run("startContainer hook", Some(hooks), &serde_json::to_vec(&state).unwrap_or_default())?;
-    }
-    if let Some(slave) = &ready.slave {
-        terminal::adopt(slave)?;
     }
     let launch = Launch {
         process: init.process,

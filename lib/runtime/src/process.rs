@@ -38,6 +38,19 @@ pub(crate) fn enter_working_directory(tree: &Tree, cwd: &Path) -> Result<()> {
     rustix::process::fchdir(&dir).map_err(|e| failed("enter working directory", cwd.display(), e))
 }
 
+/// The same where one that is missing is not made: so it is with what joins a container, as with runc, whose words these are.
+pub(crate) fn go_to_working_directory(tree: &Tree, cwd: &Path) -> Result<()> {
+    if !cwd.is_absolute() {
+        return Err(invalid("process.cwd", cwd.display(), "must be absolute"));
+    }
+    let op = |e| failed("chdir to cwd", format!("({cwd:?}) set in config.json failed"), e);
+    if is_off(Defence::WorkingDirectory) {
+        return rustix::process::chdir(cwd).map_err(|e| op(e.into()));
+    }
+    let dir = tree.open(cwd, OFlags::PATH | OFlags::DIRECTORY).map_err(op)?;
+    rustix::process::fchdir(&dir).map_err(|e| op(e.into()))
+}
+
 impl Prepared {
     /// Finds the program of `process` in the root this process has, from the directory it is in.
     pub(crate) fn new(process: &Process, tree: &Tree) -> Result<Self> {

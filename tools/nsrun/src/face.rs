@@ -50,6 +50,9 @@ pub(crate) fn of(words: &[OsString]) -> Face {
         if VERBS.contains(&&*word) {
             return Face::Runtime;
         }
+        if matches!(&*word, "--version" | "-v") {
+            return Face::Runtime;
+        }
         // As Go's flags, runc's take one dash as well as two.
         let name = word.split('=').next().unwrap_or_default();
         let long = if name.starts_with("--") { name.to_owned() } else { format!("-{name}") };

@@ -39,13 +39,20 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
     {
         return conclude("nsrun", Err(Failure::from(error)));
     }
-    let log = log::Log::new(args.log.as_deref(), args.log_format == cli::LogFormat::Json);
+    let level = if args.debug { cli::LogLevel::Debug } else { args.log_level.unwrap_or(cli::LogLevel::Info) };
+    let log = log::Log::new(args.log.as_deref(), args.log_format == cli::LogFormat::Json, level);
     let code = if matches!(args.verb, cli::Verb::Exec(_)) { 255 } else { 1 };
+    log.debug(&format!("nsrun {}: {}", env!("CARGO_PKG_VERSION"), shown(&words)));
     let outcome = run::run(args, &log).map_err(|failure| failure.code(code));
     if let Err(failure) = &outcome {
         log.error(&failure.message);
     }
     conclude("nsrun", outcome)
+}
+
+/// A command line as the log shows it.
+fn shown(words: &[OsString]) -> String {
+    words.iter().skip(1).map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 /// Go's flags take one dash as well as two: `-root` is `--root`.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Parser)]
 #[command(name = "nsrun", about = "OCI runtime", disable_help_subcommand = true, subcommand_required = true)]
+#[command(version = VERSION, disable_version_flag = true)]
 pub(crate) struct Args {
     /// Folder of all containers' state (default /run/nsrun, or below $XDG_RUNTIME_DIR)
     #[arg(long, value_name = "DIR")]
@@ -17,12 +18,15 @@ pub(crate) struct Args {
     /// Form of the lines in that file
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
-    /// Level of the lines in that file (accepted)
-    #[arg(long, value_name = "LEVEL")]
-    pub(crate) log_level: Option<String>,
-    /// Say more (accepted)
+    /// Which lines get into that file: error, warning, info or debug
+    #[arg(long, value_name = "LEVEL", value_enum)]
+    pub(crate) log_level: Option<LogLevel>,
+    /// The same as --log-level debug
     #[arg(long)]
     pub(crate) debug: bool,
+    /// Print the version, as runc does, and end
+    #[arg(short = 'v', long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
     /// Let systemd make cgroups (accepted: they are made as folders)
     #[arg(long)]
     pub(crate) systemd_cgroup: bool,
@@ -37,6 +41,21 @@ pub(crate) struct Args {
     pub(crate) criu: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) verb: Verb,
+}
+
+/// As runc says it: engines read name, version and specification from these lines.
+const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.2.1");
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum LogLevel {
+    Panic,
+    Fatal,
+    Error,
+    #[value(alias = "warn")]
+    Warning,
+    Info,
+    Debug,
+    Trace,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,5 +1,6 @@
 //! The file behind `--log`: one line an error, as runc's logger writes it, since podman and Docker take their message from there.
 
+use super::cli::LogLevel;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
@@ -10,13 +11,14 @@ use std::time::SystemTime;
 pub(crate) struct Log {
     file: Option<File>,
     json: bool,
+    level: LogLevel,
 }
 
 impl Log {
     /// Opens `path` for appending; a log that cannot be written is no reason to fail.
-    pub(crate) fn new(path: Option<&Path>, json: bool) -> Self {
+    pub(crate) fn new(path: Option<&Path>, json: bool, level: LogLevel) -> Self {
         let file = path.and_then(|p| OpenOptions::new().create(true).append(true).open(p).ok());
-        Self { file, json }
+        Self { file, json, level }
     }
 
     /// Whether there is a file to write to.
@@ -26,16 +28,21 @@ impl Log {
 
     /// Writes down an error.
     pub(crate) fn error(&self, message: &str) {
-        self.write("error", message);
+        self.write(LogLevel::Error, "error", message);
     }
 
     /// Writes down a warning.
     pub(crate) fn warning(&self, message: &str) {
-        self.write("warning", message);
+        self.write(LogLevel::Warning, "warning", message);
     }
 
-    fn write(&self, level: &str, message: &str) {
-        let Some(mut file) = self.file.as_ref() else { return };
+    /// Writes down what only who looks for a fault wants to know.
+    pub(crate) fn debug(&self, message: &str) {
+        self.write(LogLevel::Debug, "debug", message);
+    }
+
+    fn write(&self, at: LogLevel, level: &str, message: &str) {
+        let Some(mut file) = self.file.as_ref().filter(|_| at <= self.level) else { return };
         let time = runtime::container::rfc3339(SystemTime::now());
         let line = if self.json {
             serde_json::json!({"level": level, "msg": message, "time": time}).to_string()

@@ -12,17 +12,13 @@ use std::path::{Path, PathBuf};
 
 /// Where state is kept when nobody says so.
 fn default_root() -> PathBuf {
-    if nix::unistd::geteuid().is_root() && nix::unistd::getuid().is_root() && !in_user_namespace() {
+    if nix::unistd::geteuid().is_root() && nix::unistd::getuid().is_root() && !runtime::idmap::in_user_namespace() {
         return "/run/nsrun".into();
     }
     match std::env::var_os("XDG_RUNTIME_DIR") {
         Some(dir) if !dir.is_empty() => Path::new(&dir).join("nsrun"),
         _ => "/run/nsrun".into(),
     }
-}
-
-fn in_user_namespace() -> bool {
-    std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().nth(2) != Some("4294967295"))
 }
 
 /// Executes one command line.
@@ -40,11 +36,13 @@ pub(crate) fn run(args: Args, log: &Log) -> Outcome {
     };
     match args.verb {
         Verb::Create(create) => {
-            warn(log, runtime::create::create(&request(root, create, cgroups))?);
+            let made = runtime::create::create(&request(root, create, cgroups));
+            warn(log, made.map_err(|e| in_runcs_words("create", e))?);
             Ok(exit::DONE)
         }
         Verb::Run(run) => {
-            let ended = runtime::run::run(&request(root, run.create, cgroups), run.detach, run.keep)?;
+            let request = request(root, run.create, cgroups);
+            let ended = runtime::run::run(&request, run.detach, run.keep).map_err(|e| in_runcs_words("run", e))?;
             warn(log, ended.warnings);
             Ok(ended.code)
         }
@@ -81,7 +79,7 @@ pub(crate) fn run(args: Args, log: &Log) -> Outcome {
             print_lines(table(&rows))
         }
         Verb::Exec(exec) => {
-            let ended = runtime::exec::exec(&exec_request(root, exec)?)?;
+            let ended = runtime::exec::exec(&exec_request(root, exec)?).map_err(|e| in_runcs_words("exec", e))?;
             warn(log, ended.warnings);
             Ok(ended.code)
         }
@@ -120,6 +118,18 @@ pub(crate) fn run(args: Args, log: &Log) -> Outcome {
 
 fn unknown(verb: &str) -> Failure {
     Failure::new(format!("{verb}: not implemented by this runtime"))
+}
+
+/// A program that cannot be executed, in the words that engines show to their users.
+fn in_runcs_words(verb: &str, error: runtime::Error) -> Failure {
+    let executing = matches!(error.kind, runtime::Kind::NotFound | runtime::Kind::CannotExecute) && error.op == "exec";
+    let mut failure = Failure::from(error);
+    if executing && let Some(rest) = failure.message.strip_prefix("exec ") {
+        failure.message = format!("{verb} failed: unable to start container process: exec: {rest}");
+    } else if failure.message.starts_with("chdir to cwd") {
+        failure.message = format!("{verb} failed: unable to start container process: {}", failure.message);
+    }
+    failure
 }
 
 fn request(root: &Path, create: Create, cgroups: Manager) -> Request {
