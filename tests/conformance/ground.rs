@@ -51,6 +51,20 @@ impl Ground {
             std::fs::create_dir_all(to.join(dir))?;
         }
         std::fs::hard_link(from.join("busybox"), to.join("bin/busybox"))?;
+        self.link_applets(to)
+    }
+
+    /// The same on another file system, with a busybox of its own.
+    pub(crate) fn rootfs_copied(&self, to: &Path) -> std::io::Result<()> {
+        for dir in ["bin", "dev", "proc"] {
+            std::fs::create_dir_all(to.join(dir))?;
+        }
+        std::fs::copy(self.folder.join("rootfs/bin/busybox"), to.join("bin/busybox"))?;
+        self.link_applets(to)
+    }
+
+    fn link_applets(&self, to: &Path) -> std::io::Result<()> {
+        let from = self.folder.join("rootfs/bin");
         for applet in std::fs::read_dir(from)? {
             let name = applet?.file_name();
             if name != "busybox" {

@@ -11,13 +11,24 @@ mod bundle;
 mod case;
 mod cgroups;
 mod container;
+mod devices;
+mod extensibility;
+mod features;
 mod ground;
 mod hooks;
 mod lifecycle;
+mod mounts;
+mod namespaces;
+mod options;
+mod process;
+mod resources;
 mod runtime;
 mod runtime_linux;
+mod seccomp;
 mod state;
 mod table;
+mod terminal;
+mod unified;
 
 use case::{Case, Tree};
 use ground::Ground;
@@ -25,8 +36,25 @@ use std::collections::BTreeSet;
 use testkit::need;
 
 fn all() -> Vec<Case> {
-    let chapters =
-        [lifecycle::cases(), state::cases(), runtime_linux::cases(), bundle::cases(), hooks::cases(), cgroups::cases()];
+    let chapters = [
+        lifecycle::cases(),
+        state::cases(),
+        runtime_linux::cases(),
+        bundle::cases(),
+        hooks::cases(),
+        process::cases(),
+        terminal::cases(),
+        mounts::cases(),
+        options::cases(),
+        namespaces::cases(),
+        devices::cases(),
+        cgroups::cases(),
+        resources::cases(),
+        unified::cases(),
+        seccomp::cases(),
+        features::cases(),
+        extensibility::cases(),
+    ];
     chapters.into_iter().flatten().collect()
 }
 
