@@ -37,7 +37,8 @@ fn listed(bench: Bench<'_>) -> Verdict {
 
 fn listed_at(bench: Bench<'_>) -> Result<Container<'_>, String> {
     let container = Container::with(bench, "stat -c '%F %t:%T' /opt/device", |config| {
-        config["linux"]["devices"] = json!([{ "path": "/opt/device", "type": "c", "major": 1, "minor": 3, "fileMode": 0o666 }]);
+        config["linux"]["devices"] =
+            json!([{ "path": "/opt/device", "type": "c", "major": 1, "minor": 3, "fileMode": 0o666 }]);
     })?;
     std::fs::create_dir(container.inside("/opt")).map_err(|e| e.to_string())?;
     Ok(container)
@@ -65,7 +66,8 @@ fn a_file_that_is_the_device_is_fine(bench: Bench<'_>) -> Verdict {
 
 /// The image brings a node of its own; nothing in the configuration names that device.
 fn not_listed_cannot_be_opened(bench: Bench<'_>) -> Verdict {
-    let container = Container::new(bench, "if : < /opt/device; then echo opened; fi 2>&1; : < /dev/null && echo null")?;
+    let container =
+        Container::new(bench, "if true < /opt/device; then echo opened; fi 2>&1; true < /dev/null && echo null")?;
     std::fs::create_dir(container.inside("/opt")).map_err(|e| e.to_string())?;
     let made = nix::sys::stat::mknod(
         &container.inside("/opt/device"),
@@ -84,9 +86,10 @@ fn not_listed_cannot_be_opened(bench: Bench<'_>) -> Verdict {
 fn default_devices(bench: Bench<'_>) -> Verdict {
     let script = "stat -c '%n %F %t:%T' /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty
         echo $(readlink -f /dev/ptmx)
-        for d in null zero full random urandom; do : < /dev/$d || echo no $d; done; : > /dev/null";
+        for d in null zero full random urandom; do true < /dev/$d || echo no $d; done; true > /dev/null";
     let said = Container::new(bench, script)?.says()?;
-    let nodes = [("null", "1:3"), ("zero", "1:5"), ("full", "1:7"), ("random", "1:8"), ("urandom", "1:9"), ("tty", "5:0")];
+    let nodes =
+        [("null", "1:3"), ("zero", "1:5"), ("full", "1:7"), ("random", "1:8"), ("urandom", "1:9"), ("tty", "5:0")];
     for (name, numbers) in nodes {
         check!(said.contains(&format!("/dev/{name} character special file {numbers}\n")), "no {name}: {said}");
     }

@@ -8,14 +8,13 @@ use nix::mount::MsFlags;
 use serde_json::{Value, json};
 
 pub(crate) fn cases() -> Vec<Case> {
-    cases!["mounts":
+    let mut all = cases!["mounts":
         in_the_listed_order,
         destination_is_required,
         destination_may_be_relative_to_the_root,
         source_of_a_bind_mount_may_be_relative_to_the_bundle,
         a_type_the_kernel_lacks_is_an_error,
         default_file_systems,
-        propagation_of_the_root,
         propagation_unknown_is_an_error,
         masked_paths,
         readonly_paths,
@@ -23,7 +22,12 @@ pub(crate) fn cases() -> Vec<Case> {
         kernel_parameters,
         kernel_parameter_that_is_none_is_an_error,
         resctrl_missing_is_an_error,
-    ]
+    ];
+    let propagations = [("shared", "shared:"), ("slave", "master:"), ("private", ""), ("unbindable", "unbindable")];
+    all.extend(propagations.map(|(word, wanted)| {
+        Case::new(format!("mounts::root_propagation_{word}"), move |bench| propagation(bench, word, wanted))
+    }));
+    all
 }
 
 fn push(container: &mut Container<'_>, mount: Value) {
@@ -89,27 +93,25 @@ fn default_file_systems(bench: Bench<'_>) -> Verdict {
     container.config = config;
     let said = container.says()?;
     for (place, kind) in [("/proc", "proc"), ("/sys", "sysfs"), ("/dev/pts", "devpts"), ("/dev/shm", "tmpfs")] {
-        let found = said.lines().any(|line| line.contains(&format!(" {place} ")) && line.contains(&format!(" - {kind} ")));
+        let found =
+            said.lines().any(|line| line.contains(&format!(" {place} ")) && line.contains(&format!(" - {kind} ")));
         check!(found, "no {kind} at {place}: {said}");
     }
     Ok(())
 }
 
 /// The root file system lies on a shared mount.
-fn propagation_of_the_root(bench: Bench<'_>) -> Verdict {
-    for (word, wanted) in [("shared", "shared:"), ("slave", "master:"), ("private", ""), ("unbindable", "unbindable")] {
-        let mut container = Container::new(bench, "cat /proc/self/mountinfo")?;
-        let volume = Volume::new(&container, MsFlags::empty())?;
-        bench.ground.rootfs_copied(&volume.path().join("rootfs")).map_err(|e| e.to_string())?;
-        container.config["root"]["path"] = json!(volume.path().join("rootfs"));
-        container.config["linux"]["rootfsPropagation"] = json!(word);
-        let said = container.says()?;
-        let root = said.lines().find(|line| line.split(' ').nth(4) == Some("/")).unwrap_or_default();
-        let optional = root.split(" - ").next().unwrap_or_default().split(' ').skip(6).collect::<Vec<_>>().join(" ");
-        let right = if wanted.is_empty() { optional.is_empty() } else { optional.contains(wanted) };
-        check!(right, "{word}: the root is {optional:?}");
-    }
-    Ok(())
+fn propagation(bench: Bench<'_>, word: &str, wanted: &str) -> Verdict {
+    let mut container = Container::new(bench, "cat /proc/self/mountinfo")?;
+    let volume = Volume::new(&container, MsFlags::empty())?;
+    bench.ground.rootfs_copied(&volume.path().join("rootfs")).map_err(|e| e.to_string())?;
+    container.config["root"]["path"] = json!(volume.path().join("rootfs"));
+    container.config["linux"]["rootfsPropagation"] = json!(word);
+    let said = container.says()?;
+    let root = said.lines().find(|line| line.split(' ').nth(4) == Some("/")).unwrap_or_default();
+    let optional = root.split(" - ").next().unwrap_or_default().split(' ').skip(6).collect::<Vec<_>>().join(" ");
+    let right = if wanted.is_empty() { optional.is_empty() } else { optional.contains(wanted) };
+    if right { Ok(()) } else { Err(format!("the root is {optional:?}")) }
 }
 
 fn propagation_unknown_is_an_error(bench: Bench<'_>) -> Verdict {

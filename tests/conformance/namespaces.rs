@@ -33,7 +33,9 @@ pub(crate) fn cases() -> Vec<Case> {
         ownership_stays_as_it_is,
         clock_offsets,
     ];
-    all.extend(TYPES.into_iter().map(|(name, _)| Case::new(format!("namespaces::new_{name}"), move |bench| made(bench, name))));
+    all.extend(
+        TYPES.into_iter().map(|(name, _)| Case::new(format!("namespaces::new_{name}"), move |bench| made(bench, name))),
+    );
     all
 }
 
@@ -138,7 +140,9 @@ fn of_processes_by_path(bench: Bench<'_>) -> Verdict {
     let other = Other::new(&["--pid", "--fork", "--kill-child"], &["sleep", "1000"])?;
     let outer = other.pid();
     let children = format!("/proc/{outer}/task/{outer}/children");
-    until("the other process has a child", || !std::fs::read_to_string(&children).unwrap_or_default().trim().is_empty())?;
+    until("the other process has a child", || {
+        !std::fs::read_to_string(&children).unwrap_or_default().trim().is_empty()
+    })?;
     let inner = std::fs::read_to_string(&children).map_err(|e| e.to_string())?.trim().to_owned();
     let container = Container::with(bench, "exec sleep 1000", |config| {
         config["linux"]["namespaces"] =

@@ -108,7 +108,13 @@ fn console_size_without_terminal_is_ignored(bench: Bench<'_>) -> Verdict {
 }
 
 fn rlimits(bench: Bench<'_>) -> Verdict {
-    let wanted = [("NOFILE", 100, 200), ("CORE", 0, 4096), ("CPU", 50, 60), ("STACK", 1 << 22, 1 << 23), ("FSIZE", 1 << 20, 1 << 21)];
+    let wanted = [
+        ("NOFILE", 100, 200),
+        ("CORE", 0, 4096),
+        ("CPU", 50, 60),
+        ("STACK", 1 << 22, 1 << 23),
+        ("FSIZE", 1 << 20, 1 << 21),
+    ];
     let said = says(bench, "cat /proc/self/limits", |process| {
         let limit = |(name, soft, hard): (&str, u64, u64)| json!({ "type": format!("RLIMIT_{name}"), "soft": soft, "hard": hard });
         process["rlimits"] = json!(wanted.map(limit));
@@ -168,7 +174,13 @@ fn capabilities_of_a_user(bench: Bench<'_>) -> Verdict {
             "ambient": ["CAP_KILL"],
         });
     })?;
-    let wanted = [("CapBnd", CHOWN | DAC_OVERRIDE | KILL), ("CapInh", CHOWN | KILL), ("CapAmb", KILL), ("CapPrm", KILL), ("CapEff", KILL)];
+    let wanted = [
+        ("CapBnd", CHOWN | DAC_OVERRIDE | KILL),
+        ("CapInh", CHOWN | KILL),
+        ("CapAmb", KILL),
+        ("CapPrm", KILL),
+        ("CapEff", KILL),
+    ];
     check_sets(&said, &wanted)
 }
 
@@ -211,7 +223,11 @@ fn oom_score_adj_unset_is_left_alone(bench: Bench<'_>) -> Verdict {
     container.write()?;
     let mut command = std::process::Command::new("sh");
     command.args(["-c", "echo 321 > /proc/self/oom_score_adj; exec \"$0\" --root \"$1\" run --bundle \"$2\" \"$3\""]);
-    command.arg(bench.runtime.program()).arg(container.folder().join("state")).arg(container.folder()).arg(&container.id);
+    command
+        .arg(bench.runtime.program())
+        .arg(container.folder().join("state"))
+        .arg(container.folder())
+        .arg(&container.id);
     same(&bench.runtime.run(container.folder(), command)?.ok()?, "321\n")
 }
 
@@ -219,7 +235,8 @@ fn oom_score_adj_unset_is_left_alone(bench: Bench<'_>) -> Verdict {
 const SCHEDULING: &str = "set -- $(cat /proc/self/stat); echo ${19} ${41}";
 
 fn scheduler(bench: Bench<'_>) -> Verdict {
-    let batch = says(bench, SCHEDULING, |process| process["scheduler"] = json!({ "policy": "SCHED_BATCH", "nice": 7 }))?;
+    let batch =
+        says(bench, SCHEDULING, |process| process["scheduler"] = json!({ "policy": "SCHED_BATCH", "nice": 7 }))?;
     same(&batch, "7 3\n")?;
     let other = says(bench, SCHEDULING, |process| process["scheduler"] = json!({ "policy": "SCHED_OTHER" }))?;
     same(&other, "0 0\n")?;
@@ -227,12 +244,13 @@ fn scheduler(bench: Bench<'_>) -> Verdict {
     same(&idle, "0 5\n")
 }
 
-/// With RESET_ON_FORK the children of a nice process are not nice.
+/// With RESET_ON_FORK the children of a process that comes first do not.
 fn scheduler_flags(bench: Bench<'_>) -> Verdict {
-    let said = says(bench, SCHEDULING, |process| {
-        process["scheduler"] = json!({ "policy": "SCHED_BATCH", "nice": 0, "flags": ["SCHED_FLAG_RESET_ON_FORK"] });
+    let script = "set -- $(cat /proc/$$/stat); own=${19}; set -- $(cat /proc/self/stat); echo $own ${19}";
+    let said = says(bench, script, |process| {
+        process["scheduler"] = json!({ "policy": "SCHED_OTHER", "nice": -5, "flags": ["SCHED_FLAG_RESET_ON_FORK"] });
     })?;
-    same(&said, "0 0\n")
+    same(&said, "-5 0\n")
 }
 
 fn scheduler_unknown_is_an_error(bench: Bench<'_>) -> Verdict {
@@ -243,14 +261,18 @@ fn scheduler_unknown_is_an_error(bench: Bench<'_>) -> Verdict {
 
 fn io_priority(bench: Bench<'_>) -> Verdict {
     for (class, level, word) in [("IOPRIO_CLASS_BE", 6, "best-effort: prio 6"), ("IOPRIO_CLASS_IDLE", 0, "idle")] {
-        let said = says(bench, "ionice -p $$", |process| process["ioPriority"] = json!({ "class": class, "priority": level }))?;
+        let said = says(bench, "ionice -p $$", |process| {
+            process["ioPriority"] = json!({ "class": class, "priority": level })
+        })?;
         check!(said.starts_with(word), "{class}: it is {said:?}");
     }
     Ok(())
 }
 
 fn io_priority_unknown_is_an_error(bench: Bench<'_>) -> Verdict {
-    refused(bench, "class", |process| process["ioPriority"] = json!({ "class": "IOPRIO_CLASS_NOSUCH", "priority": 0 }))?;
+    refused(bench, "class", |process| {
+        process["ioPriority"] = json!({ "class": "IOPRIO_CLASS_NOSUCH", "priority": 0 })
+    })?;
     refused(bench, "priority", |process| process["ioPriority"] = json!({ "class": "IOPRIO_CLASS_BE", "priority": 8 }))
 }
 

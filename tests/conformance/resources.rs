@@ -29,7 +29,11 @@ const LIMITS: &[Limit] = &[
         || json!({ "memory": { "limit": -1, "swap": -1 } }),
         &[("memory.limit_in_bytes", "9223372036854771712")],
     ),
-    ("memory_kernel_tcp", || json!({ "memory": { "kernelTCP": 16_777_216 } }), &[("memory.kmem.tcp.limit_in_bytes", "16777216")]),
+    (
+        "memory_kernel_tcp",
+        || json!({ "memory": { "kernelTCP": 16_777_216 } }),
+        &[("memory.kmem.tcp.limit_in_bytes", "16777216")],
+    ),
     ("memory_swappiness", || json!({ "memory": { "swappiness": 17 } }), &[("memory.swappiness", "17")]),
     ("memory_use_hierarchy", || json!({ "memory": { "useHierarchy": true } }), &[("memory.use_hierarchy", "1")]),
     ("cpu_shares", || json!({ "cpu": { "shares": 512 } }), &[("cpu.shares", "512")]),
@@ -44,7 +48,11 @@ const LIMITS: &[Limit] = &[
         &[("cpu.cfs_quota_us", "40000"), ("cpu.cfs_burst_us", "20000")],
     ),
     ("cpu_idle", || json!({ "cpu": { "idle": 1 } }), &[("cpu.idle", "1")]),
-    ("cpu_cpus_and_mems", || json!({ "cpu": { "cpus": "0", "mems": "0" } }), &[("cpuset.cpus", "0"), ("cpuset.mems", "0")]),
+    (
+        "cpu_cpus_and_mems",
+        || json!({ "cpu": { "cpus": "0", "mems": "0" } }),
+        &[("cpuset.cpus", "0"), ("cpuset.mems", "0")],
+    ),
     ("pids_limit", || json!({ "pids": { "limit": 77 } }), &[("pids.max", "77")]),
 ];
 
@@ -142,7 +150,8 @@ fn block_io_throttle(bench: Bench<'_>) -> Verdict {
         } }),
     )?;
     container.create()?.ok()?;
-    for (file, rate) in [("read_bps", "1048576"), ("write_bps", "2097152"), ("read_iops", "300"), ("write_iops", "400")] {
+    for (file, rate) in [("read_bps", "1048576"), ("write_bps", "2097152"), ("read_iops", "300"), ("write_iops", "400")]
+    {
         let is = container.limit(&format!("blkio.throttle.{file}_device"))?;
         check!(is == format!("{major}:{minor} {rate}"), "{file} is {is:?}");
     }

@@ -14,8 +14,29 @@ use std::time::Duration;
 const CHMOD: [(&str, u32); 2] = [("chmod", 1), ("fchmodat", 2)];
 const ACTIONS: [&str; 9] = ["KILL", "KILL_PROCESS", "KILL_THREAD", "TRAP", "ERRNO", "TRACE", "ALLOW", "LOG", "NOTIFY"];
 const ARCHITECTURES: [&str; 23] = [
-    "X86", "X86_64", "X32", "ARM", "AARCH64", "MIPS", "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64", "MIPSEL64N32", "PPC",
-    "PPC64", "PPC64LE", "S390", "S390X", "PARISC", "PARISC64", "RISCV64", "LOONGARCH64", "M68K", "SH", "SHEB",
+    "X86",
+    "X86_64",
+    "X32",
+    "ARM",
+    "AARCH64",
+    "MIPS",
+    "MIPS64",
+    "MIPS64N32",
+    "MIPSEL",
+    "MIPSEL64",
+    "MIPSEL64N32",
+    "PPC",
+    "PPC64",
+    "PPC64LE",
+    "S390",
+    "S390X",
+    "PARISC",
+    "PARISC64",
+    "RISCV64",
+    "LOONGARCH64",
+    "M68K",
+    "SH",
+    "SHEB",
 ];
 /// Those that libseccomp 2.5 has no name for.
 const NEWER_ARCHITECTURES: [&str; 4] = ["LOONGARCH64", "M68K", "SH", "SHEB"];
@@ -42,9 +63,13 @@ pub(crate) fn cases() -> Vec<Case> {
         listener_is_ignored_without_notify,
         listener_metadata_needs_a_listener,
     ];
-    all.extend(ACTIONS.map(|name| Case::new(format!("seccomp::action_{}", name.to_lowercase()), move |b| action(b, name))));
+    all.extend(
+        ACTIONS.map(|name| Case::new(format!("seccomp::action_{}", name.to_lowercase()), move |b| action(b, name))),
+    );
     let operators = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"];
-    all.extend(operators.map(|op| Case::new(format!("seccomp::operator_{}", op.to_lowercase()), move |b| operator(b, op))));
+    all.extend(
+        operators.map(|op| Case::new(format!("seccomp::operator_{}", op.to_lowercase()), move |b| operator(b, op))),
+    );
     all
 }
 
@@ -109,7 +134,8 @@ fn default_action(bench: Bench<'_>) -> Verdict {
 /// The names of all calls, from the C library's headers.
 fn calls() -> Result<Vec<String>, String> {
     let arch = std::env::consts::ARCH;
-    let places = [format!("/usr/include/{arch}-linux-gnu/asm/unistd_64.h"), "/usr/include/asm-generic/unistd.h".to_owned()];
+    let places =
+        [format!("/usr/include/{arch}-linux-gnu/asm/unistd_64.h"), "/usr/include/asm-generic/unistd.h".to_owned()];
     let text = places.iter().find_map(|place| std::fs::read_to_string(place).ok()).ok_or("no headers of libc")?;
     let name = |line: &str| Some(line.strip_prefix("#define __NR_")?.split_whitespace().next()?.to_owned());
     Ok(text.lines().filter_map(name).collect())
@@ -153,22 +179,17 @@ fn errno_where_the_action_has_none_is_an_error(bench: Bench<'_>) -> Verdict {
     refused(bench, &json!({ "defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 28 }))
 }
 
-/// chmod with 0700 and with 0600 against a rule about 0700, or 0600.
 fn operator(bench: Bench<'_>, op: &str) -> Verdict {
+    // The value, a second one, and which of 0600 and 0700 meets the rule.
     let (value, two, wanted) = match op {
-        "NE" => (0o700, None, "0 1"),
+        "NE" => (0o700, None, "1 0"),
         "LT" => (0o700, None, "1 0"),
         "LE" => (0o600, None, "1 0"),
-        "EQ" => (0o700, None, "1 0"),
+        "EQ" => (0o700, None, "0 1"),
         "GE" => (0o700, None, "0 1"),
         "GT" => (0o600, None, "0 1"),
-        _ => (0o300, Some(0o100), "0 1"),
-    };
-    // What is said is "600 700": 1 for the one that met the rule.
-    let wanted = match op {
-        "NE" => "1 0",
-        "EQ" => "0 1",
-        _ => wanted,
+        // Under the mask, which is the first, has to be the second.
+        _ => (0o300, Some(0o200), "1 0"),
     };
     let syscalls: Vec<Value> = CHMOD
         .iter()
@@ -203,7 +224,8 @@ fn architectures(bench: Bench<'_>) -> Verdict {
     let native = std::env::consts::ARCH.to_uppercase();
     for name in ARCHITECTURES.into_iter().filter(|name| !NEWER_ARCHITECTURES.contains(name)) {
         // Of the other byte order libseccomp takes none beside the native one.
-        with_architectures(bench, &[&native, name]).or_else(|why| if why.contains("ndian") { Ok(()) } else { Err(why) })?;
+        with_architectures(bench, &[&native, name])
+            .or_else(|why| if why.contains("ndian") { Ok(()) } else { Err(why) })?;
     }
     Ok(())
 }

@@ -68,9 +68,15 @@ fn says(bench: Bench<'_>, script: &str) -> Result<String, String> {
 }
 
 fn streams_and_console(bench: Bench<'_>) -> Verdict {
-    let said = says(bench, "for n in 0 1 2; do test -t $n && readlink /proc/self/fd/$n; done; test -c /dev/console && echo console")?;
+    let said = says(
+        bench,
+        "for n in 0 1 2; do test -t $n && readlink /proc/self/fd/$n; done; test -c /dev/console && echo console",
+    )?;
     let lines: Vec<&str> = said.lines().collect();
-    check!(lines.len() == 4 && lines[0].starts_with("/dev/") && lines[..3].iter().all(|l| *l == lines[0]), "it said {said:?}");
+    check!(
+        lines.len() == 4 && lines[0].starts_with("/dev/") && lines[..3].iter().all(|l| *l == lines[0]),
+        "it said {said:?}"
+    );
     check!(lines[3] == "console", "no /dev/console: {said:?}");
     Ok(())
 }

@@ -27,6 +27,8 @@ pub(crate) enum Message {
     Terminal,
     /// From the child, with the descriptor of its seccomp listener.
     Listener,
+    /// To the child: whether the agent has the listener.
+    Heard(bool),
     /// From the child: all is set up, waiting to be started.
     Ready,
     /// To the child: execute the program.

@@ -160,7 +160,7 @@ pub(crate) fn attend(channel: &Channel, spec: &Spec, record: &Record) -> Result<
     let mut warnings = Vec::new();
     while let Some((message, fd)) = channel.receive()? {
         match (message, fd) {
-            (Message::Listener, Some(fd)) => listener::forward(spec, record, fd)?,
+            (Message::Listener, Some(fd)) => listener::forward(channel, spec, record, fd)?,
             (Message::Warning(warning), _) => warnings.push(warning.into()),
             _ => {}
         }

@@ -230,7 +230,7 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
                 hooks::run("createRuntime hook", all.and_then(|h| h.create_runtime().as_ref()), &state)?;
                 ours.send(&Message::HooksRan(pid))?;
             }
-            Some((Message::Listener, Some(fd))) => listener::forward(&spec, &record, fd)?,
+            Some((Message::Listener, Some(fd))) => listener::forward(&ours, &spec, &record, fd)?,
             Some((Message::Warning(warning), _)) => warnings.push(warning.into()),
             Some(_) => {}
             None => {

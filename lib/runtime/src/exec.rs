@@ -152,7 +152,7 @@ pub fn exec(request: &Request) -> Result<Ended> {
         match ours.receive() {
             Ok(Some((Message::Pid(given), _))) => pid = given,
             Ok(Some((Message::Terminal, fd))) => master = fd,
-            Ok(Some((Message::Listener, Some(fd)))) => listener::forward(&spec, &record, fd)?,
+            Ok(Some((Message::Listener, Some(fd)))) => listener::forward(&ours, &spec, &record, fd)?,
             Ok(Some((Message::Ready, _))) => break Ok(()),
             Ok(Some(_)) => {}
             Ok(None) => {

@@ -360,6 +360,10 @@ impl Launch<'_> {
         let Some(program) = self.seccomp.filter(|_| !is_off(Defence::Seccomp)) else { return Ok(()) };
         if let Some(listener) = program.install()? {
             self.channel.send_with(&Message::Listener, Some(listener.as_fd()))?;
+            // An agent that cannot be reached is an error (runtime-spec "Seccomp"), and the program does not run then.
+            if !matches!(self.channel.receive()?, Some((Message::Heard(true), _))) {
+                return Err(gone());
+            }
         }
         Ok(())
     }

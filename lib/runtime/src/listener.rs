@@ -1,14 +1,22 @@
 //! The seccomp agent (runtime-spec "The Container Process State"): it gets the listener of the filter over its socket, with a
 //! document that says whose it is.
 
+use crate::channel::{Channel, Message};
 use crate::error::{Error, Kind, Result, failed};
 use crate::state::Record;
 use crate::terminal;
 use spec::runtime::{ContainerProcessStateBuilder, ContainerState, SECCOMP_FD_NAME, Spec};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Sends `listener` to the agent that the configuration names.
-pub(crate) fn forward(spec: &Spec, record: &Record, listener: OwnedFd) -> Result<()> {
+/// Sends `listener` to the agent that the configuration names, and tells the process whether it has it: without, the program does
+/// not run.
+pub(crate) fn forward(channel: &Channel, spec: &Spec, record: &Record, listener: OwnedFd) -> Result<()> {
+    let done = hand_over(spec, record, listener);
+    channel.send(&Message::Heard(done.is_ok()))?;
+    done
+}
+
+fn hand_over(spec: &Spec, record: &Record, listener: OwnedFd) -> Result<()> {
     let seccomp = spec.linux().as_ref().and_then(|l| l.seccomp().as_ref());
     let Some(path) = seccomp.and_then(|s| s.listener_path().as_ref()) else {
         return Err(
