@@ -108,6 +108,7 @@ pub(crate) fn cases() -> Vec<Case> {
         ridmap,
         uid_and_gid_mappings_go_together,
         unknown_ones_go_to_the_file_system,
+        words_for_readers_of_fstab,
     ]);
     all
 }
@@ -315,6 +316,15 @@ fn uid_and_gid_mappings_go_together(bench: Bench<'_>) -> Verdict {
         container.create()?.refused().map_err(|why| format!("{key} alone: {why}"))?;
     }
     Ok(())
+}
+
+/// mount(8) keeps them from the kernel.
+fn words_for_readers_of_fstab(bench: Bench<'_>) -> Verdict {
+    let mut container = Container::new(bench, "grep ' /mnt ' /proc/self/mountinfo")?;
+    container.config["mounts"].as_array_mut().expect("mounts").push(json!({
+        "destination": "/mnt", "type": "tmpfs", "source": "tmpfs", "options": ["auto", "nofail", "_netdev", "x-systemd.automount"],
+    }));
+    container.says().map(drop)
 }
 
 fn unknown_ones_go_to_the_file_system(bench: Bench<'_>) -> Verdict {
