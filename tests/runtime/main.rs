@@ -6,6 +6,7 @@ mod confinement;
 mod enter;
 mod exec;
 mod fields;
+mod fields_network;
 mod lifecycle;
 mod mounts;
 mod rootfs;

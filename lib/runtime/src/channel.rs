@@ -3,6 +3,7 @@
 //! program: both ends are close-on-exec.
 
 use crate::error::{Error, Kind, Portable, Result, failed};
+use crate::net_devices::Moved;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType,
@@ -19,6 +20,10 @@ pub(crate) enum Message {
     Mapped,
     /// From an intermediate process: the first process has this pid.
     Pid(i32),
+    /// From the child: namespaces stand; move the network devices there.
+    MoveDevices,
+    /// To the child: here they are.
+    DevicesMoved(Vec<Moved>),
     /// From the child: namespaces and mounts stand, pivot_root comes next; run the hooks of the runtime's namespace.
     RunHooks,
     /// To the child: they have run, and this is your pid outside.

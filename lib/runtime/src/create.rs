@@ -14,7 +14,7 @@ use crate::init::{self, Console, Init, Wait};
 use crate::namespace::{Namespace, Namespaces};
 use crate::rootfs::entries;
 use crate::state::{Entry, Record, start_time};
-use crate::{hooks, listener, seccomp, sysctl, terminal};
+use crate::{hooks, listener, net_devices, seccomp, sysctl, terminal};
 use rustix::fs::CWD;
 use spec::runtime::{ContainerState, Spec, State, StateBuilder};
 use std::os::fd::{AsFd, OwnedFd};
@@ -221,6 +221,11 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
         match ours.receive()? {
             Some((Message::Ready, _)) => break,
             Some((Message::Terminal, fd)) => master = fd,
+            Some((Message::MoveDevices, _)) => {
+                let devices = linux.and_then(|l| l.net_devices().as_ref()).into_iter();
+                let moved = devices.map(|all| net_devices::move_all(all, &namespaces, pid)).next();
+                ours.send(&Message::DevicesMoved(moved.transpose()?.unwrap_or_default()))?;
+            }
             Some((Message::RunHooks, _)) => {
                 undo.poststop = Some((&spec, state_of(&record, ContainerState::Stopped)));
                 let state = serde_json::to_vec(&state_of(&record, ContainerState::Creating)).unwrap_or_default();

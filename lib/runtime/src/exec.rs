@@ -153,6 +153,7 @@ pub fn exec(request: &Request) -> Result<Ended> {
             Ok(Some((Message::Pid(given), _))) => pid = given,
             Ok(Some((Message::Terminal, fd))) => master = fd,
             Ok(Some((Message::Listener, Some(fd)))) => listener::forward(&ours, &spec, &record, fd)?,
+            Ok(Some((Message::Warning(warning), _))) => warnings.push(warning.into()),
             Ok(Some((Message::Ready, _))) => break Ok(()),
             Ok(Some(_)) => {}
             Ok(None) => {
@@ -314,7 +315,7 @@ impl Visit<'_> {
             hand_over(self.console, self.channel, &terminal)?;
             slave = Some(terminal.slave);
         }
-        process::settle(self.process, self.linux, proc_dir)?;
+        process::settle(self.process, self.linux, proc_dir, self.channel)?;
         process::go_to_working_directory(&tree, self.process.cwd())?;
         let prepared = Prepared::new(self.process, &tree)?;
         self.channel.send(&Message::Ready)?;

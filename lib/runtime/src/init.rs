@@ -24,7 +24,7 @@ use crate::process::{self, Prepared};
 use crate::rootfs::entries::Entry;
 use crate::rootfs::{self, cgroups};
 use crate::seccomp::Program;
-use crate::{hooks, reaper, sysctl, terminal};
+use crate::{hooks, net_devices, reaper, sysctl, terminal};
 use rustix::process::{DumpableBehavior, Signal};
 use spec::runtime::{Capability, ContainerState, Process, Spec};
 use std::os::fd::{AsFd, OwnedFd};
@@ -151,6 +151,14 @@ fn set_up(init: &mut Init<'_>) -> Result<Ready> {
     if namespaces.makes(Namespace::Net) {
         sys::loopback::bring_up().map_err(|e| failed("bring up", "lo", e))?;
     }
+    if let Some(devices) = linux.and_then(|l| l.net_devices().as_ref()).filter(|all| !all.is_empty()) {
+        net_devices::look_for_names(devices)?;
+        init.channel.send(&Message::MoveDevices)?;
+        match init.channel.receive()? {
+            Some((Message::DevicesMoved(moved), _)) => net_devices::settle(&moved)?,
+            _ => return Err(gone()),
+        }
+    }
     let proc_dir = process::open_proc()?;
     if init.own_keyring && !is_off(Defence::Keyring) {
         match sys::spawn::join_session_keyring(None) {
@@ -198,7 +206,7 @@ fn set_up(init: &mut Init<'_>) -> Result<Ready> {
     if let Some(parameters) = linux.and_then(|l| l.sysctl().as_ref()) {
         sysctl::apply(proc_dir.as_fd(), parameters)?;
     }
-    process::settle(init.process, linux, proc_dir.as_fd())?;
+    process::settle(init.process, linux, proc_dir.as_fd(), init.channel)?;
     process::enter_working_directory(&assembled.tree, init.process.cwd())?;
     let prepared = Prepared::new(init.process, &assembled.tree)?;
     // Before the wait: whoever called `create` may wait for the end of the pipes it gave us as stdio (containerd does).

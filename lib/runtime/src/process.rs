@@ -4,10 +4,11 @@
 //! [`settle`] sets what needs privileges; [`drop_privileges`] gives them up; [`Prepared::exec`] comes last. A seccomp filter is installed
 //! before privileges are dropped where no_new_privs is off, since it takes CAP_SYS_ADMIN, and after everything where it is on.
 
+use crate::channel::{Channel, Message};
 use crate::defence::{Defence, is_off};
 use crate::error::{Error, Kind, Result, failed, invalid};
 use crate::rootfs::tree::{Make, Tree};
-use crate::{file, memory_policy, procfs, program, schedule};
+use crate::{file, idmap, memory_policy, procfs, program, schedule};
 use nix::unistd::{Gid, Uid};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit};
@@ -102,16 +103,26 @@ fn write_self(proc_dir: BorrowedFd<'_>, name: &str, value: &str) -> std::io::Res
 }
 
 /// Limits, adjustments and labels that take privileges, `linux` being what the container's configuration says of every process in it.
-pub(crate) fn settle(process: &Process, linux: Option<&Linux>, proc_dir: BorrowedFd<'_>) -> Result<()> {
+pub(crate) fn settle(
+    process: &Process,
+    linux: Option<&Linux>,
+    proc_dir: BorrowedFd<'_>,
+    channel: &Channel,
+) -> Result<()> {
     for limit in process.rlimits().iter().flatten() {
         set_limit(limit.typ(), limit.soft(), limit.hard())?;
     }
-    if let Some(score) = process.oom_score_adj() {
-        write_self(proc_dir, "oom_score_adj", &score.to_string()).map_err(|e| {
-            let denied = matches!(e.raw_os_error(), Some(libc::EACCES | libc::EPERM));
-            let error = failed("set process.oomScoreAdj", score, e);
-            if denied { error.hint("lowering it takes CAP_SYS_RESOURCE, which this process lacks") } else { error }
-        })?;
+    if let Some(score) = process.oom_score_adj()
+        && let Err(e) = write_self(proc_dir, "oom_score_adj", &score.to_string())
+    {
+        let denied = matches!(e.raw_os_error(), Some(libc::EACCES | libc::EPERM));
+        let error = failed("set process.oomScoreAdj", score, e)
+            .hint("lowering it takes CAP_SYS_RESOURCE in the machine's first user namespace");
+        // Nobody in a user namespace can have that: runc and crun go on there.
+        if !denied || !idmap::in_user_namespace() {
+            return Err(error);
+        }
+        channel.send(&Message::Warning(error.into()))?;
     }
     // Whether the machine has them is not asked first: /sys may be the image's by now, and a label that is not applied is no label.
     if let Some(profile) = process.apparmor_profile().as_ref().filter(|p| !p.is_empty()) {
