@@ -2,11 +2,17 @@
 //! by the sentences of the profile read one after the other.
 //!
 //! runc puts a stub before libseccomp's program that answers ENOSYS above the largest number named; [`missing`] models it.
+//! libseccomp 2.5.4 itself does not always do what seccomp_rule_add(3) says of it: of some profiles it makes a program that, for one
+//! architecture, never loads the number of the call, and so gives every call there the default action (four rules are enough:
+//! default TRACE for x86_64, x86 and x32; TRAP for `kcmp` and ERRNO for `munlockall` under conditions, ALLOW for `setuid` with arg0 !=
+//! 0xffffffff, KILL_PROCESS for `sigpending`; without the last of them the third is heeded again). About one random profile in forty
+//! is such. The compiled program shows it ([`Oracle::is_deaf`]), and there the sentences are the reference.
+//!
 //! Calls libseccomp does not know yet, or not for every convention, are left out where it takes part; so are calls with several
 //! conditional rules, for libseccomp 2.5 merges those into a tree and sometimes loses one: with `arg0 > 0x100000000` and
 //! `arg0 <= 0x76ca8d96` both logged, it logs 0x76ca8d97 too. There the sentences are the reference.
 
-use crate::interpret::{Call, run};
+use crate::interpret::{Call, reads_number, run};
 use runtime::seccomp::compile_for;
 use spec::runtime::{
     Capability, LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompArg, LinuxSeccompOperator as Op,
@@ -100,17 +106,24 @@ impl Compiler {
             jump_false: raw[3],
             k: word(&raw[4..8]),
         };
-        Oracle { largest: largest(abis, profile), program: program.chunks(8).map(read).collect(), text }
+        let abis = abis.to_vec();
+        Oracle { largest: largest(&abis, profile), program: program.chunks(8).map(read).collect(), text, abis }
     }
 }
 
 struct Oracle {
+    abis: Vec<Abi>,
     largest: BTreeMap<Abi, u32>,
     program: Vec<Instruction>,
     text: String,
 }
 
 impl Oracle {
+    /// Whether the program does not look at the number of a call of an architecture it has rules for.
+    fn is_deaf(&self, call: &Call) -> bool {
+        self.abis.iter().any(|abi| abi.audit_arch() == call.arch) && !reads_number(&self.program, call)
+    }
+
     fn answer(&self, call: &Call) -> u32 {
         if missing(&self.largest, call) { ENOSYS } else { run(&self.program, call).0 }
     }
@@ -267,7 +280,7 @@ fn compare(compiler: Option<&Compiler>, native: Abi, abis: &[Abi], mut profile: 
             let check = |args: [u64; 6]| {
                 let call = Call { number, arch: *arch, args };
                 let ours = run(ours.instructions(), &call).0;
-                if let Some(oracle) = &oracle {
+                if let Some(oracle) = oracle.as_ref().filter(|oracle| !oracle.is_deaf(&call)) {
                     let theirs = oracle.answer(&call);
                     assert_eq!(ours, theirs, "{call:x?}: {ours:#x}, libseccomp {theirs:#x}, of\n{}", oracle.text);
                 } else {
@@ -317,9 +330,7 @@ fn random_profiles_decide_as_libseccomp_does() {
     need!("cc", libseccomp);
     let compiler = Compiler::build();
     let names: Vec<&str> = compiler.known.iter().map(String::as_str).collect();
-    // One seed in forty meets a profile that libseccomp 2.5.4 itself decides otherwise than its manual says (a condition of a
-    // single rule is lost), so these are known ones; fresh ones are for the sentences below.
-    repeat(5, 3, |random| {
+    repeat(5, fresh_seed(), |random| {
         let (native, abis) = random.pick(&MACHINES);
         // libseccomp 2.5.4 gives wrong answers where a rule names a call that none of the conventions has; the sentences
         // below hold for such rules too
