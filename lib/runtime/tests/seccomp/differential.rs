@@ -417,9 +417,12 @@ impl Random {
             names.insert(*known[self.below(known.len())]);
         }
         for name in names {
-            let action = format!("SCMP_ACT_{}", self.pick(&actions));
+            // The listener could not be handed over where `write` notifies, and as default nothing would start.
+            let notify = if name == "write" { "LOG" } else { "NOTIFY" };
+            let of_rules = [&actions[..], &[notify]].concat();
+            let action = format!("SCMP_ACT_{}", self.pick(&of_rules));
             for _ in 0..1 + self.below(most) {
-                let action = if most > 1 { format!("SCMP_ACT_{}", self.pick(&actions)) } else { action.clone() };
+                let action = if most > 1 { format!("SCMP_ACT_{}", self.pick(&of_rules)) } else { action.clone() };
                 let mut args = Vec::new();
                 let mut indexes = BTreeSet::new();
                 for _ in 0..self.below(3) {

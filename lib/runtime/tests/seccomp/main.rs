@@ -4,3 +4,4 @@ mod decisions;
 mod differential;
 mod installed;
 mod interpret;
+mod looser;
