@@ -137,8 +137,20 @@ fn build(chain: &Chain, sandbox: &Sandbox) -> Result<Site> {
         site.apply(ready)?;
     }
     masks::readonly(&site.tree, &spec::defaults::READONLY_PATHS.map(str::to_owned))?;
-    masks::mask(&site.tree, &spec::defaults::MASKED_PATHS.map(str::to_owned))?;
+    let mut masked = spec::defaults::MASKED_PATHS.map(str::to_owned).to_vec();
+    masked.extend(throttles());
+    masks::mask(&site.tree, &masked)?;
     Ok(site)
+}
+
+/// What docker hides as well, where the machine has it: how often its processors had to be slowed down.
+fn throttles() -> Vec<String> {
+    let there = |path: &String| rustix::fs::access(path, rustix::fs::Access::EXISTS).is_ok();
+    if !there(&spec::defaults::thermal_throttle(0)) {
+        return Vec::new();
+    }
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    (0..processors).map(spec::defaults::thermal_throttle).filter(there).collect()
 }
 
 /// The folder `given` by its whole name, as a detached mount, and as the place where that goes.
