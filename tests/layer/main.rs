@@ -30,3 +30,4 @@ mod select;
 mod stops;
 mod undo;
 mod verify;
+mod xattrs;

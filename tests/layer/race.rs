@@ -144,6 +144,35 @@ fn directories_that_become_links_lead_nowhere() {
 }
 
 #[test]
+fn an_ordinary_user_is_not_led_outside_either() {
+    testkit::need!(root, "setpriv");
+    let bench = ground();
+    bench.write("a.tar", &layer());
+    // What lies outside is the user's own, so that nothing but the walk keeps them from it.
+    bench.sh("chmod 755 .; chown -hR 65534:65534 outside; ls -ln outside > owners");
+    let before = inodes(&bench.path("outside"));
+    let (mut swaps, mut took_back) = (0, 0);
+    for round in 0..rounds(12) {
+        let rootless = if round % 4 == 3 { "--rootless" } else { "" };
+        let form = ["userxattr", "apply", "oci"][round % 3];
+        bench.sh("rm -rf out links/*; mkdir out");
+        if round % 2 == 1 {
+            bench.sh("for n in 0 1 2 3 4 5; do mkdir -p out/d$n/sub/deep; echo old > out/d$n/f1; done");
+        }
+        bench.sh("chown -R 65534:65534 out; for n in 0 1 2 3 4 5; do ln -s $PWD/outside links/$n; done");
+        swaps += while_swapping(&pairs(&bench, "out"), || {
+            let user = "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all";
+            let out = bench.try_sh(&format!("{user} $UNPACK -C out --whiteouts {form} {rootless} a.tar"));
+            let said = String::from_utf8_lossy(&out.stderr);
+            assert!(matches!(out.status.code(), Some(0 | 1)) && !said.contains("panicked"), "{}: {said}", out.status);
+            took_back += u32::from(!out.status.success());
+        });
+        assert_eq!(before, inodes(&bench.path("outside")), "round {round}, {form} {rootless}");
+    }
+    assert!(swaps > 60, "only {swaps} exchanges, {took_back} runs refused");
+}
+
+#[test]
 fn an_images_folders_and_one_tree_are_as_safe() {
     testkit::need!(root, "skopeo");
     let bench = ground();

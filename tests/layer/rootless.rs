@@ -85,18 +85,3 @@ fn with_ranges_of_ids_an_image_keeps_its_owners_and_mounts() {
         testkit::user::command("unshare").args(["-Ur", "--map-auto", "sh", "-c", &remove]).status().unwrap().success()
     );
 }
-
-#[test]
-fn overlays_own_xattrs_in_a_layer_are_not_believed() {
-    testkit::need!(root, "setfattr");
-    let bench = Bench::new();
-    bench.sh(
-        "mkdir -p in/d; setfattr -n trusted.overlay.redirect -v /etc in/d; setfattr -n user.overlay.opaque -v y in/d
-         setfattr -n user.mine -v 1 in/d; tar -C in --xattrs --xattrs-include='*' --format=pax -cf a.tar d",
-    );
-    let out = bench.unpack("-C out a.tar");
-    assert!(out.status.success());
-    let stderr = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(stderr.contains("skipped d/: xattr trusted.overlay.redirect belongs to overlay file systems"), "{stderr}");
-    assert_eq!(snapshot(&bench.path("out")).at("d").xattrs.keys().collect::<Vec<_>>(), ["user.mine"]);
-}

@@ -11,6 +11,9 @@
 //!
 //! Of zeros that follow zeros every eighth is tried, and of packed bytes one change each; all with `VENEER_EVERY_BYTE=1`.
 
+#[path = "every_byte/image.rs"]
+mod image;
+
 use layer::extract::{self, Expected, Options, Owners, Report, Whiteouts};
 use rustix::fs::{Mode, OFlags};
 use spec::{DiffId, Digest};

@@ -4,6 +4,7 @@
 //! - [`digest`]: content addresses and the three ids made of them (digest, diff id, chain id)
 //! - [`container`]: a container's id
 //! - [`error`]: the shape every room's error has
+//! - [`override_stat`]: owners kept in an xattr
 //! - [`image`], [`runtime`]: the OCI documents, from the crate `oci-spec`
 //! - [`profile`]: seccomp profiles in files
 //! - [`platform`]: which machine an image is for
@@ -15,6 +16,7 @@ pub mod container;
 pub mod defaults;
 pub mod digest;
 pub mod error;
+pub mod override_stat;
 pub mod platform;
 pub mod profile;
 pub mod reference;

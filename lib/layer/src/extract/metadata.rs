@@ -15,14 +15,15 @@ use crate::times::modified;
 use crate::xattrs;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, XattrFlags};
 use rustix::io::Errno;
+use spec::override_stat::{self, Record};
 use std::ffi::CStr;
 use std::fmt;
 use std::ops::Deref;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Where owners are kept that could not be given (containers/storage, `pkg/idtools`).
-pub(crate) const OVERRIDE: &CStr = c"user.containers.override_stat";
+/// Where owners are kept that could not be given.
+pub(crate) const OVERRIDE: &CStr = override_stat::CONTAINERS;
 
 /// What an overlay reads about the directory or file itself. In a layer they would be another's word taken for its own.
 const OVERLAYS_OWN: [&[u8]; 4] =
@@ -350,17 +351,17 @@ impl Dresser {
     }
 }
 
-/// `UID:GID:MODE:TYPE`, as containers/storage writes it and fuse-overlayfs reads it.
+/// What is recorded of an entry.
 pub(crate) fn recorded((uid, gid): Ids, mode: u16, kind: EntryKind) -> String {
     let kind = match kind {
-        EntryKind::Directory => "dir".to_owned(),
-        EntryKind::Symlink => "symlink".to_owned(),
-        EntryKind::Fifo => "pipe".to_owned(),
-        EntryKind::CharDevice(major, minor) => format!("char-{major}-{minor}"),
-        EntryKind::BlockDevice(major, minor) => format!("block-{major}-{minor}"),
-        EntryKind::File | EntryKind::HardLink => "file".to_owned(),
+        EntryKind::Directory => override_stat::Kind::Directory,
+        EntryKind::Symlink => override_stat::Kind::Symlink,
+        EntryKind::Fifo => override_stat::Kind::Fifo,
+        EntryKind::CharDevice(major, minor) => override_stat::Kind::Char(major, minor),
+        EntryKind::BlockDevice(major, minor) => override_stat::Kind::Block(major, minor),
+        EntryKind::File | EntryKind::HardLink => override_stat::Kind::File,
     };
-    format!("{uid}:{gid}:{mode:04o}:{kind}")
+    Record { uid, gid, mode: u32::from(mode), kind: Ok(Some(kind)) }.to_string()
 }
 
 /// Removes the xattrs that entries gave to a directory, but for those that `stay`. What an overlay or the system keeps there

@@ -2,9 +2,8 @@
 //!
 //! - The books of an overlay (`trusted.overlay.*`, `user.overlay.*`, `user.fuseoverlayfs.*`) become [`Marks`] and are no xattrs of
 //!   the entry. A user's own with the prefix doubled (`trusted.overlay.overlay.x`) lose one, as they show in the overlay.
-//! - In a tree that records owners (its root has an `override_stat`: `uid:gid:mode[:type]`, the mode in octal, as
-//!   containers/storage and fuse-overlayfs write it) the record is what counts: owner, mode, and for an empty file the device or
-//!   pipe that it stands for. What has no record there, since links hold no `user.*`, is root's if it belongs to whoever the root
+//! - In a tree that records owners (its root has an [`override_stat`]) the record is what counts: owner, mode, and for an empty
+//!   file the device or pipe that it stands for. What has no record there, since links hold no `user.*`, is root's if it belongs to whoever the root
 //!   of the tree belongs to.
 //! - Of `system.*` only POSIX ACLs are kept; others, like `btrfs.*`, speak of one file system.
 //!
@@ -15,6 +14,7 @@ use crate::error::{Fault, Kind, shown};
 use crate::xattrs::Of;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
+use spec::override_stat::{self, Record};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -87,7 +87,7 @@ pub(crate) struct Look {
 
 /// Where owners may be kept, in the order in which the root of a tree is asked.
 const RECORDS: [&CStr; 3] =
-    [c"user.containers.override_stat", c"user.fuseoverlayfs.override_stat", c"security.fuseoverlayfs.override_stat"];
+    [override_stat::CONTAINERS, override_stat::FUSE_OVERLAYFS, override_stat::FUSE_OVERLAYFS_PRIVILEGED];
 
 const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
@@ -193,11 +193,11 @@ impl Look {
                 }
             }
             (Some(name), Some(value)) => {
-                let known = Record::parse(&value).ok_or_else(|| {
+                if !Record::parse(&value).is_some_and(|record| apply(&record, found)) {
                     let name = name.to_string_lossy();
-                    Fault::entry(Kind::Corrupt, path, format_args!("no owner in its xattr {name}: {}", shown(&value)))
-                })?;
-                known.apply(found);
+                    let why = format_args!("no owner in its xattr {name}: {}", shown(&value));
+                    return Err(Fault::entry(Kind::Corrupt, path, why));
+                }
             }
         }
         Ok(())
@@ -320,51 +320,21 @@ impl Marks {
     }
 }
 
-/// An owner that is kept in an xattr.
-#[derive(Debug, PartialEq, Eq)]
-struct Record {
-    uid: u32,
-    gid: u32,
-    mode: u32,
-    thing: Option<Thing>,
-}
-
-impl Record {
-    fn parse(value: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(value).ok()?.trim_end_matches('\0');
-        let mut parts = text.split(':');
-        let uid = parts.next()?.parse().ok()?;
-        let gid = parts.next()?.parse().ok()?;
-        let mode = u32::from_str_radix(parts.next()?, 8).ok()? & 0o7777;
-        let numbers = |text: &str| -> Option<(u32, u32)> {
-            let (major, minor) = text.split_once('-')?;
-            Some((major.parse().ok()?, minor.parse().ok()?))
+/// Makes it what the record says; false where the record says a type that is none.
+fn apply(record: &Record, found: &mut Found) -> bool {
+    let Ok(kind) = record.kind else { return false };
+    (found.uid, found.gid, found.mode) = (record.uid, record.gid, record.mode);
+    // Only an empty file stands for something else.
+    if found.thing == Thing::File && found.size == 0 {
+        found.thing = match kind {
+            Some(override_stat::Kind::Char(major, minor)) => Thing::Char(major, minor),
+            Some(override_stat::Kind::Block(major, minor)) => Thing::Block(major, minor),
+            Some(override_stat::Kind::Fifo) => Thing::Fifo,
+            Some(override_stat::Kind::Socket) => Thing::Socket,
+            _ => Thing::File,
         };
-        let thing = match parts.next() {
-            None | Some("") => None,
-            Some("file") => Some(Thing::File),
-            Some("dir") => Some(Thing::Directory),
-            Some("symlink") => Some(Thing::Symlink),
-            Some("pipe") => Some(Thing::Fifo),
-            Some("socket") => Some(Thing::Socket),
-            Some(device) => Some(match (device.strip_prefix("char-"), device.strip_prefix("block-")) {
-                (Some(rest), _) => numbers(rest).map(|(major, minor)| Thing::Char(major, minor))?,
-                (_, Some(rest)) => numbers(rest).map(|(major, minor)| Thing::Block(major, minor))?,
-                _ => return None,
-            }),
-        };
-        Some(Self { uid, gid, mode, thing })
     }
-
-    fn apply(&self, found: &mut Found) {
-        (found.uid, found.gid, found.mode) = (self.uid, self.gid, self.mode);
-        // Only an empty file stands for something else.
-        if let (Thing::File, 0, Some(thing)) = (found.thing, found.size, self.thing)
-            && matches!(thing, Thing::Char(..) | Thing::Block(..) | Thing::Fifo | Thing::Socket)
-        {
-            found.thing = thing;
-        }
-    }
+    true
 }
 
 #[cfg(test)]
@@ -372,15 +342,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_records_of_owners_and_devices() {
-        let record = |text: &str| Record::parse(text.as_bytes());
-        let plain = Record { uid: 12, gid: 34, mode: 0o4751, thing: None };
-        assert_eq!(record("12:34:4751"), Some(plain));
-        assert_eq!(record("0:0:0666:char-1-3").unwrap().thing, Some(Thing::Char(1, 3)));
-        assert_eq!(record("0:0:0660:block-8-16").unwrap().thing, Some(Thing::Block(8, 16)));
-        assert_eq!(record("0:0:0755:dir").unwrap().thing, Some(Thing::Directory));
-        for wrong in ["", "1:2", "a:1:644", "1:2:9", "1:2:644:tape-1-1", "1:2:644:char-1"] {
-            assert_eq!(record(wrong), None, "{wrong}");
+    fn a_record_makes_a_device_of_an_empty_file_only_and_an_unknown_type_is_an_error() {
+        let file = tempfile::tempfile().unwrap();
+        let applied = |text: &str, size| {
+            let mut found = found(&rustix::fs::fstat(&file).unwrap());
+            found.size = size;
+            let good = apply(&Record::parse(text.as_bytes()).unwrap(), &mut found);
+            good.then_some((found.uid, found.gid, found.mode, found.thing))
+        };
+        assert_eq!(applied("12:34:4751", 0), Some((12, 34, 0o4751, Thing::File)));
+        assert_eq!(applied("0:0:0666:char-1-3", 0), Some((0, 0, 0o666, Thing::Char(1, 3))));
+        assert_eq!(applied("0:6:0660:block-8-16", 0), Some((0, 6, 0o660, Thing::Block(8, 16))));
+        for text in ["0:0:0666:char-1-3", "0:0:0666:pipe"] {
+            assert_eq!(applied(text, 1), Some((0, 0, 0o666, Thing::File)), "{text}");
+        }
+        assert_eq!(applied("0:0:0666:dir", 0), Some((0, 0, 0o666, Thing::File)));
+        for wrong in ["1:2:644:tape-1-1", "1:2:644:char-1"] {
+            assert_eq!(applied(wrong, 0), None, "{wrong}");
         }
     }
 

@@ -17,6 +17,7 @@ use super::origin::Origin;
 use super::reach::Spot;
 use crate::layer::{Answer, Directory, Errno, Folder, Stat, stat_of};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, XattrFlags};
+use spec::override_stat;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -287,7 +288,7 @@ impl Stack {
 
 /// What others' overlays write of a file beside its attributes: it is true of the lower one, or taken into account.
 const OTHER_BOOKS: [&[u8]; 3] =
-    [b"user.fuseoverlayfs.opaque", b"user.fuseoverlayfs.override_stat", b"user.containers.override_stat"];
+    [b"user.fuseoverlayfs.opaque", override_stat::FUSE_OVERLAYFS.to_bytes(), override_stat::CONTAINERS.to_bytes()];
 
 /// A copy on its way.
 #[derive(Debug)]

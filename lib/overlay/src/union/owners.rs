@@ -4,8 +4,7 @@
 //! - `squash_to_root`, `squash_to_uid`, `squash_to_gid`: all is shown as one's, and what is made or given belongs to that one.
 //! - The machine's own files in a user namespace ([`Owners::machine`]): what lies below, and what has no number here, shows as
 //!   root's.
-//! - A layer whose root has an `override_stat` xattr keeps owner and mode of each file in one (`uid:gid:mode`, the mode in
-//!   octal), since whoever wrote it could not give files away: rootless podman on network file systems, or
+//! - A layer whose root has an [`override_stat`] xattr keeps owner and mode of each file in one, since whoever wrote it could not give files away: rootless podman on network file systems, or
 //!   `xattr_permissions` (1 in `security.*`, 2 in `user.*`), by which the upper is written so too. Files in such a layer cost
 //!   a call more each; in others nothing.
 
@@ -14,6 +13,7 @@ use super::node::UPPER;
 use crate::layer::{Answer, Errno, Folder, Stat, stat_of};
 use crate::options::IdRun;
 use rustix::fs::{AtFlags, FileType, Gid, Uid, XattrFlags};
+use spec::override_stat::{self, Kind, Record};
 use std::ffi::{CStr, OsStr};
 use std::os::fd::BorrowedFd;
 
@@ -22,7 +22,7 @@ const OVERFLOW_ID: u32 = 65534;
 
 /// Where owners may be kept, in the order in which a layer's root is asked.
 const KEPT: [&CStr; 3] =
-    [c"security.fuseoverlayfs.override_stat", c"user.fuseoverlayfs.override_stat", c"user.containers.override_stat"];
+    [override_stat::FUSE_OVERLAYFS_PRIVILEGED, override_stat::FUSE_OVERLAYFS, override_stat::CONTAINERS];
 
 /// Where `xattr_permissions` keeps owner and mode of what is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub enum Keeping {
 impl Keeping {
     fn xattr(self) -> &'static CStr {
         match self {
-            Self::Privileged => KEPT[0],
-            Self::Unprivileged => KEPT[2],
+            Self::Privileged => override_stat::FUSE_OVERLAYFS_PRIVILEGED,
+            Self::Unprivileged => override_stat::CONTAINERS,
         }
     }
 }
@@ -126,43 +126,21 @@ pub(crate) fn keeps_owner(xattr: &[u8]) -> bool {
     KEPT.iter().any(|name| name.to_bytes() == xattr)
 }
 
-/// Owner, group, mode, and type and device number if they are another's than the object's own.
-type Kept = (u32, u32, u32, Option<(u32, (u32, u32))>);
-
-/// `uid:gid:mode`, and what may follow: the type of what a regular file stands for, with its device number.
-fn parse(value: &[u8]) -> Option<Kept> {
-    let mut parts = std::str::from_utf8(value).ok()?.trim_end_matches('\0').split(':');
-    let uid = parts.next()?.parse().ok()?;
-    let gid = parts.next()?.parse().ok()?;
-    let mode = u32::from_str_radix(parts.next()?, 8).ok()?;
-    Some((uid, gid, mode, parts.next().and_then(parse_type)))
-}
-
-/// `pipe`, `socket`, `char-MAJOR-MINOR`, `block-MAJOR-MINOR`; what else there is, is the type of the object itself.
-fn parse_type(text: &str) -> Option<(u32, (u32, u32))> {
-    let device = |numbers: &str| {
-        let (major, minor) = numbers.split_once('-')?;
-        Some((major.parse().ok()?, minor.parse().ok()?))
-    };
-    match text {
-        "pipe" => Some((libc::S_IFIFO, (0, 0))),
-        "socket" => Some((libc::S_IFSOCK, (0, 0))),
-        _ => match text.split_once('-')? {
-            ("char", numbers) => Some((libc::S_IFCHR, device(numbers)?)),
-            ("block", numbers) => Some((libc::S_IFBLK, device(numbers)?)),
-            _ => None,
-        },
-    }
-}
-
+/// What is no owner, or an unknown type, is passed over: a file system cannot refuse to show what it holds.
 fn dressed(mut stat: Stat, value: &[u8]) -> Stat {
-    if let Some((uid, gid, mode, kind)) = parse(value) {
-        (stat.uid, stat.gid) = (uid, gid);
-        stat.mode = stat.mode & libc::S_IFMT | mode & 0o7777;
-        if let Some((kind, device)) = kind.filter(|_| stat.mode & libc::S_IFMT == libc::S_IFREG) {
-            stat.mode = stat.mode & 0o7777 | kind;
-            stat.rdev = device;
-        }
+    let Some(record) = Record::parse(value) else { return stat };
+    (stat.uid, stat.gid) = (record.uid, record.gid);
+    stat.mode = stat.mode & libc::S_IFMT | record.mode;
+    let kind = match record.kind {
+        Ok(Some(Kind::Fifo)) => Some((libc::S_IFIFO, (0, 0))),
+        Ok(Some(Kind::Socket)) => Some((libc::S_IFSOCK, (0, 0))),
+        Ok(Some(Kind::Char(major, minor))) => Some((libc::S_IFCHR, (major, minor))),
+        Ok(Some(Kind::Block(major, minor))) => Some((libc::S_IFBLK, (major, minor))),
+        _ => None,
+    };
+    if let Some((kind, device)) = kind.filter(|_| stat.mode & libc::S_IFMT == libc::S_IFREG) {
+        stat.mode = stat.mode & 0o7777 | kind;
+        stat.rdev = device;
     }
     stat
 }
@@ -205,8 +183,8 @@ impl Stack {
         if own.kind() == FileType::RegularFile && (uid.is_some() || gid.is_some()) {
             mode = super::attributes::kept_by_write(mode);
         }
-        let value = format!("{}:{}:{mode:o}", uid.unwrap_or(now.uid), gid.unwrap_or(now.gid));
-        match self.set_stored(fd, xattr, value.as_bytes()) {
+        let record = Record { uid: uid.unwrap_or(now.uid), gid: gid.unwrap_or(now.gid), mode, kind: Ok(None) };
+        match self.set_stored(fd, xattr, record.to_string().as_bytes()) {
             // Links and devices take no `user.*`: they stay ours.
             Err(Errno::PERM) if !matches!(own.kind(), FileType::RegularFile | FileType::Directory) => Ok(()),
             other => other,
@@ -227,8 +205,8 @@ impl Stack {
             Some(xattr) => xattr,
             None => {
                 let stat = root.stat()?;
-                let value = format!("{}:{}:{:o}", stat.uid, stat.gid, stat.mode & 0o7777);
-                rustix::fs::fsetxattr(fd, keeping.xattr(), value.as_bytes(), XattrFlags::empty())?;
+                let record = Record { uid: stat.uid, gid: stat.gid, mode: stat.mode & 0o7777, kind: Ok(None) };
+                rustix::fs::fsetxattr(fd, keeping.xattr(), record.to_string().as_bytes(), XattrFlags::empty())?;
                 keeping.xattr()
             }
         };
@@ -256,14 +234,22 @@ mod tests {
     }
 
     #[test]
-    fn kept_owners_are_read_with_what_may_follow() {
-        assert_eq!(parse(b"12:34:0751"), Some((12, 34, 0o751, None)));
-        assert_eq!(parse(b"0:0:755:dir"), Some((0, 0, 0o755, None)));
-        assert_eq!(parse(b"0:0:755:block-8-1"), Some((0, 0, 0o755, Some((libc::S_IFBLK, (8, 1))))));
-        assert_eq!(parse(b"0:0:755:pipe"), Some((0, 0, 0o755, Some((libc::S_IFIFO, (0, 0))))));
-        assert_eq!(parse(b"0:0:755:char-8"), Some((0, 0, 0o755, None)));
-        for wrong in [&b""[..], b"1:2", b"1:2:9", b"a:b:c"] {
-            assert_eq!(parse(wrong), None);
+    fn kept_owners_are_shown_with_what_may_follow() {
+        let file = tempfile::tempfile().unwrap();
+        let own = stat_of(std::os::fd::AsFd::as_fd(&file)).unwrap();
+        let shown = |value: &str| {
+            let stat = dressed(own, value.as_bytes());
+            (stat.uid, stat.gid, stat.mode, stat.rdev)
+        };
+        assert_eq!(shown("12:34:0751"), (12, 34, libc::S_IFREG | 0o751, own.rdev));
+        assert_eq!(shown("0:0:755:dir"), (0, 0, libc::S_IFREG | 0o755, own.rdev));
+        assert_eq!(shown("0:0:755:block-8-1"), (0, 0, libc::S_IFBLK | 0o755, (8, 1)));
+        assert_eq!(shown("0:0:755:pipe"), (0, 0, libc::S_IFIFO | 0o755, (0, 0)));
+        for unknown in ["0:0:755:char-8", "0:0:755:tape"] {
+            assert_eq!(shown(unknown), (0, 0, libc::S_IFREG | 0o755, own.rdev));
+        }
+        for wrong in ["", "1:2", "1:2:9", "a:b:c"] {
+            assert_eq!(shown(wrong), (own.uid, own.gid, own.mode, own.rdev), "{wrong}");
         }
     }
 }
