@@ -1,7 +1,7 @@
 //! What stands between the compressed data of members: headers and trailers, byte by byte, so that they may come in any parts.
 
 use crate::compression::deflate::{Broken, Input};
-use flate2::Crc;
+use libdeflater::Crc;
 
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -240,23 +240,38 @@ fn room<T: Copy + Default>(all: &mut Vec<T>, at: usize, cap: usize) -> &mut [T] 
     &mut all[..end]
 }
 
-/// Writes symbols as bytes, those of the window where they are markers.
-pub(super) fn resolve(symbols: &[u16], window: &[u8; WINDOW], out: &mut [u8]) {
+/// The byte that each symbol stands for, whichever of the 65,536 it is: looking it up takes no branch.
+#[derive(Debug)]
+pub(super) struct Bytes(Box<[u8; 1 << 16]>);
+
+impl Bytes {
+    /// Where the window is that.
+    pub(super) fn behind(window: &[u8]) -> Self {
+        let mut all = Box::new([0; 1 << 16]);
+        for (byte, to) in (0..=u8::MAX).zip(all.iter_mut()) {
+            *to = byte;
+        }
+        all[usize::from(MARKER)..].copy_from_slice(window);
+        Self(all)
+    }
+}
+
+/// Writes symbols as bytes.
+pub(super) fn resolve(symbols: &[u16], known: &Bytes, out: &mut [u8]) {
     let (wide, wide_rest) = symbols.as_chunks::<16>();
     let (to, to_rest) = out.as_chunks_mut::<16>();
     for (symbols, to) in wide.iter().zip(to) {
         if symbols.iter().fold(0, |all, s| all | s) < MARKER {
-            *to = symbols.map(|s| s as u8);
+            for (to, symbol) in to.iter_mut().zip(symbols) {
+                *to = *symbol as u8;
+            }
         } else {
-            *to = symbols.map(|s| known(s, window));
+            for (to, symbol) in to.iter_mut().zip(symbols) {
+                *to = known.0[usize::from(*symbol)];
+            }
         }
     }
-    for (symbol, to) in wide_rest.iter().zip(to_rest) {
-        *to = known(*symbol, window);
+    for (to, symbol) in to_rest.iter_mut().zip(wide_rest) {
+        *to = known.0[usize::from(*symbol)];
     }
-}
-
-#[inline(always)]
-fn known(symbol: u16, window: &[u8; WINDOW]) -> u8 {
-    if symbol < MARKER { symbol as u8 } else { window[usize::from(symbol - MARKER) & (WINDOW - 1)] }
 }

@@ -2,13 +2,13 @@
 
 use super::ahead::Ahead;
 use super::finder::Start;
-use super::guess::{Guess, Mark, resolve};
+use super::guess::{Bytes, Guess, Mark, resolve};
 use super::{Event, Stream};
 use crate::compression::chunk::{Chunk, Unpack};
 use crate::compression::crew::Helpers;
 use crate::compression::deflate::{Broken, Input, MARKER, WINDOW};
 use crate::compression::pieces::{Piece, Source};
-use flate2::Crc;
+use libdeflater::Crc;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -26,6 +26,8 @@ pub(crate) struct Unpacked<S> {
     position: u64,
     unpacked_bytes: u64,
     crc: Crc,
+    /// How many bytes that CRC is of, modulo 2^32.
+    crc_bytes: u32,
     /// The last bytes of the chunk before, and how many of them this member wrote.
     window: Box<[u8; WINDOW]>,
     known: usize,
@@ -37,8 +39,8 @@ pub(crate) struct Unpacked<S> {
 #[derive(Debug)]
 struct TakenOver {
     guess: Guess,
-    /// What its markers stand for.
-    window: Box<[u8; WINDOW]>,
+    /// What its symbols stand for.
+    known: Bytes,
     /// How many of its bytes and marks are done.
     bytes: usize,
     marks: usize,
@@ -55,6 +57,7 @@ impl<S: Source> Unpacked<S> {
             position: 0,
             unpacked_bytes: 0,
             crc: Crc::new(),
+            crc_bytes: 0,
             window: Box::new([0; WINDOW]),
             known: 0,
             taken_over: None,
@@ -93,13 +96,13 @@ impl<S: Source> Unpacked<S> {
             let before = chunk.to;
             let event = self.stream.run(input, &mut position, &mut chunk.memory, &mut chunk.to, *floor);
             self.position = base + position as u64;
-            self.crc.update(&chunk.memory[before..chunk.to]);
+            self.sum_up(&chunk.memory[before..chunk.to]);
             match event.map_err(fault)? {
                 Event::Block => {}
                 Event::Full => return Ok(()),
                 Event::Input => self.piece = None,
                 Event::Member => {
-                    self.crc = Crc::new();
+                    (self.crc, self.crc_bytes) = (Crc::new(), 0);
                     *floor = chunk.to;
                 }
                 Event::Trailer(crc, size) => self.check(crc, size).map_err(fault)?,
@@ -153,8 +156,6 @@ impl<S: Source> Unpacked<S> {
             Start::Stored(at) => before_block && (bit + 3).div_ceil(8) == at && is_stored(piece, bit),
         };
         let Some(guess) = self.ahead.take_over(bit, is_here) else { return Ok(false) };
-        let mut window = Box::new([0; WINDOW]);
-        window.copy_from_slice(&chunk.memory[chunk.to - WINDOW..chunk.to]);
         let unknown = WINDOW - (chunk.to - floor).min(WINDOW);
         if before_block && unknown > 0 {
             let too_far = MARKER..MARKER + unknown as u16;
@@ -162,7 +163,8 @@ impl<S: Source> Unpacked<S> {
                 return Err(Broken::Invalid("invalid distance too far back"));
             }
         }
-        self.taken_over = Some(TakenOver { guess, window, bytes: 0, marks: 0 });
+        let known = Bytes::behind(&chunk.memory[chunk.to - WINDOW..chunk.to]);
+        self.taken_over = Some(TakenOver { guess, known, bytes: 0, marks: 0 });
         Ok(true)
     }
 
@@ -184,20 +186,20 @@ impl<S: Source> Unpacked<S> {
                 if taken.bytes < symbols.len() {
                     let part = &symbols[taken.bytes..symbols.len().min(end)];
                     count = part.len().min(left);
-                    resolve(&part[..count], &taken.window, &mut chunk.memory[chunk.to..chunk.to + count]);
+                    resolve(&part[..count], &taken.known, &mut chunk.memory[chunk.to..chunk.to + count]);
                 } else {
                     let part = &bytes[taken.bytes - symbols.len()..end - symbols.len()];
                     count = part.len().min(left);
                     chunk.memory[chunk.to..chunk.to + count].copy_from_slice(&part[..count]);
                 }
-                self.crc.update(&chunk.memory[chunk.to..chunk.to + count]);
+                self.sum_up(&chunk.memory[chunk.to..chunk.to + count]);
                 chunk.to += count;
                 taken.bytes += count;
             }
             match next {
                 None => break,
                 Some((_, Mark::Member)) => {
-                    self.crc = Crc::new();
+                    (self.crc, self.crc_bytes) = (Crc::new(), 0);
                     *floor = chunk.to;
                 }
                 Some((_, Mark::Trailer(crc, size))) => self.check(crc, size)?,
@@ -215,11 +217,16 @@ impl<S: Source> Unpacked<S> {
         Ok(false)
     }
 
+    fn sum_up(&mut self, bytes: &[u8]) {
+        self.crc.update(bytes);
+        self.crc_bytes = self.crc_bytes.wrapping_add(bytes.len() as u32);
+    }
+
     fn check(&self, crc: u32, size: u32) -> Result<(), Broken> {
         if crc != self.crc.sum() {
             return Err(Broken::Invalid("checksum mismatch"));
         }
-        if size != self.crc.amount() {
+        if size != self.crc_bytes {
             return Err(Broken::Invalid("length mismatch"));
         }
         Ok(())
