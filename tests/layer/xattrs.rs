@@ -29,7 +29,9 @@ fn overlays_own_xattrs_in_a_layer_are_not_believed() {
         let out = bench.unpack(&format!("-C {form} --whiteouts {form} a.tar"));
         let stderr = String::from_utf8_lossy(&out.stderr).into_owned();
         assert!(out.status.success(), "{stderr}");
-        for line in ["d/: xattr trusted.overlay.redirect", "o/: xattr user.overlay.opaque", "f: xattr user.overlay.metacopy"] {
+        for line in
+            ["d/: xattr trusted.overlay.redirect", "o/: xattr user.overlay.opaque", "f: xattr user.overlay.metacopy"]
+        {
             assert!(stderr.contains(&format!("skipped {line} belongs to overlay file systems")), "{stderr}");
         }
         assert_eq!(snapshot(&bench.path(form)).at("o").xattrs.keys().collect::<Vec<_>>(), ["user.mine"]);

@@ -142,7 +142,11 @@ mod tests {
             assert_eq!(Record::parse(text.as_bytes()), Some(plain), "{text}");
         }
         for unknown in ["0:0:755:tape-1-1", "0:0:755:char-8", "0:0:755:char-8-", "0:0:755:directory"] {
-            assert_eq!(Record::parse(unknown.as_bytes()), Some(Record { kind: Err(UnknownKind), ..plain }), "{unknown}");
+            assert_eq!(
+                Record::parse(unknown.as_bytes()),
+                Some(Record { kind: Err(UnknownKind), ..plain }),
+                "{unknown}"
+            );
         }
         for wrong in [&b""[..], b"1:2", b"1:2:9", b"a:b:c", b"-1:0:644", b"1:2:\xff"] {
             assert_eq!(Record::parse(wrong), None);

@@ -6,6 +6,7 @@ mod ahead;
 mod finder;
 mod framing;
 mod guess;
+mod sum;
 mod unpacked;
 
 pub(crate) use unpacked::Unpacked;

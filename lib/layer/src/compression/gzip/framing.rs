@@ -1,7 +1,7 @@
 //! What stands between the compressed data of members: headers and trailers, byte by byte, so that they may come in any parts.
 
+use super::sum::Sum;
 use crate::compression::deflate::{Broken, Input};
-use libdeflater::Crc;
 
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,13 +45,13 @@ pub(super) struct Framing {
     /// The bytes of the field that is being read.
     field: [u8; 10],
     have: usize,
-    crc: Crc,
+    sum: Sum,
 }
 
 impl Framing {
     /// Before the first member.
     pub(super) fn new() -> Self {
-        Self { phase: Phase::Fixed, flags: 0, field: [0; 10], have: 0, crc: Crc::new() }
+        Self { phase: Phase::Fixed, flags: 0, field: [0; 10], have: 0, sum: Sum::default() }
     }
 
     /// What follows is a trailer.
@@ -81,7 +81,7 @@ impl Framing {
             if self.phase == Phase::Behind {
                 match byte {
                     0x1f => {
-                        self.crc = Crc::new();
+                        self.sum = Sum::default();
                         self.enter(Phase::Fixed);
                     }
                     0 => self.enter(Phase::Padding),
@@ -104,7 +104,7 @@ impl Framing {
     /// Takes a byte; true when it was the last of a header or trailer.
     fn byte(&mut self, byte: u8) -> Result<bool, Broken> {
         if !matches!(self.phase, Phase::HeaderCrc | Phase::Trailer | Phase::Padding) {
-            self.crc.update(&[byte]);
+            self.sum.update(&[byte]);
         }
         let fixed = match self.phase {
             Phase::Fixed => 10,
@@ -146,7 +146,7 @@ impl Framing {
             }
             Phase::Name => Ok(byte == 0 && self.optional(COMMENT)),
             Phase::Comment => Ok(byte == 0 && self.optional(HEADER_CRC)),
-            Phase::HeaderCrc if u32::from(two) != self.crc.sum() & 0xffff => {
+            Phase::HeaderCrc if u32::from(two) != self.sum.crc & 0xffff => {
                 Err(Broken::Invalid("header checksum mismatch"))
             }
             Phase::HeaderCrc | Phase::Trailer => Ok(true),

@@ -3,12 +3,12 @@
 use super::ahead::Ahead;
 use super::finder::Start;
 use super::guess::{Bytes, Guess, Mark, resolve};
+use super::sum::Sum;
 use super::{Event, Stream};
 use crate::compression::chunk::{Chunk, Unpack};
 use crate::compression::crew::Helpers;
 use crate::compression::deflate::{Broken, Input, MARKER, WINDOW};
 use crate::compression::pieces::{Piece, Source};
-use libdeflater::Crc;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -25,9 +25,8 @@ pub(crate) struct Unpacked<S> {
     /// In bits, from the start of the blob.
     position: u64,
     unpacked_bytes: u64,
-    crc: Crc,
-    /// How many bytes that CRC is of, modulo 2^32.
-    crc_bytes: u32,
+    /// Of this member's bytes.
+    sum: Sum,
     /// The last bytes of the chunk before, and how many of them this member wrote.
     window: Box<[u8; WINDOW]>,
     known: usize,
@@ -56,8 +55,7 @@ impl<S: Source> Unpacked<S> {
             stream: Stream::new(),
             position: 0,
             unpacked_bytes: 0,
-            crc: Crc::new(),
-            crc_bytes: 0,
+            sum: Sum::default(),
             window: Box::new([0; WINDOW]),
             known: 0,
             taken_over: None,
@@ -96,13 +94,13 @@ impl<S: Source> Unpacked<S> {
             let before = chunk.to;
             let event = self.stream.run(input, &mut position, &mut chunk.memory, &mut chunk.to, *floor);
             self.position = base + position as u64;
-            self.sum_up(&chunk.memory[before..chunk.to]);
+            self.sum.update(&chunk.memory[before..chunk.to]);
             match event.map_err(fault)? {
                 Event::Block => {}
                 Event::Full => return Ok(()),
                 Event::Input => self.piece = None,
                 Event::Member => {
-                    (self.crc, self.crc_bytes) = (Crc::new(), 0);
+                    self.sum = Sum::default();
                     *floor = chunk.to;
                 }
                 Event::Trailer(crc, size) => self.check(crc, size).map_err(fault)?,
@@ -192,14 +190,14 @@ impl<S: Source> Unpacked<S> {
                     count = part.len().min(left);
                     chunk.memory[chunk.to..chunk.to + count].copy_from_slice(&part[..count]);
                 }
-                self.sum_up(&chunk.memory[chunk.to..chunk.to + count]);
+                self.sum.update(&chunk.memory[chunk.to..chunk.to + count]);
                 chunk.to += count;
                 taken.bytes += count;
             }
             match next {
                 None => break,
                 Some((_, Mark::Member)) => {
-                    (self.crc, self.crc_bytes) = (Crc::new(), 0);
+                    self.sum = Sum::default();
                     *floor = chunk.to;
                 }
                 Some((_, Mark::Trailer(crc, size))) => self.check(crc, size)?,
@@ -217,16 +215,11 @@ impl<S: Source> Unpacked<S> {
         Ok(false)
     }
 
-    fn sum_up(&mut self, bytes: &[u8]) {
-        self.crc.update(bytes);
-        self.crc_bytes = self.crc_bytes.wrapping_add(bytes.len() as u32);
-    }
-
     fn check(&self, crc: u32, size: u32) -> Result<(), Broken> {
-        if crc != self.crc.sum() {
+        if crc != self.sum.crc {
             return Err(Broken::Invalid("checksum mismatch"));
         }
-        if size != self.crc_bytes {
+        if size != self.sum.bytes {
             return Err(Broken::Invalid("length mismatch"));
         }
         Ok(())
