@@ -2,10 +2,12 @@
 //!
 //! A layer counts as one however many threads its pipeline has: they wait for one another most of the time. Who decodes
 //! ahead counts too, and is let in only while there are fewer than cores (or than the caller's jobs), and while the time
-//! this process takes of the processor says that a core idles: decoding ahead costs a fifth more than decoding in order.
+//! this process takes of the processor says that a core idles: decoding ahead costs a fifth more than decoding in order. On a
+//! machine that others keep busy the time tells nothing; there a helper notices that it waits ([`Stretch`]), and none is let in.
 
+use rustix::time::ClockId;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -63,9 +65,54 @@ struct Sample {
     idles: bool,
 }
 
-/// Whether this process left part of a core idle, of those it may use, when it was last looked at. Another process may have
-/// taken it.
+/// How long nobody helps where a helper had to wait for a core.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Until when nobody helps, in milliseconds since the first [`Stretch`].
+static PAUSED_UNTIL: AtomicU64 = AtomicU64::new(0);
+
+fn now_ms() -> u64 {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    FIRST.get_or_init(Instant::now).elapsed().as_millis() as u64
+}
+
+fn time_of(clock: ClockId) -> Duration {
+    let time = rustix::time::clock_gettime(clock);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+}
+
+/// A stretch of work that waits for nothing but a core. What this process takes of the processor does not say whether others
+/// leave it a core; that such work takes much longer than its own time of the processor does.
+#[derive(Debug)]
+pub(crate) struct Stretch {
+    begun: Instant,
+    cpu: Duration,
+}
+
+impl Stretch {
+    pub(crate) fn begin() -> Self {
+        Self { begun: Instant::now(), cpu: time_of(ClockId::ThreadCPUTime) }
+    }
+
+    /// Where the work had less than a third of a core, nobody is let in for a while.
+    pub(crate) fn end(self) {
+        if is_starved(self.begun.elapsed(), time_of(ClockId::ThreadCPUTime).saturating_sub(self.cpu)) {
+            PAUSED_UNTIL.store(now_ms() + PAUSE.as_millis() as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A turn that another had in between is no sign yet.
+fn is_starved(wall: Duration, cpu: Duration) -> bool {
+    wall > 3 * cpu + Duration::from_millis(2)
+}
+
+/// Whether this process left part of a core idle, of those it may use, when it was last looked at, and no helper had to wait for
+/// one of late.
 pub(crate) fn a_core_idles() -> bool {
+    if now_ms() < PAUSED_UNTIL.load(Ordering::Relaxed) {
+        return false;
+    }
     static LAST: Mutex<Option<Sample>> = Mutex::new(None);
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
     let taken = Instant::now();
@@ -74,8 +121,7 @@ pub(crate) fn a_core_idles() -> bool {
     {
         return last.idles;
     }
-    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    let cpu = Duration::new(cpu.tv_sec.unsigned_abs(), cpu.tv_nsec.unsigned_abs() as u32);
+    let cpu = time_of(ClockId::ProcessCPUTime);
     let idles = match last.as_ref() {
         None => true,
         Some(last) => {
@@ -90,4 +136,19 @@ pub(crate) fn a_core_idles() -> bool {
 /// Whether more are busy than may be: a helper should go.
 pub(crate) fn is_crowded() -> bool {
     BUSY.load(Ordering::Relaxed) > limit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_gets_less_than_a_third_of_a_core_is_starved() {
+        let ms = Duration::from_millis;
+        assert!(!is_starved(ms(5), ms(5)));
+        assert!(!is_starved(ms(14), ms(5)));
+        assert!(is_starved(ms(18), ms(5)));
+        // A job of nothing that met one other's turn.
+        assert!(!is_starved(ms(2), ms(0)));
+    }
 }

@@ -14,6 +14,7 @@
 
 use super::finder::Start;
 use super::guess::{Guess, Memory, Range, guess};
+use crate::compression::budget::Stretch;
 use crate::compression::crew::{Crew, Given, Helpers};
 use crate::compression::pieces::Piece;
 use crossbeam::channel::{Receiver, Sender, unbounded};
@@ -56,7 +57,9 @@ impl Ahead {
         let (spare, again) = unbounded();
         let home = spare.clone();
         let crew = Crew::new(helpers, move |range: Range, abort| {
+            let stretch = Stretch::begin();
             let guessed = guess(&range, again.try_recv().unwrap_or_default(), abort);
+            stretch.end();
             guessed.map_err(|memory| home.send(memory)).ok()
         });
         Self { crew, spare, given: VecDeque::new(), horizon: 0, in_turn: 0, share: 16, taken_over: 0 }
