@@ -14,7 +14,31 @@ fn run(program: &str, line: &[&str]) -> Output {
 fn options_mean_what_they_mean_to_unshare() {
     need!(root, "unshare");
     let map = "cat /proc/self/uid_map | tr -s ' '; cat /proc/self/setgroups; id -u";
-    let lines: [&[&str]; 9] = [
+    let dir = tempfile::tempdir().expect("dir");
+    testkit::fixture::busybox_rootfs(dir.path());
+    let root = dir.path().to_str().expect("text");
+    let both = "sort /proc/self/uid_map | tr -s ' '; sort /proc/self/gid_map | tr -s ' '";
+    let lines: [&[&str]; 21] = [
+        &["-S5", "-G6", "sh", "-c", "id -u; id -g; id -G"],
+        &["-R", root, "-w", "/bin", "/bin/sh", "-c", "pwd; ls / | grep -c bin"],
+        &[&format!("-R{root}"), "/bin/pwd"],
+        &["--map-users=0:100000:1000", "--map-groups=0:200000:10", "sh", "-c", both],
+        &["--map-users=100000,0,1000", "--map-user=7", "sh", "-c", both],
+        &["--map-users=0,0,65536", "--map-groups=0,0,65536", "-r", "sh", "-c", both],
+        &["-c", "--keep-caps", "sh", "-c", "grep -E '^Cap(Amb|Eff)' /proc/self/status; id -u"],
+        &[
+            "-m",
+            "--propagation",
+            "shared",
+            "--mount-proc",
+            "sh",
+            "-c",
+            "grep ' /proc ' /proc/self/mountinfo | tail -n 1 | grep -c shared:",
+        ],
+        &["-m", "--propagation", "unchanged", "true"],
+        &["-fmpT", "--monotonic", "1000", "--boottime=-5", "sh", "-c", "tr -s ' ' </proc/self/timens_offsets; echo $$"],
+        &["-Cfun", "--kill-child=SIGTERM", "sh", "-c", "cat /proc/self/cgroup | cut -d: -f3 | sort -u; exit 9"],
+        &["--setgroups", "deny", "-U", "cat", "/proc/self/setgroups"],
         &["--mount", "--uts", "--pid", "--fork", "--mount-proc", "sh", "-c", "echo $$; ps -e | wc -l"],
         &["-r", "sh", "-c", map],
         &["--user", "--map-user=5", "--map-group=6", "sh", "-c", "id -u; id -g"],
@@ -28,6 +52,87 @@ fn options_mean_what_they_mean_to_unshare() {
     for line in lines {
         let (theirs, ours) = (told(&run("unshare", line)), told(&run(NSRUN, line)));
         assert_eq!((&theirs.0, theirs.2), (&ours.0, ours.2), "{line:?}: {} {}", theirs.1, ours.1);
+    }
+}
+
+/// What unshare 2.38 has not: by its manual.
+#[test]
+fn newer_options_do_what_the_manual_says() {
+    need!(root, "bash");
+    let say = |line: &[&str]| told(&run(NSRUN, line));
+    let maps = "tr -s ' ' </proc/self/uid_map; id -u";
+    let (out, err, _) = say(&["--map-users=all", "--map-groups=all", "sh", "-c", maps]);
+    assert_eq!(out, " 0 0 4294967295\n0\n", "{err}");
+    for fork in ["-f", "--forward-signals", "--user"] {
+        // The kernel tells whom a user namespace belongs to (NS_GET_OWNER_UID, 0xb704).
+        let owner = "perl -e 'open F, \"</proc/self/ns/user\"; my $u = pack \"L\", 0; ioctl F, 0xb704, $u; print unpack(\"L\", $u), \"\\n\"'";
+        let (out, err, _) = say(&[
+            "--owner",
+            "1234:1235",
+            fork,
+            "--map-users=0:1234:1",
+            "--map-groups=0:1235:1",
+            "sh",
+            "-c",
+            &format!("id -u; id -g; {owner}"),
+        ]);
+        assert_eq!(out, "0\n0\n0\n", "seen from inside, where 1234 is 0: {fork}: {err}");
+    }
+    let (out, err, _) = say(&["--clear-env", "/usr/bin/env"]);
+    assert_eq!(out, "", "{err}");
+    let file = tempfile::Builder::new().prefix("face").tempfile().expect("file");
+    std::fs::write(file.path(), "FACE and more\n").expect("written");
+    let path = file.path().to_str().expect("text");
+    std::os::unix::fs::chown(path, Some(0), Some(0)).expect("chown");
+    let script = format!("chmod +x {path}; {path}; ls /proc/sys/fs/binfmt_misc");
+    let (out, err, _) = say(&["-fp", "-r", "--load-interp", ":face:M::FACE::/bin/cat:", "sh", "-c", &script]);
+    assert_eq!(out, "FACE and more\nface\nregister\nstatus\n", "{err}");
+    let root = ["-R", "/", "--load-interp=:face:M::FACE::/bin/cat:F"];
+    let (out, err, _) = say(&[&["-fp", "-r"], &root[..], &["sh", "-c", &script]].concat());
+    assert!(out.starts_with("FACE and more\n"), "{out} {err}");
+}
+
+#[test]
+fn ranges_of_the_callers_own_are_mapped() {
+    need!(user, "unshare");
+    for line in ["--map-auto", "--map-root-user --map-auto", "--map-auto --map-current-user", "--map-users auto"] {
+        let script = format!(
+            "{line} sh -c 'sort /proc/self/uid_map | tr -s \" \"; sort /proc/self/gid_map | tr -s \" \"; cat /proc/self/setgroups'"
+        );
+        let say = |program: &str| {
+            told(&testkit::user::command("sh").args(["-c", &format!("{program} {script}")]).output().expect("starts"))
+        };
+        let (theirs, ours) = (say("unshare"), say(NSRUN));
+        assert_eq!((&theirs.0, theirs.2), (&ours.0, ours.2), "{line}: {} {}", theirs.1, ours.1);
+    }
+    let (out, err, _) = told(
+        &testkit::user::command("sh")
+            .args(["-c", &format!("{NSRUN} --map-subids sh -c 'tr -s \" \" </proc/self/uid_map'")])
+            .output()
+            .expect("starts"),
+    );
+    let numbers: Vec<&str> = out.split_whitespace().collect();
+    assert!(numbers.len() == 3 && numbers[0] == numbers[1], "{out} {err}");
+}
+
+#[test]
+fn a_shell_without_a_name_is_a_login_shell() {
+    need!(root, "unshare", "bash");
+    for shell in ["/bin/bash", "/bin/sh"] {
+        let say = |program: &str| {
+            let mut command = Command::new(program);
+            let mut child = command
+                .arg("-u")
+                .env("SHELL", shell)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("starts");
+            std::io::Write::write_all(&mut child.stdin.take().expect("stdin"), b"echo $0\n").expect("typed");
+            told(&child.wait_with_output().expect("ends"))
+        };
+        let (theirs, ours) = (say("unshare"), say(NSRUN));
+        assert_eq!(theirs.0, ours.0, "{shell}: {}", ours.1);
     }
 }
 
@@ -58,6 +163,13 @@ fn a_namespace_can_be_kept_in_a_file() {
         "{NSRUN} --uts={0} hostname kept && {NSRUN} enter --uts={0} hostname && nsenter --uts={0} hostname",
         file.display()
     );
+    // The pid namespace lives on by its first process; the mount namespace needs a file on a private mount.
+    let more = format!(
+        "mount -t tmpfs none {0} && touch {0}/pid {0}/mnt {0}/time && {{ {NSRUN} --fork --pid={0}/pid --time={0}/time --boottime 100000 sleep 20 & sleep 1; }} && nsenter --pid={0}/pid sh -c 'echo $PPID' && {NSRUN} enter --time={0}/time head -n 2 /proc/self/timens_offsets | tail -n 1 | tr -s ' ' && {NSRUN} --mount={0}/mnt sh -c 'mount -t tmpfs inside /mnt' && {NSRUN} enter --mount={0}/mnt grep -c inside /proc/mounts; kill $!",
+        dir.path().display()
+    );
+    let (out, err, _) = told(&run("unshare", &["-m", "sh", "-c", &more]));
+    assert_eq!(out, "0\nboottime 100000 0\n1\n", "{err}");
     // In a mount namespace of its own, which takes the binding with it.
     let (out, err, _) = told(&run("unshare", &["-m", "sh", "-c", &script]));
     assert_eq!(out, "kept\nkept\n", "{err}");

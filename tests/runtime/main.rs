@@ -2,13 +2,17 @@
 
 mod bundle;
 mod chain;
+mod chain_terminal;
 mod confinement;
 mod enter;
 mod exec;
 mod fields;
 mod fields_network;
+mod landlock;
 mod lifecycle;
 mod mounts;
+mod pty;
 mod rootfs;
 mod rootless;
+mod sandbox;
 mod terminal;
