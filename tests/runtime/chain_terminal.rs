@@ -107,13 +107,24 @@ fn a_terminal_of_its_own_has_our_size_and_is_its_controlling_one() {
 fn a_sandbox_cannot_type_into_the_callers_terminal() {
     need!(root, "perl", "setsid");
     // 0x5412 is TIOCSTI; with bits above those the kernel looks at, too.
-    let script =
-        "for my $r (0x5412, 0x7_0000_5412) { print ioctl(STDIN, $r, 'x') ? \"typed\\n\" : \"refused: $!\\n\" }";
+    let script = "for my $r (0x5412, 0x7_0000_5412) { my $c = 'x'; print ioctl(STDIN, $r, $c) ? \"typed\\n\" : \"refused: $!\\n\" }";
     let plain = Pty::new(&["perl", "-e", script]).end().0;
     assert!(plain.contains("typed"), "without a sandbox it can: {plain}");
-    let (said, _) = Pty::new(&[NSRUN, "--ro-bind", "/", "/", "--cap-add", "ALL", "perl", "-e", script]).end();
-    assert!(!said.contains("typed") && said.contains("refused: Operation not permitted"), "{said}");
     let (said, _) =
-        Pty::new(&[NSRUN, "--new-session", "--ro-bind", "/", "/", "sh", "-c", ": </dev/tty || echo none"]).end();
+        Pty::new(&[NSRUN, "--ro-bind", "/", "/", "--dev", "/dev", "--cap-add", "ALL", "perl", "-e", script]).end();
+    assert!(!said.contains("typed") && said.contains("refused: Operation not permitted"), "{said}");
+    let (said, _) = Pty::new(&[
+        NSRUN,
+        "--new-session",
+        "--ro-bind",
+        "/",
+        "/",
+        "--dev",
+        "/dev",
+        "sh",
+        "-c",
+        "true </dev/tty || echo none",
+    ])
+    .end();
     assert!(said.contains("none"), "{said}");
 }

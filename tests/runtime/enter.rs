@@ -106,15 +106,8 @@ fn newer_options_do_what_the_manual_says() {
     };
     let (first, second) = (line(), line());
     let (number, space) = if first.starts_with("net:") { (second, first) } else { (first, second) };
-    let ran = Command::new(NSRUN).args([
-        "enter",
-        "-t",
-        &child.id().to_string(),
-        "-N",
-        &number,
-        "readlink",
-        "/proc/self/ns/net",
-    ]);
+    let mut ran = Command::new(NSRUN);
+    ran.args(["enter", "-t", &child.id().to_string(), "-N", &number, "readlink", "/proc/self/ns/net"]);
     let said = told(&ran.output().expect("starts"));
     let _ = child.kill();
     let _ = child.wait();
@@ -134,7 +127,8 @@ fn it_joins_the_targets_cgroups() {
     let parent = child.id();
     let below = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).expect("children");
     let theirs = std::fs::read_to_string(format!("/proc/{}/cgroup", below.trim())).expect("its groups");
-    let ran = Command::new(NSRUN).args(["enter", "-t", below.trim(), "--join-cgroup", "cat", "/proc/self/cgroup"]);
+    let mut ran = Command::new(NSRUN);
+    ran.args(["enter", "-t", below.trim(), "--join-cgroup", "cat", "/proc/self/cgroup"]);
     let (out, err, _) = told(&ran.output().expect("starts"));
     drop(child.stdin.take());
     let _ = child.wait();
