@@ -151,7 +151,13 @@ pub fn start(root: &Path, id: &str) -> Result<Vec<Error>> {
     entry.remove_socket();
     record.started = true;
     entry.save(&record)?;
-    warnings.extend(poststart(&spec, &record));
+    match poststart(&spec, &record) {
+        Ok(more) => warnings.extend(more),
+        Err(error) => {
+            let _ = remove(&entry, &record, Some(&spec));
+            return Err(error);
+        }
+    }
     Ok(warnings)
 }
 
@@ -168,11 +174,16 @@ pub(crate) fn attend(channel: &Channel, spec: &Spec, record: &Record) -> Result<
     Ok(warnings)
 }
 
-/// Runs the hooks behind the start; what fails is a warning.
-pub(crate) fn poststart(spec: &Spec, record: &Record) -> Vec<Error> {
-    let Some(hooks) = spec.hooks().as_ref().and_then(|h| h.poststart().as_ref()) else { return Vec::new() };
+/// Runs the hooks behind the start. What fails is a warning to the specification until 1.2, and the container's end from 1.3 on.
+pub(crate) fn poststart(spec: &Spec, record: &Record) -> Result<Vec<Error>> {
+    let Some(hooks) = spec.hooks().as_ref().and_then(|h| h.poststart().as_ref()) else { return Ok(Vec::new()) };
     let state = serde_json::to_vec(&state_of(record, ContainerState::Running)).unwrap_or_default();
-    hooks::run_all("poststart hook", Some(hooks), &state)
+    let minor = spec.version().split(['.', '-', '+']).nth(1).and_then(|n| n.parse::<u32>().ok());
+    if minor.is_none_or(|minor| minor < 3) {
+        return Ok(hooks::run_all("poststart hook", Some(hooks), &state));
+    }
+    hooks::run("poststart hook", Some(hooks), &state).inspect_err(|_| drop(end(record)))?;
+    Ok(Vec::new())
 }
 
 /// The first process by descriptor, made sure to be the one that was written down.

@@ -156,6 +156,16 @@ impl Namespaces {
         self.makes(kind) || self.joins(kind)
     }
 
+    /// Whether the container's one of this kind is the caller's: inherited, or joined by a path that leads to it. Only true of the process that
+    /// has not joined any yet.
+    pub(crate) fn is_callers(&self, kind: Namespace) -> bool {
+        let Some((.., joined)) = self.join.iter().find(|(k, ..)| *k == kind) else { return !self.makes(kind) };
+        match (rustix::fs::fstat(joined), rustix::fs::stat(kind.path_of("self"))) {
+            (Ok(a), Ok(b)) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
+            _ => false,
+        }
+    }
+
     /// The flags for clone3: all new ones but cgroup, whose root is the group at that moment and so comes after the join,
     /// and time, which takes effect for children only.
     pub(crate) fn clone_flags(&self) -> u64 {

@@ -47,7 +47,7 @@ pub fn run(request: &Request, detach: bool, keep: bool) -> Result<Ended> {
 fn begin(made: &Made) -> Result<Vec<Error>> {
     made.channel.send(&Message::Start)?;
     let mut warnings = container::attend(&made.channel, &made.spec, &made.record)?;
-    warnings.extend(container::poststart(&made.spec, &made.record));
+    warnings.extend(container::poststart(&made.spec, &made.record)?);
     Ok(warnings)
 }
 

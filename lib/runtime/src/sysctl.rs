@@ -30,6 +30,9 @@ fn owner(name: &str) -> Option<Namespace> {
         Some(Namespace::Net)
     } else if name == "kernel.domainname" || name == "kernel.hostname" {
         Some(Namespace::Uts)
+    } else if name.starts_with("user.") {
+        // Limits of a user namespace on what is made in it (namespaces(7)).
+        Some(Namespace::User)
     } else {
         None
     }
@@ -44,7 +47,7 @@ pub(crate) fn check(parameters: &HashMap<String, String>, namespaces: &Namespace
         let plain = name.replace('/', ".");
         let refused = |why: &str| -> Error { invalid("linux.sysctl", name, why.to_owned()) };
         let Some(kind) = owner(&plain) else { return Err(refused("is not in a separate kernel namespace")) };
-        if !namespaces.apart(kind) {
+        if namespaces.is_callers(kind) {
             return Err(refused(&format!("is not allowed in the {} namespace of the machine", kind.name())));
         }
         if plain.split('.').any(|part| part.is_empty()) {
@@ -90,6 +93,7 @@ mod tests {
         assert!(check(&set("fs.mqueue.msg_max"), &own).is_ok());
         let error = check(&set("kernel.core_pattern"), &own).unwrap_err();
         assert_eq!(error.to_string(), "linux.sysctl kernel.core_pattern: is not in a separate kernel namespace");
+        assert!(check(&set("user.max_net_namespaces"), &own).is_err());
         let error = check(&set("kernel.hostname"), &own).unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -47,6 +47,14 @@ pub(crate) fn config(rootless: Option<(u32, u32)>) -> Value {
     })
 }
 
+/// Flags of a seccomp filter; the kernels this runtime is for (5.12 and newer) have all but the last, which came with 5.19.
+const FLAGS: [&str; 4] = [
+    "SECCOMP_FILTER_FLAG_TSYNC",
+    "SECCOMP_FILTER_FLAG_LOG",
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+];
+
 /// What this runtime can do (runtime-spec "Features").
 pub(crate) fn features() -> Value {
     let kinds = |kind: &Namespace| match kind {
@@ -58,7 +66,7 @@ pub(crate) fn features() -> Value {
     let capabilities: Vec<String> = spec::capability::ALL.iter().map(|c| spec::capability::name(*c)).collect();
     json!({
         "ociVersionMin": "1.0.0",
-        "ociVersionMax": "1.2.1",
+        "ociVersionMax": "1.3.0",
         "hooks": ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
         "mountOptions": runtime::known_mount_options(),
         "linux": {
@@ -75,11 +83,21 @@ pub(crate) fn features() -> Value {
                     "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ",
                 ],
                 "archs": ["SCMP_ARCH_X86", "SCMP_ARCH_X86_64", "SCMP_ARCH_X32", "SCMP_ARCH_ARM", "SCMP_ARCH_AARCH64"],
+                "knownFlags": FLAGS,
+                "supportedFlags": FLAGS,
             },
             "apparmor": {"enabled": true},
             "selinux": {"enabled": true},
+            "memoryPolicy": {
+                "modes": [
+                    "MPOL_DEFAULT", "MPOL_BIND", "MPOL_INTERLEAVE", "MPOL_WEIGHTED_INTERLEAVE", "MPOL_PREFERRED",
+                    "MPOL_PREFERRED_MANY", "MPOL_LOCAL",
+                ],
+                "flags": ["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"],
+            },
             "intelRdt": {"enabled": false},
             "mountExtensions": {"idmap": {"enabled": true}},
+            "netDevices": {"enabled": true},
         },
         "annotations": {"dev.veneer.nsrun.version": env!("CARGO_PKG_VERSION")},
     })
