@@ -1,8 +1,8 @@
 //! A bundle with busybox in it, and the runtimes a test body runs on.
 
 use serde_json::{Value, json};
-use std::cell::Cell;
 use std::process::{Command, Output};
+use std::sync::Mutex;
 pub(crate) use testkit::container::Runtime;
 use testkit::container::{self, Remains};
 
@@ -17,7 +17,7 @@ pub(crate) struct Bundle {
     folder: tempfile::TempDir,
     id: String,
     /// The runtime that was called last.
-    last: Cell<Option<&'static str>>,
+    last: Mutex<Option<&'static str>>,
     // behind all else: dropped last
     _remains: Remains,
 }
@@ -33,7 +33,7 @@ impl Bundle {
         change(&mut config);
         std::fs::write(folder.path().join("config.json"), config.to_string()).expect("config.json");
         let remains = Remains::of(&id);
-        Self { folder, id, last: Cell::new(None), _remains: remains }
+        Self { folder, id, last: Mutex::new(None), _remains: remains }
     }
 
     /// `RUNTIME run`, to its end.
@@ -59,13 +59,13 @@ impl Bundle {
 
     /// `RUNTIME verb`, to be completed.
     pub(crate) fn command(&self, runtime: &Runtime, verb: &str) -> Command {
-        self.last.set(Some(runtime.name));
+        *self.last.lock().expect("no panic") = Some(runtime.name);
         let mut command = runtime.command();
         command.arg("--root").arg(self.folder.path().join("state")).arg(verb);
         command
     }
 
-    fn assert_nothing_left(&self) {
+    pub(crate) fn assert_nothing_left(&self) {
         for hierarchy in std::fs::read_dir("/sys/fs/cgroup").expect("hierarchies") {
             let below = hierarchy.expect("entry").path().join(&self.id).join(&self.id);
             assert!(!below.exists(), "{} is left", below.display());
@@ -76,7 +76,8 @@ impl Bundle {
 impl Drop for Bundle {
     fn drop(&mut self) {
         // By the runtime that made it: another one would take the folder for a broken one of its own, and remove just that.
-        for runtime in runtimes().into_iter().filter(|r| self.last.get() == Some(r.name)) {
+        let last = self.last.lock().ok().and_then(|last| *last);
+        for runtime in runtimes().into_iter().filter(|r| last == Some(r.name)) {
             if self.folder.path().join("state").join(&self.id).exists() {
                 let _ = self.command(&runtime, "delete").args(["--force", &self.id]).output();
             }

@@ -34,14 +34,8 @@ impl Confinement {
         if manager == Manager::Disabled {
             return Ok(Self { cgroup: None, entrance: None, directory: None });
         }
-        let linux = spec.linux().as_ref();
-        let asked = linux.and_then(|l| l.cgroups_path().as_ref()).and_then(|p| p.to_str()).filter(|p| !p.is_empty());
-        let path = match asked {
-            None => format!("/{PARENT}/{id}"),
-            Some(path) if manager == Manager::SystemdPaths => expand(path),
-            Some(path) => path.to_owned(),
-        };
-        let resources = linux.and_then(|l| l.resources().as_ref());
+        let path = path_of(spec, id, manager);
+        let resources = spec.linux().as_ref().and_then(|l| l.resources().as_ref());
         let options = Options { accounting, ..Options::default() };
         let cgroup = Cgroup::create(&path, resources, &options)?;
         let ways = cgroup.entrance(direct).and_then(|entrance| {
@@ -77,6 +71,27 @@ impl Confinement {
             let _ = cgroup.kill_and_remove();
         }
     }
+}
+
+/// Where the groups of a container are.
+fn path_of(spec: &Spec, id: &str, manager: Manager) -> String {
+    let asked = spec.linux().as_ref().and_then(|l| l.cgroups_path().as_ref()).and_then(|p| p.to_str());
+    match asked.filter(|path| !path.is_empty()) {
+        None => format!("/{PARENT}/{id}"),
+        Some(path) if manager == Manager::SystemdPaths => expand(path),
+        Some(path) => path.to_owned(),
+    }
+}
+
+/// Removes what a maker that was killed may have made before it wrote that down: groups with nobody in them.
+pub(crate) fn remove_leftover(spec: &Spec, id: &str) -> Result<()> {
+    for manager in [Manager::Folders, Manager::SystemdPaths] {
+        let cgroup = Cgroup::leftover(&path_of(spec, id, manager))?;
+        if cgroup.processes()?.is_empty() {
+            cgroup.remove()?;
+        }
+    }
+    Ok(())
 }
 
 /// `slice:prefix:name` as the path systemd would give it (systemd.slice(5)): `a-b.slice` lies in `a.slice`.

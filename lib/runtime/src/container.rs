@@ -261,7 +261,13 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<Vec<Error>> {
         Err(e) if force && e.kind == Kind::NoContainer => return Ok(Vec::new()),
         done => done?,
     }
-    let Some(record) = entry.load()? else {
+    let record = entry.load()?;
+    if record.as_ref().is_none_or(|r| r.pid == 0)
+        && let Ok(spec) = entry.load_config()
+    {
+        crate::confinement::remove_leftover(&spec, id)?;
+    }
+    let Some(record) = record else {
         entry.remove()?;
         return Ok(Vec::new());
     };

@@ -117,7 +117,8 @@ pub(crate) fn run(args: Args, log: &Log) -> Outcome {
 }
 
 fn unknown(verb: &str) -> Failure {
-    Failure::new(format!("{verb}: not implemented by this runtime"))
+    Failure::new(format!("{verb}: not done by this runtime, which saves no processes"))
+        .hint("runc and crun do it where criu is installed")
 }
 
 /// A program that cannot be executed, in the words that engines show to their users.
