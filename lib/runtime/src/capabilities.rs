@@ -29,7 +29,8 @@ impl Plan {
     /// The sets of `asked`, as far as the calling thread can give them. `None` and sets that are left out mean none.
     pub fn of(asked: Option<&LinuxCapabilities>) -> Result<Self> {
         let held = sys::capability::get().map_err(|e| failed("capget", "", e))?;
-        Ok(Self::within(asked, held, sys::capability::bounding()))
+        let wanted = mask(asked.and_then(|caps| caps.bounding().as_ref()));
+        Ok(Self::within(asked, held, sys::capability::bounding_within(wanted)))
     }
 
     fn within(asked: Option<&LinuxCapabilities>, held: Sets, bounding: u64) -> Self {
@@ -78,11 +79,8 @@ impl Plan {
         {
             return Err(failed("clear ambient capabilities", "", error));
         }
-        let surplus = sys::capability::bounding() & !self.bounding;
-        for n in (0..64).filter(|n| surplus & 1 << n != 0) {
-            sys::capability::drop_bounding(n)
-                .map_err(|e| failed("drop capability from the bounding set", shown(n), e))?;
-        }
+        sys::capability::keep_bounding(self.bounding)
+            .map_err(|(n, e)| failed("drop capability from the bounding set", shown(n), e))?;
         sys::capability::keep_over_setuid(true).map_err(|e| failed("keep capabilities", "", e))
     }
 

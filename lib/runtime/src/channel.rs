@@ -44,6 +44,9 @@ pub(crate) enum Message {
     Failed(Portable),
 }
 
+/// No message is longer; an error that is loses its words.
+const MAX_BYTES: usize = 4096;
+
 /// One end.
 #[derive(Debug)]
 pub(crate) struct Channel(OwnedFd);
@@ -70,6 +73,9 @@ impl Channel {
     pub(crate) fn send_with(&self, message: &Message, fd: Option<BorrowedFd<'_>>) -> Result<()> {
         let bytes =
             serde_json::to_vec(message).map_err(|e| Error::new(Kind::Failed, "encode message", "").because(e))?;
+        if bytes.len() > MAX_BYTES {
+            return Err(Error::new(Kind::Invalid, "encode message", "").because("it is too long".to_owned()));
+        }
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         let fds;
@@ -86,12 +92,16 @@ impl Channel {
 
     /// Says that `error` ended this process; that nobody listens any more is no further error.
     pub(crate) fn send_error(&self, error: Error) {
-        let _ = self.send(&Message::Failed(error.into()));
+        let op = error.op;
+        let kind = error.kind;
+        if matches!(self.send(&Message::Failed(error.into())), Err(e) if e.kind == Kind::Invalid) {
+            let _ = self.send(&Message::Failed(Error::new(kind, op, "").because("the reason is too long".to_owned()).into()));
+        }
     }
 
     /// The next message; `None` at the end. An error of the other side comes out as this function's error.
     pub(crate) fn receive(&self) -> Result<Option<(Message, Option<OwnedFd>)>> {
-        let mut bytes = vec![0; 64 * 1024];
+        let mut bytes = [0; MAX_BYTES];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let got = rustix::io::retry_on_intr(|| {

@@ -152,7 +152,6 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
         cgroup: None,
         devices_listed: false,
     };
-    entry.save_config(&raw)?;
     // Who joins namespaces by path on the way to a new user, pid or time namespace takes an intermediate process.
     let stepwise = namespaces.joins(Namespace::Pid)
         || namespaces.joins(Namespace::User)
@@ -165,7 +164,7 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
     // Without a list a user namespace does as well: the kernel makes no devices in one.
     record.devices_listed =
         confinement.devices_listed() || namespaces.apart(Namespace::User) || idmap::in_user_namespace();
-    entry.save(&record)?;
+    entry.begin(&raw, &record)?;
 
     let (ours, theirs) = Channel::pair()?;
     let wait = if run { Wait::Parent } else { Wait::Socket(entry.listen()?) };

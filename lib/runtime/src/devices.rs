@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use sys::bpf::Instruction;
 
@@ -65,9 +66,19 @@ impl Rules {
         let exceptions = Exceptions::of(&self.0)?;
         let lines = std::iter::once((exceptions.allow_by_default, "a".to_owned()));
         let listed = exceptions.list.iter().map(|(of, access)| (!exceptions.allow_by_default, line(*of, *access)));
+        let mut open: [Option<OwnedFd>; 2] = [None, None];
         for (allow, line) in lines.chain(listed) {
-            let file = group.join(if allow { "devices.allow" } else { "devices.deny" });
-            write(&file, &line).map_err(|e| failed("write", file.display(), e))?;
+            let file = if allow { "devices.allow" } else { "devices.deny" };
+            let say = |e: io::Error| failed("write", group.join(file).display(), e);
+            let Some(slot) = open.get_mut(usize::from(allow)) else { continue };
+            let fd = match slot {
+                Some(fd) => fd,
+                None => slot.insert(
+                    rustix::fs::openat(CWD, group.join(file), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+                        .map_err(|e| say(e.into()))?,
+                ),
+            };
+            rustix::io::retry_on_intr(|| rustix::io::write(&*fd, line.as_bytes())).map_err(|e| say(e.into()))?;
         }
         Ok(())
     }
@@ -232,12 +243,6 @@ fn line((sort, major, minor): Of, access: u32) -> String {
     let letters: String =
         [(READ, 'r'), (WRITE, 'w'), (MKNOD, 'm')].iter().filter(|(bit, _)| access & bit != 0).map(|l| l.1).collect();
     format!("{} {}:{} {letters}", if sort == Sort::Char { 'c' } else { 'b' }, number(major), number(minor))
-}
-
-fn write(file: &Path, line: &str) -> io::Result<()> {
-    let fd = rustix::fs::openat(CWD, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-    rustix::io::retry_on_intr(|| rustix::io::write(&fd, line.as_bytes()))?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::path::Path;
 /// Everything that can be read from `fd` on.
 pub(crate) fn read_all(fd: impl AsFd) -> io::Result<Vec<u8>> {
     let mut all = Vec::new();
-    let mut chunk = [0_u8; 16 * 1024];
+    let mut chunk = [0_u8; 4096];
     loop {
         match rustix::io::retry_on_intr(|| rustix::io::read(&fd, &mut chunk[..]))? {
             0 => return Ok(all),

@@ -158,6 +158,11 @@ pub(crate) fn attach(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> std::io::Resul
     Ok(rustix::mount::move_mount(from, "", to, "", flags)?)
 }
 
+/// Puts the detached mount `from` over `name` in the folder `to`, which must be one of our own making.
+pub(crate) fn attach_below(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &str) -> std::io::Result<()> {
+    Ok(rustix::mount::move_mount(from, "", to, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+}
+
 /// A detached copy of the mount (tree) at `fd`.
 pub(crate) fn copy_of(fd: BorrowedFd<'_>, recursive: bool) -> std::io::Result<OwnedFd> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_EMPTY_PATH;

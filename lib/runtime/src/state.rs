@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! ROOT/ID/              a folder a container; flock on it for whoever changes something
-//!         state.json    this module's Record, replaced whole
-//!         config.json   the configuration as it was at create; later changes of the bundle's have no effect
+//!         state.json    lines of JSON: the configuration as it was at create (later changes of the bundle's have no effect),
+//!                       then this module's Record each time it changed: the last whole line counts
 //!         start.sock    here the container's first process waits to be started; answers until it has been
 //! ```
+//!
+//! One file, written in one go and added to, since on a disk it is making and removing files that costs, not writing them. A line that
+//! is cut short, its writer having been killed or the disk being full, counts as not written.
 //!
 //! A process is named by pid and start time, since pids are used again. Killed at any instant we leave at worst a folder whose
 //! record has no process: `delete` removes it together with the cgroup the record names.
@@ -21,9 +24,11 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-const RECORD: &str = "state.json";
-const CONFIG: &str = "config.json";
+const FILE: &str = "state.json";
 const SOCKET: &str = "start.sock";
+
+/// Beyond this the file is written anew with its last record alone.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// What is written down of a container.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -181,13 +186,27 @@ impl Entry {
 
     /// What is written down; `None` for a folder whose maker was killed before it wrote anything.
     pub fn load(&self) -> Result<Option<Record>> {
-        let bytes = match file::read_at(self.dir.as_fd(), RECORD) {
-            Ok(bytes) => bytes,
-            Err(e) if e.raw_os_error() == Some(libc::ENOENT) => return Ok(None),
-            Err(e) => return Err(failed("read state of container", &self.id, e)),
-        };
-        let record = serde_json::from_slice(&bytes);
-        record.map(Some).map_err(|e| Error::new(Kind::Failed, "read state of container", &self.id).because(e))
+        let bytes = self.read()?;
+        let lines: Vec<&[u8]> = whole_lines(&bytes).skip(1).filter(|line| !line.is_empty()).collect();
+        let mut wrong = None;
+        for line in lines.into_iter().rev() {
+            match serde_json::from_slice(line) {
+                Ok(record) => return Ok(Some(record)),
+                // Cut short, and the one behind it as well.
+                Err(e) => wrong = wrong.or(Some(e)),
+            }
+        }
+        match wrong {
+            Some(e) => Err(Error::new(Kind::Failed, "read state of container", &self.id).because(e)),
+            None => Ok(None),
+        }
+    }
+
+    fn read(&self) -> Result<Vec<u8>> {
+        match file::read_at(self.dir.as_fd(), FILE) {
+            Err(e) if e.raw_os_error() == Some(libc::ENOENT) => Ok(Vec::new()),
+            done => done.map_err(|e| failed("read state of container", &self.id, e)),
+        }
     }
 
     /// What is written down of a container that is more than a leftover.
@@ -199,24 +218,45 @@ impl Entry {
         })
     }
 
-    /// Writes it down.
-    pub fn save(&self, record: &Record) -> Result<()> {
-        let bytes =
-            serde_json::to_vec(record).map_err(|e| Error::new(Kind::Failed, "write state", &self.id).because(e))?;
-        file::replace_at(self.dir.as_fd(), RECORD, &bytes).map_err(|e| failed("write state of container", &self.id, e))
+    /// Writes down a new container: its configuration, as it was read, and what is known of it.
+    pub fn begin(&self, config: &[u8], record: &Record) -> Result<()> {
+        let mut all = one_line(config);
+        all.extend(self.line_of(record)?);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let written = rustix::fs::openat(&self.dir, FILE, flags, Mode::from_raw_mode(0o600))
+            .map_err(std::io::Error::from)
+            .and_then(|fd| file::write_all(fd, &all));
+        written.map_err(|e| failed("write state of container", &self.id, e))
     }
 
-    /// Keeps the configuration as it is now.
-    pub fn save_config(&self, bytes: &[u8]) -> Result<()> {
-        file::replace_at(self.dir.as_fd(), CONFIG, bytes)
-            .map_err(|e| failed("write configuration of container", &self.id, e))
+    /// Writes down what has changed.
+    pub fn save(&self, record: &Record) -> Result<()> {
+        let say = |e: std::io::Error| failed("write state of container", &self.id, e);
+        let line = self.line_of(record)?;
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.dir, FILE, flags, Mode::empty()).map_err(|e| say(e.into()))?;
+        if rustix::fs::fstat(&fd).is_ok_and(|stat| stat.st_size as u64 > MAX_BYTES) {
+            let bytes = self.read()?;
+            let mut all = one_line(whole_lines(&bytes).next().unwrap_or_default());
+            all.extend(line);
+            return file::replace_at(self.dir.as_fd(), FILE, &all).map_err(say);
+        }
+        file::write_all(fd, &line).map_err(say)
+    }
+
+    /// A record as a line. It begins with a line's end as well: what was cut short before it stays apart.
+    fn line_of(&self, record: &Record) -> Result<Vec<u8>> {
+        let mut line = vec![b'\n'];
+        serde_json::to_writer(&mut line, record)
+            .map_err(|e| Error::new(Kind::Failed, "write state", &self.id).because(e))?;
+        line.push(b'\n');
+        Ok(line)
     }
 
     /// The configuration as it was at create.
     pub fn load_config(&self) -> Result<spec::runtime::Spec> {
-        let bytes = file::read_at(self.dir.as_fd(), CONFIG)
-            .map_err(|e| failed("read configuration of container", &self.id, e))?;
-        serde_json::from_slice(&bytes)
+        let bytes = self.read()?;
+        serde_json::from_slice(whole_lines(&bytes).next().unwrap_or_default())
             .map_err(|e| Error::new(Kind::Failed, "read configuration of container", &self.id).because(e))
     }
 
@@ -271,6 +311,13 @@ impl Entry {
     /// Removes the folder and all in it.
     pub fn remove(&self) -> Result<()> {
         let say = |e| failed("remove state of container", &self.id, std::io::Error::from(e));
+        let path = self.root.join(&self.id);
+        // Nearly always this is all there is.
+        let _ = rustix::fs::unlinkat(&self.dir, FILE, AtFlags::empty());
+        match rustix::fs::rmdir(&path) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(_) => {}
+        }
         for entry in Dir::read_from(&self.dir).map_err(say)? {
             let entry = entry.map_err(say)?;
             let name = entry.file_name();
@@ -281,7 +328,7 @@ impl Entry {
                 }
             }
         }
-        match rustix::fs::rmdir(self.root.join(&self.id)) {
+        match rustix::fs::rmdir(path) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(e) => Err(say(e)),
         }
@@ -296,6 +343,16 @@ impl AsFd for Entry {
 
 fn new_socket() -> rustix::io::Result<OwnedFd> {
     rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+}
+
+/// The lines of `bytes` that have an end.
+fn whole_lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split_inclusive(|b| *b == b'\n').filter_map(|line| line.strip_suffix(b"\n"))
+}
+
+/// A JSON document on one line: in JSON an end of line is always a blank between words.
+fn one_line(json: &[u8]) -> Vec<u8> {
+    json.iter().map(|b| if matches!(b, b'\n' | b'\r') { b' ' } else { *b }).collect()
 }
 
 /// The names of all containers below `root`, sorted.
@@ -363,6 +420,36 @@ mod tests {
             (error.kind, error.to_string().as_str()),
             (Kind::NoContainer, "container one: container does not exist")
         );
+    }
+
+    #[test]
+    fn the_last_whole_line_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let entry = Entry::create(root.path(), "one").unwrap();
+        let json = r#"{"ociVersion":"1.0.2","id":"one","pid":0,"startTime":0,"started":false,"bundle":"/b","rootfs":"/r","created":1}"#;
+        let mut record: super::Record = serde_json::from_str(json).unwrap();
+        entry.begin(b"{\n  \"ociVersion\": \"1.0.2\"\n}\n", &record).unwrap();
+        assert_eq!(entry.load_config().unwrap().version(), "1.0.2");
+        assert_eq!(entry.load().unwrap().unwrap().pid, 0);
+        for pid in 1..=3 {
+            record.pid = pid;
+            entry.save(&record).unwrap();
+            assert_eq!(entry.load().unwrap().unwrap().pid, pid);
+        }
+        let path = root.path().join("one/state.json");
+        let whole = std::fs::read(&path).unwrap();
+        for cut in 1..20 {
+            std::fs::write(&path, &whole[..whole.len() - cut]).unwrap();
+            assert_eq!(entry.load().unwrap().unwrap().pid, 2, "cut by {cut}");
+            record.pid = 4;
+            entry.save(&record).unwrap();
+            assert_eq!(entry.load().unwrap().unwrap().pid, 4, "written after a cut by {cut}");
+            assert_eq!(entry.load_config().unwrap().version(), "1.0.2");
+        }
+        std::fs::write(&path, b"{\"ociVer").unwrap();
+        assert!(entry.load().unwrap().is_none());
+        entry.remove().unwrap();
+        assert!(list(root.path()).unwrap().is_empty());
     }
 
     #[test]

@@ -70,13 +70,34 @@ fn prctl(option: libc::c_int, a: libc::c_ulong, b: libc::c_ulong) -> io::Result<
     if done >= 0 { Ok(done) } else { Err(io::Error::last_os_error()) }
 }
 
+fn bounds(number: u32) -> io::Result<bool> {
+    prctl(libc::PR_CAPBSET_READ, libc::c_ulong::from(number), 0).map(|set| set == 1)
+}
+
 /// The bounding set; bits above the kernel's last capability are clear.
 pub fn bounding() -> u64 {
-    let has = |n: u32| prctl(libc::PR_CAPBSET_READ, libc::c_ulong::from(n), 0).is_ok_and(|set| set == 1);
-    (0..64)
-        .take_while(|n| prctl(libc::PR_CAPBSET_READ, *n, 0).is_ok())
-        .filter(|n| has(*n as u32))
-        .fold(0, |m, n| m | 1 << n)
+    (0..64).map_while(|n| bounds(n).ok().map(|set| u64::from(set) << n)).fold(0, |all, bit| all | bit)
+}
+
+/// As much of the bounding set as is in `wanted`: a call for each of those only.
+pub fn bounding_within(wanted: u64) -> u64 {
+    (0..64).filter(|n| wanted & 1 << n != 0 && bounds(*n).unwrap_or(false)).fold(0, |all, n| all | 1 << n)
+}
+
+/// Takes everything but `kept` out of the bounding set, for good. Needs CAP_SETPCAP (else EPERM) where anything is to be taken out; the
+/// capability that could not be comes with the error.
+pub fn keep_bounding(kept: u64) -> Result<(), (u8, io::Error)> {
+    for number in (0..64_u8).filter(|n| kept & 1 << n == 0) {
+        match drop_bounding(number) {
+            Ok(()) => {}
+            // Behind the kernel's last one.
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => break,
+            // Without CAP_SETPCAP what is gone already is no failure.
+            Err(_) if bounds(number.into()).is_ok_and(|set| !set) => {}
+            Err(e) => return Err((number, e)),
+        }
+    }
+    Ok(())
 }
 
 /// Takes one capability out of the bounding set, for good. Needs CAP_SETPCAP (else EPERM).

@@ -102,8 +102,8 @@ pub(crate) fn mount(site: &Site<'_>, name: &str, destination: &Path, options: &O
     )?;
     for (group, folder) in &site.cgroups.groups {
         let Ok(copy) = clone(folder, options.attributes) else { continue };
-        let below = destination.join(group);
-        site.finish(copy, &below, &below.display().to_string(), Make::Directory, &Options::default())?;
+        super::attach_below(copy.as_fd(), tmpfs.as_fd(), group)
+            .map_err(|e| failed("mount", destination.join(group).display(), e))?;
     }
     if !top.attributes.is_empty() {
         let attr = MountAttr { set: top.attributes.set, clear: top.attributes.clear, ..MountAttr::default() };

@@ -8,7 +8,7 @@ use crate::error::{Result, failed, invalid};
 use rustix::fs::{AtFlags, CWD, Dev, FileType, Gid, Mode, OFlags, Uid, makedev};
 use rustix::io::Errno;
 use spec::runtime::{LinuxDevice, LinuxDeviceType};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 /// Character devices every container has: name, major, minor.
@@ -35,7 +35,7 @@ struct Node<'a> {
 pub(crate) fn populate(tree: &Tree, listed: &[LinuxDevice]) -> Result<()> {
     let dev = tree.ensure(Path::new("/dev"), Make::Directory).map_err(|e| failed("open", "/dev", e))?;
     let old = rustix::process::umask(Mode::empty());
-    let done = populate_all(tree, listed);
+    let done = populate_all(tree, dev.as_fd(), listed);
     rustix::process::umask(old);
     done?;
     for (name, target) in LINKS {
@@ -49,7 +49,7 @@ pub(crate) fn populate(tree: &Tree, listed: &[LinuxDevice]) -> Result<()> {
     link_if_absent(dev.as_fd(), "ptmx", "pts/ptmx").map_err(|e| failed("make link", "/dev/ptmx", e))
 }
 
-fn populate_all(tree: &Tree, listed: &[LinuxDevice]) -> Result<()> {
+fn populate_all(tree: &Tree, dev: BorrowedFd<'_>, listed: &[LinuxDevice]) -> Result<()> {
     let mut may_make = true;
     for (name, major, minor) in DEFAULT {
         let path = Path::new("/dev").join(name);
@@ -57,7 +57,8 @@ fn populate_all(tree: &Tree, listed: &[LinuxDevice]) -> Result<()> {
             continue;
         }
         let (kind, mode) = (FileType::CharacterDevice, Mode::from_raw_mode(0o666));
-        make(tree, &Node { path: &path, kind, device: makedev(major, minor), mode, owner: (0, 0) }, &mut may_make)?;
+        let node = Node { path: &path, kind, device: makedev(major, minor), mode, owner: (0, 0) };
+        make(tree, dev, &node, &mut may_make)?;
     }
     for device in listed {
         let kind = match device.typ() {
@@ -80,24 +81,32 @@ fn populate_all(tree: &Tree, listed: &[LinuxDevice]) -> Result<()> {
             mode: Mode::from_raw_mode(device.file_mode().unwrap_or(0o666) & 0o7777),
             owner: (device.uid().unwrap_or(0), device.gid().unwrap_or(0)),
         };
-        make(tree, &node, &mut may_make)?;
+        make(tree, dev, &node, &mut may_make)?;
     }
     Ok(())
 }
 
-fn make(tree: &Tree, node: &Node<'_>, may_make: &mut bool) -> Result<()> {
+fn make(tree: &Tree, dev: BorrowedFd<'_>, node: &Node<'_>, may_make: &mut bool) -> Result<()> {
     let name = node.path.display();
     if *may_make || node.kind == FileType::Fifo {
-        let (dir, file) = tree.parent(node.path).map_err(|e| failed("make device", &name, e))?;
-        let mut made = rustix::fs::mknodat(&dir, file.as_os_str(), node.kind, node.mode, node.device);
-        if made == Err(Errno::EXIST) && is_same(&dir, &file, node) {
+        let elsewhere;
+        let (dir, file) = match (node.path.parent(), node.path.file_name()) {
+            (Some(parent), Some(file)) if parent == Path::new("/dev") => (dev, file.to_owned()),
+            _ => {
+                let (dir, file) = tree.parent(node.path).map_err(|e| failed("make device", &name, e))?;
+                elsewhere = dir;
+                (elsewhere.as_fd(), file)
+            }
+        };
+        let mut made = rustix::fs::mknodat(dir, file.as_os_str(), node.kind, node.mode, node.device);
+        if made == Err(Errno::EXIST) && is_same(dir, &file, node) {
             made = Ok(());
         }
         match made {
             Ok(()) => {
                 if node.owner != (0, 0) {
                     let (uid, gid) = (Uid::from_raw(node.owner.0), Gid::from_raw(node.owner.1));
-                    rustix::fs::chownat(&dir, file.as_os_str(), Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+                    rustix::fs::chownat(dir, file.as_os_str(), Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
                         .map_err(|e| failed("set owner of", &name, e))?;
                 }
                 return Ok(());
