@@ -3,7 +3,8 @@
 //! A container's start executes nsrun twice (lib/runtime/src/seal.rs says why), and looking up and relocating symbols of shared
 //! libraries is most of what a start of a program costs (docs/performance.md, "Linking"). So `nsrun` takes the C library's archive, where it is
 //! installed. That needs no explicit target: `-static-pie` goes to the linker for this one program, and a folder of linker
-//! scripts leads the names rustc asks for (`-lc`, `-lgcc_s`) to archives. All addresses are still randomised.
+//! scripts leads the names rustc asks for (`-lc`, `-lgcc_s`) to archives. All addresses are still randomised. Linked so, it begins in
+//! lib/sys/src/early.rs.
 //!
 //! A program made the same way is linked and run first: where that fails (no archive, another C library, a loader older than packed
 //! relocations, cross-compiling) nothing is changed.
@@ -24,6 +25,9 @@ fn main() {
         tell(&format!("rustc-link-arg-bin=nsrun=-L{}", folder.display()));
         for flag in FLAGS {
             tell(&format!("rustc-link-arg-bin=nsrun={flag}"));
+        }
+        if variable("CARGO_CFG_TARGET_ARCH") == "x86_64" {
+            tell("rustc-link-arg-bin=nsrun=-Wl,-e,veneer_start");
         }
     }
 }

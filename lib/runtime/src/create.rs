@@ -210,10 +210,11 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
         let linux = linux.ok_or_else(|| crate::error::invalid("linux", "", "is missing"))?;
         idmap::write(pid, Ids::Groups, &idmap::of_config(linux.gid_mappings().as_ref()))?;
         idmap::write(pid, Ids::Users, &idmap::of_config(linux.uid_mappings().as_ref()))?;
+        // Without maps to wait for the first process is at work already.
+        let _ = ours.send(&Message::Mapped);
     }
     record.pid = pid;
     record.start_time = start_time(pid).map_or(0, |(t, _)| t);
-    let _ = ours.send(&Message::Mapped);
 
     let mut master = None;
     loop {

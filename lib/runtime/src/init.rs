@@ -117,11 +117,11 @@ fn set_up(init: &mut Init<'_>) -> Result<Ready> {
         // Processes that are there already must not look into us.
         let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
-    match init.channel.receive()? {
-        Some((Message::Mapped, _)) => {}
-        _ => return Err(gone()),
-    }
     if namespaces.makes(Namespace::User) {
+        match init.channel.receive()? {
+            Some((Message::Mapped, _)) => {}
+            _ => return Err(gone()),
+        }
         become_root()?;
     }
     if !init.joined {

@@ -70,19 +70,82 @@ pub fn number(abi: Abi, name: &str) -> Option<u32> {
         Abi::Aarch64 => 3,
         Abi::Arm => 4,
     };
-    let row = TABLE.binary_search_by_key(&name, |row| row.0).ok()?;
-    let number = TABLE[row].1[column];
+    let number = NUMBERS[row(name)?][column];
     (number != NO).then(|| if abi == Abi::X32 { number | X32_BIT } else { number })
 }
 
 /// Whether the call is known by any convention of the table.
 pub fn is_known(name: &str) -> bool {
-    TABLE.binary_search_by_key(&name, |row| row.0).is_ok()
+    row(name).is_some()
 }
 
 /// Every call a convention has, with its number (x32's marked), in the order of names.
 pub fn all(abi: Abi) -> impl Iterator<Item = (&'static str, u32)> {
-    TABLE.iter().filter_map(move |row| number(abi, row.0).map(|n| (row.0, n)))
+    (0..COUNT).map(name_of).filter_map(move |name| number(abi, name).map(|n| (name, n)))
+}
+
+/// The table as the program keeps it: without pointers, of which each would be relocated whenever a program starts.
+const COUNT: usize = TABLE.len();
+static NUMBERS: [[u32; 5]; COUNT] = {
+    let mut all = [[NO; 5]; COUNT];
+    let mut row = 0;
+    while row < COUNT {
+        all[row] = TABLE[row].1;
+        row += 1;
+    }
+    all
+};
+const LENGTH: usize = {
+    let (mut all, mut row) = (0, 0);
+    while row < COUNT {
+        all += TABLE[row].0.len();
+        row += 1;
+    }
+    all
+};
+/// All names, one behind the other.
+static NAMES: [u8; LENGTH] = {
+    let mut all = [0; LENGTH];
+    let (mut at, mut row) = (0, 0);
+    while row < COUNT {
+        let name = TABLE[row].0.as_bytes();
+        let mut i = 0;
+        while i < name.len() {
+            all[at] = name[i];
+            (at, i) = (at + 1, i + 1);
+        }
+        row += 1;
+    }
+    all
+};
+/// Where in [`NAMES`] the name of a row begins; one more at the end.
+static STARTS: [u16; COUNT + 1] = {
+    let mut all = [0; COUNT + 1];
+    let mut row = 0;
+    while row < COUNT {
+        all[row + 1] = all[row] + TABLE[row].0.len() as u16;
+        row += 1;
+    }
+    all
+};
+
+fn name_of(row: usize) -> &'static str {
+    let bytes = &NAMES[usize::from(STARTS[row])..usize::from(STARTS[row + 1])];
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+/// The row of the call `name`.
+fn row(name: &str) -> Option<usize> {
+    let (mut low, mut high) = (0, COUNT);
+    while low < high {
+        let middle = (low + high) / 2;
+        match name_of(middle).cmp(name) {
+            std::cmp::Ordering::Equal => return Some(middle),
+            std::cmp::Ordering::Less => low = middle + 1,
+            std::cmp::Ordering::Greater => high = middle,
+        }
+    }
+    None
 }
 
 /// Which first argument of i386's `socketcall` means the call `name`.

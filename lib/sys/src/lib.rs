@@ -8,6 +8,7 @@ pub mod capability;
 pub mod chmodat;
 pub mod daemon;
 pub mod dedupe;
+mod early;
 pub mod file_handle;
 pub mod fuse_device;
 pub mod heap;

@@ -62,6 +62,10 @@ impl Cgroup {
 
     /// Ends every process in it, also of a frozen one, and removes the groups; what is gone already is no error.
     pub fn kill_and_remove(&self) -> Result<()> {
+        // Nearly always the first process was the last one: an empty group goes at once, one that is not says EBUSY.
+        if self.groups.iter().all(|group| group.remove_empty().is_ok()) {
+            return Ok(());
+        }
         self.kill()?;
         self.remove()
     }

@@ -61,12 +61,23 @@ impl Group {
         for folder in folders_below(&self.path)?.iter().rev() {
             remove_folder(folder)?;
         }
+        self.remove_above();
+        Ok(())
+    }
+
+    /// The same of a group without processes and without groups below it; else it is left as it is.
+    pub(super) fn remove_empty(&self) -> io::Result<()> {
+        remove_folder(&self.path)?;
+        self.remove_above();
+        Ok(())
+    }
+
+    fn remove_above(&self) {
         let ours = self.path.parent().filter(|parent| parent.file_name().is_some_and(|name| name == super::PARENT));
         for folder in self.made.iter().rev().map(PathBuf::as_path).chain(ours) {
             // Not empty: another container's too. Gone: another's removal was first.
             let _ = remove_folder(folder);
         }
-        Ok(())
     }
 }
 

@@ -1,0 +1,108 @@
+//! Where `nsrun` begins when it is linked statically (build.rs): before the C library, before relocation.
+//!
+//! What leads into a container executes itself again from a read-only mount of its own file (lib/runtime/src/seal.rs says why, and makes
+//! sure of it in any case). Done by the program proper that costs a whole start for nothing: relocations, page faults, and the C
+//! library asking the processor for its features, which traps on virtual machines. So it happens here, in a few instructions on
+//! the stack the kernel gave us:
+//!
+//! ```text
+//! a word `run`, `create`, `exec` or `--rootfs…` in front of `--` ── no ──▶ _start
+//! statfs /proc/self/exe: read-only already, or no /proc ────────── yes ─▶ _start
+//! open_tree(OPEN_TREE_CLONE), mount_setattr(read-only) ────────── fail ─▶ _start      (who may not mount: sealed copy, later)
+//! execveat with the same arguments and environment ────────────── fail ─▶ _start
+//! ```
+//!
+//! Too many words are recognised rather than too few, since being sealed without need is harmless. No memory is written but the
+//! stack below its pointer, and none is read but arguments, so nothing of Rust's or C's has to be set up. Other architectures, and
+//! programs linked dynamically, start at `_start` and leave it to `seal`.
+
+#[cfg(target_arch = "x86_64")]
+std::arch::global_asm!(
+    r#"
+    .pushsection .text.veneer_start,"ax",@progbits
+    .globl veneer_start
+    .type veneer_start,@function
+veneer_start:
+    .cfi_startproc
+    .cfi_undefined rip
+    xor ebp, ebp
+    mov r12, rsp                        # argc, argv…, 0, envp…
+    lea r13, [rsp + 8]
+2:  mov rax, [r13]
+    add r13, 8
+    test rax, rax
+    jz 9f
+    mov rcx, [rax]                      # eight bytes: behind the last word the kernel puts our name and a null word
+    movabs rdx, 0x7366746f6f722d2d      # "--rootfs"
+    cmp rcx, rdx
+    je 4f
+    cmp ecx, 0x006e7572                 # "run"
+    je 4f
+    mov rsi, rcx
+    shl rsi, 24
+    movabs rdx, 0x63657865000000        # "exec", in front of it nothing
+    cmp rsi, rdx
+    je 4f
+    shl rcx, 8
+    movabs rdx, 0x65746165726300        # "create"
+    cmp rcx, rdx
+    je 4f
+    mov rcx, [rax]
+    and ecx, 0xffffff
+    cmp ecx, 0x002d2d                   # "--": what follows is the program's
+    jne 2b
+    jmp 9f
+
+4:  sub rsp, 256
+    and rsp, -16
+    mov eax, 137                        # statfs
+    lea rdi, [rip + 7f]
+    mov rsi, rsp
+    syscall
+    test rax, rax
+    jnz 9f
+    test byte ptr [rsp + 80], 1         # f_flags & ST_RDONLY
+    jnz 9f
+    mov eax, 428                        # open_tree
+    mov rdi, -100
+    lea rsi, [rip + 7f]
+    mov edx, 0x80001                    # OPEN_TREE_CLOEXEC | OPEN_TREE_CLONE
+    syscall
+    test rax, rax
+    js 9f
+    mov r14, rax
+    mov qword ptr [rsp], 1              # struct mount_attr: MOUNT_ATTR_RDONLY
+    mov qword ptr [rsp + 8], 0
+    mov qword ptr [rsp + 16], 0
+    mov qword ptr [rsp + 24], 0
+    mov eax, 442                        # mount_setattr
+    mov rdi, r14
+    lea rsi, [rip + 8f]
+    mov edx, 0x1000                     # AT_EMPTY_PATH
+    mov r10, rsp
+    mov r8d, 32
+    syscall
+    test rax, rax
+    jnz 6f
+    mov eax, 322                        # execveat
+    mov rdi, r14
+    lea rsi, [rip + 8f]
+    lea rdx, [r12 + 8]
+    mov rcx, [r12]
+    lea r10, [rdx + 8*rcx + 8]
+    mov r8d, 0x1000
+    syscall
+6:  mov eax, 3                          # close
+    mov rdi, r14
+    syscall
+
+9:  mov rsp, r12
+    xor edx, edx                        # nothing for atexit, as the kernel left it
+    jmp _start
+7:  .asciz "/proc/self/exe"
+8:  .byte 0
+    .cfi_endproc
+    .size veneer_start, . - veneer_start
+    .popsection
+    "#
+);
