@@ -18,5 +18,6 @@ mod races;
 mod rootfs;
 mod rootless;
 mod sandbox;
+mod starts;
 mod terminal;
 mod verbs;

@@ -52,7 +52,8 @@ impl Plan {
             | (wanted.permitted & !permitted)
             | (wanted.inheritable & !inheritable)
             | (wanted_bounding & !bounding)
-            | (wanted_ambient & !ambient);
+            // Ambient without inheritable cannot be, whoever asks (capabilities(7)); runc's own template does.
+            | (wanted_ambient & wanted.inheritable & !ambient);
         Self { bounding, sets, ambient, missing }
     }
 

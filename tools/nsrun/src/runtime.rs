@@ -6,6 +6,7 @@
 mod cli;
 mod events;
 mod log;
+mod quick;
 mod run;
 mod template;
 mod update;
@@ -21,7 +22,10 @@ use std::process::ExitCode;
 /// Runs one verb.
 pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
     let args = words.iter().cloned().map(two_dashes).collect::<Vec<_>>();
-    let parsed = cli::Args::command().try_get_matches_from(args).and_then(|m| cli::Args::from_arg_matches(&m));
+    let parsed = match quick::parse(&args) {
+        Some(args) => Ok(args),
+        None => cli::Args::command().try_get_matches_from(args).and_then(|m| cli::Args::from_arg_matches(&m)),
+    };
     let args = match parsed {
         Ok(args) => args,
         Err(error) if !error.use_stderr() => {

@@ -26,7 +26,7 @@ pub(crate) struct Args {
     pub(crate) debug: bool,
     /// Print the version, as runc does, and end
     #[arg(short = 'v', long, action = clap::ArgAction::Version)]
-    version: Option<bool>,
+    pub(super) version: Option<bool>,
     /// Let systemd make cgroups (accepted: they are made as folders)
     #[arg(long)]
     pub(crate) systemd_cgroup: bool,
