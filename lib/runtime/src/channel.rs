@@ -95,7 +95,8 @@ impl Channel {
         let op = error.op;
         let kind = error.kind;
         if matches!(self.send(&Message::Failed(error.into())), Err(e) if e.kind == Kind::Invalid) {
-            let _ = self.send(&Message::Failed(Error::new(kind, op, "").because("the reason is too long".to_owned()).into()));
+            let _ = self
+                .send(&Message::Failed(Error::new(kind, op, "").because("the reason is too long".to_owned()).into()));
         }
     }
 
