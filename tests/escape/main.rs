@@ -6,6 +6,7 @@
 //! file or a copied program in a temporary folder, a parameter of a network namespace that the test made.
 
 mod descriptors;
+mod hooks;
 mod keyring;
 mod lab;
 mod masks;

@@ -335,6 +335,7 @@ impl Visit<'_> {
             preserve_fds: self.preserve_fds,
             reaper: false,
             dies_with_parent: false,
+            hooks: None,
             channel: self.channel,
         };
         launch.go()

@@ -26,7 +26,7 @@ use crate::rootfs::{self, cgroups};
 use crate::seccomp::Program;
 use crate::{hooks, net_devices, reaper, sysctl, terminal};
 use rustix::process::{DumpableBehavior, Signal};
-use spec::runtime::{Capability, ContainerState, Process, Spec};
+use spec::runtime::{Capability, ContainerState, Hook, Process, Spec};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use sys::spawn::Fork;
@@ -290,11 +290,12 @@ fn go(init: &Init<'_>, ready: &Ready, starter: &Channel) -> Error {
 }
 
 fn last_steps(init: &Init<'_>, ready: &Ready, starter: &Channel) -> Result<std::convert::Infallible> {
-    if let Some(hooks) = init.spec.hooks().as_ref().and_then(|h| h.start_container().as_ref()) {
+    let hooks = init.spec.hooks().as_ref().and_then(|h| h.start_container().as_ref());
+    let state = hooks.map(|_| {
         let mut state = init.state.clone();
         state.set_status(ContainerState::Created);
-        hooks::run("startContainer hook", Some(hooks), &serde_json::to_vec(&state).unwrap_or_default())?;
-    }
+        serde_json::to_vec(&state).unwrap_or_default()
+    });
     let launch = Launch {
         process: init.process,
         prepared: &ready.prepared,
@@ -303,6 +304,7 @@ fn last_steps(init: &Init<'_>, ready: &Ready, starter: &Channel) -> Result<std::
         preserve_fds: init.preserve_fds,
         reaper: init.reaper,
         dies_with_parent: false,
+        hooks: hooks.zip(state.as_deref()),
         channel: starter,
     };
     launch.go()
@@ -319,6 +321,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) reaper: bool,
     /// Ends with whoever made it.
     pub(crate) dies_with_parent: bool,
+    /// Hooks `startContainer`, and what they read. They are programs of the image, perhaps: they get what the program gets.
+    pub(crate) hooks: Option<(&'a Vec<Hook>, &'a [u8])>,
     /// Whoever is to have the listener of the seccomp filter.
     pub(crate) channel: &'a Channel,
 }
@@ -354,6 +358,9 @@ impl Launch<'_> {
         }
         if quiet {
             self.install_filter()?;
+        }
+        if let Some((hooks, state)) = self.hooks {
+            hooks::run("startContainer hook", Some(hooks), state)?;
         }
         if self.reaper {
             match sys::spawn::fork().map_err(|e| failed("fork", "", e))? {

@@ -89,6 +89,7 @@ pub(super) fn enter(
         preserve_fds: 0,
         reaper: chain.init,
         dies_with_parent: chain.die_with_parent || chain.kill_child.is_some(),
+        hooks: None,
         channel: &channel,
     }
     .go()
