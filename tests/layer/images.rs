@@ -172,7 +172,7 @@ fn a_reader_that_wants_no_more_is_no_failure() {
 #[test]
 fn a_real_image_as_umoci_has_it() {
     testkit::need!(root, images, overlay, "umoci", "jq");
-    let bench = Bench::new();
+    let bench = Bench::in_memory();
     let show = |path: PathBuf| path.to_str().unwrap().to_owned();
     let (gzip, zstd) = (show(fixture::debian_oci_gzip()), show(fixture::debian_oci_zstd()));
     // umoci takes no tag with a colon in it.

@@ -265,7 +265,7 @@ fn a_disk_of_every_size_is_full_in_one_line() {
 
 #[test]
 fn interrupted_at_any_moment_it_leaves_nothing() {
-    let bench = Bench::new();
+    let bench = Bench::in_memory();
     let mut items: Vec<Item> = (0..300).map(|n| Item::file(format!("d{}/f{n}", n % 7), vec![b'x'; 5000])).collect();
     items.push(Item::file("big", vec![b'y'; 3_000_000]));
     bench.write("a.tar", &tar(&items));

@@ -58,7 +58,7 @@ fn entries(seed: u64, count: usize) -> Vec<Vec<u8>> {
 
 #[test]
 fn one_worker_and_many_make_the_same_tree() {
-    let bench = Bench::new();
+    let bench = Bench::in_memory();
     for seed in [1, 4711] {
         bench.write("a.tar", &tar(&entries(seed, 1500)));
         for whiteouts in ["userxattr", "apply", "oci"] {

@@ -21,7 +21,7 @@ fn all_give_the_tree(bench: &Bench, names: &[&str]) {
 #[test]
 fn every_strategy_and_flush_of_zlib() {
     testkit::need!("python3");
-    let bench = Bench::new();
+    let bench = Bench::in_memory();
     bench.sh(TAR);
     // What zlib can be told: fixed codes alone, no matches, runs alone; flushes after odd numbers of bytes; stored blocks; a small
     // window and little memory, which makes tiny blocks.
@@ -47,7 +47,7 @@ E"#);
 #[test]
 fn many_members_as_bgzf_and_estargz_have_them() {
     testkit::need!("python3");
-    let bench = Bench::new();
+    let bench = Bench::in_memory();
     bench.sh(TAR);
     bench.sh(r#"python3 - <<'E'
 import gzip, random, struct, zlib
@@ -79,7 +79,7 @@ E"#);
 #[test]
 fn what_packs_in_parallel() {
     testkit::need!("pigz", "zstd");
-    let bench = Bench::new();
+    let bench = Bench::in_memory();
     bench.sh(TAR);
     bench.sh(
         "pigz -kb 128 -c a.tar > pigz.tgz; pigz -ki -c a.tar > independent.tgz; pigz -9 -c a.tar > nine.tgz
@@ -104,7 +104,7 @@ fn what_packs_in_parallel() {
 
 #[test]
 fn a_window_that_is_too_large_is_refused_by_name() {
-    let bench = Bench::new();
+    let bench = Bench::in_memory();
     // A frame whose header asks for 2 GiB.
     bench.write("wide.tar.zst", &[0x28, 0xb5, 0x2f, 0xfd, 0, 21 << 3, 1, 0, 0]);
     for words in ["-C out wide.tar.zst", "-C out --as image wide.tar.zst"] {

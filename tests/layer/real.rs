@@ -33,7 +33,7 @@ fn same(reference: &Tree, other: &Tree, what: &str) {
 }
 
 fn check(image: &Path, archive: &Path) {
-    let bench = Bench::new();
+    let bench = Bench::in_memory();
     let image = image.display();
     bench.sh(&format!("umoci raw unpack --image {image}:$(jq -r '.manifests[0].annotations[\"org.opencontainers.image.ref.name\"]' {image}/index.json) umoci >/dev/null"));
     let theirs = plain(snapshot(&bench.path("umoci")));
@@ -72,7 +72,7 @@ fn debian_is_the_same_by_all_ways() {
 #[test]
 fn debian_in_zstd_is_debian_in_gzip() {
     testkit::need!(root, images);
-    let bench = Bench::new();
+    let bench = Bench::in_memory();
     let gzip = bench.unpacked(&format!("-C gzip {}", fixture::debian_oci_gzip().display()));
     let zstd = bench.unpacked(&format!("-C zstd {}", fixture::debian_oci_zstd().display()));
     assert_eq!(gzip.len(), zstd.len());
