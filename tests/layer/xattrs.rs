@@ -37,7 +37,7 @@ fn overlays_own_xattrs_in_a_layer_are_not_believed() {
         assert_eq!(snapshot(&bench.path(form)).at("o").xattrs.keys().collect::<Vec<_>>(), ["user.mine"]);
         let shown = |upper: &str| {
             bench.sh(&format!(
-                "unshare -m --propagation private sh -ec 'mount -t overlay -o {options}lowerdir={upper}:low none m; cd m; ls d o x; cat f x/f || :' 2>&1"
+                "unshare -m --propagation private sh -ec 'mount -t overlay -o {options}lowerdir={upper}:low none m; cd m; {{ ls d o x; cat f x/f; }} || :' 2>&1"
             ))
         };
         assert_eq!(shown(form), "d:\nold\n\no:\nold\n\nx:\nf\nown", "{form}");
