@@ -380,6 +380,19 @@ fn seccomp_comes_from_a_profile_or_compiled() {
 }
 
 #[test]
+fn descriptors_stay_outside_unless_let_in() {
+    need!(root);
+    let say = |more: &str| {
+        let line = format!(
+            "{NSRUN} {more} --ro-bind / / --proc /proc sh -c 'ls /proc/self/fd | grep -cx [34]' 3</dev/null 4</dev/null"
+        );
+        run("sh", &["-c", &line]).0
+    };
+    // ls(1) has the folder itself open as 3.
+    assert_eq!((say("").as_str(), say("--preserve-fds 2").as_str()), ("1\n", "2\n"));
+}
+
+#[test]
 fn limits_hold_and_nothing_is_left() {
     need!(root, cgroup1);
     let path = format!("/veneer-test-limits-{}", std::process::id());

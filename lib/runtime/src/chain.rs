@@ -150,6 +150,8 @@ pub struct Chain {
     pub info: Option<i32>,
     /// Wait until this can be read before the command is started.
     pub block: Option<i32>,
+    /// How many descriptors from 3 on a sandbox's command gets.
+    pub preserve_fds: u32,
     /// The cgroup it runs in; below `/veneer` where there are limits and no path.
     pub cgroup_path: Option<PathBuf>,
     /// What it may use.

@@ -86,7 +86,7 @@ pub(super) fn enter(
         seccomp: filter.as_ref(),
         // No device list is in force here, so nodes may not be made unless that was asked for by name.
         devices_listed: chain.capabilities.contains(&CapabilityChange::Add(Capability::Mknod, true)),
-        preserve_fds: 0,
+        preserve_fds: chain.preserve_fds,
         reaper: chain.init,
         dies_with_parent: chain.die_with_parent || chain.kill_child.is_some(),
         hooks: None,

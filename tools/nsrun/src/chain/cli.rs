@@ -173,7 +173,7 @@ pub(crate) struct Args {
     /// The same, where device nodes work
     #[arg(help_heading = SANDBOX, long, num_args = 2, value_names = ["SRC", "DEST"], allow_hyphen_values = true)]
     dev_bind: Vec<OsString>,
-    /// Left out where there is no SRC; also --ro-bind-try, --dev-bind-try
+    /// Left out without SRC; so --ro-bind-try, --dev-bind-try
     #[arg(help_heading = SANDBOX, long, num_args = 2, value_names = ["SRC", "DEST"], allow_hyphen_values = true)]
     bind_try: Vec<OsString>,
     #[arg(help_heading = SANDBOX, long, num_args = 2, value_names = ["SRC", "DEST"], allow_hyphen_values = true, hide = true)]
@@ -195,8 +195,8 @@ pub(crate) struct Args {
     /// A layer of the next overlay, lowest first
     #[arg(help_heading = SANDBOX, long, value_name = "SRC")]
     overlay_src: Vec<OsString>,
-    /// An overlay that writes to RWSRC
-    #[arg(help_heading = SANDBOX, long, num_args = 3, value_names = ["RWSRC", "WORKDIR", "DEST"], allow_hyphen_values = true)]
+    /// An overlay that writes to RW
+    #[arg(help_heading = SANDBOX, long, num_args = 3, value_names = ["RW", "WORK", "DEST"], allow_hyphen_values = true)]
     overlay: Vec<OsString>,
     /// An overlay that forgets
     #[arg(help_heading = SANDBOX, long, value_name = "DEST")]
@@ -281,6 +281,9 @@ pub(crate) struct Args {
     /// Start with these only: VAR,VAR...
     #[arg(help_heading = ENVIRONMENT, long, value_name = "LIST")]
     whitelist_env: Vec<OsString>,
+    /// Let descriptors 3 to N+2 into a sandbox
+    #[arg(help_heading = WATCHING, long, value_name = "N")]
+    pub(crate) preserve_fds: Option<u32>,
     /// The command's own name for itself
     #[arg(help_heading = ENVIRONMENT, long, value_name = "NAME", allow_hyphen_values = true)]
     pub(crate) argv0: Option<OsString>,
@@ -299,7 +302,7 @@ pub(crate) struct Args {
     #[arg(short = 'V', long, action = ArgAction::Version)]
     version: (),
 
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND", hide = true)]
     pub(crate) command: Vec<OsString>,
 }
 

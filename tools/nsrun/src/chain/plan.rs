@@ -102,6 +102,7 @@ pub(crate) fn plan(args: Args, words: &[Word], caller: &Caller) -> Result<Chain,
         status: args.json_status_fd,
         info: args.info_fd,
         block: args.block_fd,
+        preserve_fds: args.preserve_fds.unwrap_or(0),
         command: Command { words: args.command.clone(), argv0: args.argv0.clone(), environment: environment(words) },
         sandbox,
         ..Chain::default()
