@@ -254,7 +254,8 @@ fn the_end_of_the_parent_is_the_sandboxs_end() {
                 let line: serde_json::Value = serde_json::from_str(text.lines().next()?).ok()?;
                 line["child-pid"].as_i64()
             });
-            let running = || std::path::Path::new(&format!("/proc/{pid}/ns/pid")).read_link().is_ok();
+            // Of one that has ended and that nobody has asked after this link is gone.
+            let running = || std::path::Path::new(&format!("/proc/{pid}/exe")).read_link().is_ok();
             wait_for(|| {
                 std::fs::read_to_string(format!("/proc/{pid}/comm"))
                     .ok()
@@ -268,6 +269,7 @@ fn the_end_of_the_parent_is_the_sandboxs_end() {
     }
 }
 
+#[track_caller]
 fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
     loop {
