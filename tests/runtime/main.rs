@@ -1,10 +1,12 @@
 //! `nsrun` by its command line, each test first on a runtime that others trust.
 
 mod bundle;
+mod cgroups;
 mod chain;
 mod chain_terminal;
 mod confinement;
 mod enter;
+mod events;
 mod exec;
 mod fields;
 mod fields_namespace;
@@ -12,6 +14,7 @@ mod fields_network;
 mod hooks;
 mod landlock;
 mod lifecycle;
+mod limits;
 mod mounts;
 mod pty;
 mod races;
@@ -20,4 +23,6 @@ mod rootless;
 mod sandbox;
 mod starts;
 mod terminal;
+mod tree;
+mod update;
 mod verbs;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 /// - `fuse`: `/dev/fuse` can be opened; `overlay`: the kernel has its overlay; `userns`: user namespaces are on
 /// - `netns`: a network namespace with veth and bridge links can be made; `loop`: loop devices
 /// - `cgroup1`, `cgroup2`: the tree that holds the controllers
+/// - `vm`: a virtual machine can be started (`tests/lab/vm.sh`)
 /// - `images`: the images of [`fixture`](crate::fixture) are there or can be made
 /// - `libseccomp`: its headers, for the C programs of tests that compare with it
 /// - a program as a string: it is in PATH (`need!(root, "crun")`)
@@ -71,12 +72,29 @@ fn probe(what: &str) -> Result<(), String> {
             let some = controllers.split_whitespace().any(|c| c == "pids");
             some.then_some(()).ok_or_else(|| "no pids controller in /sys/fs/cgroup/cgroup.controllers".into())
         }
+        "vm" => vm_possible(),
         program => find_program(program).map(|_| ()).ok_or_else(|| format!("no program {program} in PATH")),
     }
 }
 
 fn exists(path: &str) -> Result<(), String> {
     Path::new(path).exists().then_some(()).ok_or_else(|| format!("no {path}"))
+}
+
+/// Where `tests/lab/vm.sh` keeps its kernel: below cargo's target folder.
+pub fn vm_cache() -> PathBuf {
+    crate::fixture::target_folder().join("vm")
+}
+
+fn vm_possible() -> Result<(), String> {
+    if std::env::consts::ARCH != "x86_64" {
+        return Err("tests/lab/vm.sh knows x86_64 only".into());
+    }
+    for program in ["qemu-system-x86_64", "busybox", "cpio", "depmod", "modprobe"] {
+        find_program(program).ok_or_else(|| format!("no program {program} in PATH"))?;
+    }
+    let kernel = vm_cache().join("k/boot").exists() || find_program("apt-get").is_some();
+    kernel.then_some(()).ok_or_else(|| "no kernel, and no apt-get to fetch one".into())
 }
 
 /// Tries it, in namespaces that are gone when the probe has ended.
