@@ -1,7 +1,7 @@
 //! A container's groups: where they are, stopping and ending what is in them, groups that a container makes of its own.
 
 use crate::bundle::{Bundle, Runtime, runtimes};
-use crate::tree::{on_each, call, exec, folder, is_v2, ok, read, said, start, state, until, with_own_tree};
+use crate::tree::{call, exec, folder, is_v2, ok, on_each, read, said, start, state, until, with_own_tree};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use testkit::need;

@@ -2,7 +2,7 @@
 //! `tests/vm`.
 
 use crate::bundle::{Bundle, runtimes, told};
-use crate::tree::{on_each, exec, is_v2, limited, read, said, start, until};
+use crate::tree::{exec, is_v2, limited, on_each, read, said, start, until};
 use serde_json::json;
 use testkit::{need, user};
 

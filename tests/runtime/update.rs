@@ -1,7 +1,7 @@
 //! `update`: limits of a container that runs, by every option and as a document; what it does is seen inside.
 
 use crate::bundle::{Bundle, Runtime, runtimes};
-use crate::tree::{on_each, call, exec, is_v2, limited, ok, read, start};
+use crate::tree::{call, exec, is_v2, limited, ok, on_each, read, start};
 use serde_json::json;
 use std::io::Write;
 use std::process::Stdio;
