@@ -34,19 +34,21 @@ fn what_holds_on_v1_holds_on_v2() {
     need!(root, vm, "runc", "crun", "busybox");
     let runtime = executable("runtime", "limits::who_forks_more_is_refused");
     let room = executable("cgroups", "limits_hold");
-    // A folder of the guest's own: fixtures are copied out of it, nothing is written to it.
-    fixture::busybox_rootfs(tempfile::tempdir().expect("folder").path());
+    // Each container copies it, which from a folder of this machine would take most of the guest's time.
+    let shared = tempfile::tempdir().expect("folder");
+    fixture::busybox_rootfs(&shared.path().join("rootfs"));
     let script = format!(
-        "export VENEER_REQUIRE=root,cgroup2,runc,crun,busybox VENEER_FIXTURES='{fixtures}' RUST_BACKTRACE=0
+        "mkdir /tmp/fixtures && tar -C /tmp/fixtures -xf rootfs.tar || exit
+         export VENEER_REQUIRE=root,cgroup2,runc,crun,busybox VENEER_FIXTURES=/tmp/fixtures RUST_BACKTRACE=0
          '{room}' --test-threads=2; first=$?
          '{runtime}' limits:: update:: events:: cgroups:: --test-threads=2; second=$?
          find /sys/fs/cgroup -name '*veneer*' | sed 's/^/left: /'
          exit $((first | second))",
-        fixtures = fixture::folder().display(),
         room = room.display(),
         runtime = runtime.display(),
     );
-    let shared = tempfile::tempdir().expect("folder");
+    let packed = Command::new("tar").current_dir(shared.path()).args(["-cf", "rootfs.tar", "rootfs"]).status();
+    assert!(packed.expect("tar runs").success());
     let vm = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/vm.sh");
     let mut command = Command::new(vm);
     command.arg("-s").arg(shared.path()).args(["-t", "600", "--", "sh", "-c", &script]).stdin(Stdio::null());
