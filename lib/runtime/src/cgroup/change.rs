@@ -34,7 +34,9 @@ impl Cgroup {
 
     /// The controllers of this machine whose numbers are told.
     fn counted(layout: &Layout) -> Vec<&'static str> {
-        ACCOUNTING.into_iter().chain(["cpuset"]).filter(|c| layout.with(c).is_some()).collect()
+        // What v2 holds beside v1 is left where it is.
+        let here = |c: &&str| layout.with(c).is_some_and(|(_, v2)| v2 == layout.is_v2());
+        ACCOUNTING.into_iter().chain(["cpuset", "hugetlb"]).filter(here).collect()
     }
 
     /// Adds what is missing of `controllers`, writes limits, then moves the processes in: they are never there without.
