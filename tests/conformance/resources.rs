@@ -130,7 +130,7 @@ fn cpus_that_are_none_are_an_error(bench: Bench<'_>) -> Verdict {
 }
 
 /// The number of a disk this machine has.
-fn disk() -> Option<(i64, i64)> {
+pub(crate) fn disk() -> Option<(i64, i64)> {
     let mut disks = std::fs::read_dir("/sys/block").ok()?.flatten();
     let text = disks.find_map(|disk| std::fs::read_to_string(disk.path().join("dev")).ok())?;
     let (major, minor) = text.trim().split_once(':')?;
@@ -178,7 +178,7 @@ fn a_controller_that_is_missing_is_an_error(bench: Bench<'_>) -> Verdict {
 /// What checkBeforeUpdate asks for the kernel does by itself here.
 fn a_limit_below_usage_is_refused(bench: Bench<'_>) -> Verdict {
     let mut container = limited(bench, &json!({ "memory": { "limit": 134_217_728 } }))?;
-    let script = "mkdir /dev/full-of; dd if=/dev/zero of=/dev/block-of-memory bs=1M count=32 2>/dev/null; echo full; exec sleep 1000";
+    let script = "dd if=/dev/zero of=/dev/block-of-memory bs=1M count=32 2>/dev/null; echo full; exec sleep 1000";
     container.config["process"]["args"] = json!(["/bin/sh", "-c", script]);
     container.launch()?;
     container.until_it_says("full")?;

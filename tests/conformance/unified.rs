@@ -2,6 +2,7 @@
 
 use crate::case::{Bench, Case, Tree, Verdict};
 use crate::container::Container;
+use crate::resources::disk;
 use crate::{cases, check};
 use serde_json::{Value, json};
 use std::os::unix::fs::MetadataExt;
@@ -14,6 +15,8 @@ pub(crate) fn cases() -> Vec<Case> {
         a_controller_that_is_not_there_is_an_error,
         limits_made_for_v1_are_converted,
         limits_that_cannot_be_converted_are_an_error,
+        block_io_throttle,
+        hugepage_limits,
         check_before_update,
         owner_is_the_user_where_the_group_is_writable,
         owner_stays_where_the_group_is_read_only,
@@ -80,6 +83,32 @@ fn limits_made_for_v1_are_converted(bench: Bench<'_>) -> Verdict {
 fn limits_that_cannot_be_converted_are_an_error(bench: Bench<'_>) -> Verdict {
     // There swap is a limit of its own: one below memory's cannot be said.
     limited(bench, &json!({ "memory": { "limit": 67_108_864, "swap": 33_554_432 } }))?.create()?.refused().map(drop)
+}
+
+fn block_io_throttle(bench: Bench<'_>) -> Verdict {
+    let Some((major, minor)) = disk() else { return Ok(()) };
+    let entry = |rate: u32| json!([{ "major": major, "minor": minor, "rate": rate }]);
+    let throttles = json!({
+        "throttleReadBpsDevice": entry(1_048_576),
+        "throttleWriteBpsDevice": entry(2_097_152),
+        "throttleReadIOPSDevice": entry(300),
+        "throttleWriteIOPSDevice": entry(400),
+    });
+    let container = limited(bench, &json!({ "blockIO": throttles }))?;
+    container.create()?.ok()?;
+    let is = container.limit("io.max")?;
+    check!(is == format!("{major}:{minor} rbps=1048576 wbps=2097152 riops=300 wiops=400"), "io.max is {is}");
+    Ok(())
+}
+
+fn hugepage_limits(bench: Bench<'_>) -> Verdict {
+    let container = limited(bench, &json!({ "hugepageLimits": [{ "pageSize": "2MB", "limit": 4_194_304 }] }))?;
+    container.create()?.ok()?;
+    for file in ["hugetlb.2MB.max", "hugetlb.2MB.rsvd.max"] {
+        let is = container.limit(file)?;
+        check!(is == "4194304", "{file} is {is}");
+    }
+    Ok(())
 }
 
 fn check_before_update(bench: Bench<'_>) -> Verdict {
