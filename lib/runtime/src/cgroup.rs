@@ -17,6 +17,7 @@
 
 mod chain;
 mod change;
+pub(crate) mod delegate;
 mod ending;
 mod entrance;
 mod freezer;

@@ -1,6 +1,6 @@
 //! Which cgroup a container gets: `linux.cgroupsPath`, `/veneer/ID` without one, none at all where the caller wants none.
 
-use crate::cgroup::{Cgroup, Entrance, Options, PARENT};
+use crate::cgroup::{Cgroup, Entrance, Options, PARENT, delegate};
 use crate::devices::DeviceList;
 use crate::error::{Kind, Result};
 use spec::runtime::Spec;
@@ -43,6 +43,9 @@ impl Confinement {
             Ok((entrance, directory))
         });
         let mut made = Self { cgroup: Some(cgroup), entrance: None, directory: None };
+        if let (Some(cgroup), Some(uid)) = (&made.cgroup, delegate::owner(spec)) {
+            delegate::give(cgroup, uid).inspect_err(|_| made.remove())?;
+        }
         match ways {
             Ok((entrance, directory)) => {
                 (made.entrance, made.directory) = (Some(entrance), directory);
