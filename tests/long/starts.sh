@@ -22,7 +22,8 @@ json.dump(config, open(file, "w"))
 P
 objects() { awk -v n="$1" '$1 == n {print $2}' /proc/slabinfo; }
 counts() { # what must be the same at the end
-  echo "$(wc -l </proc/self/mountinfo) $(ls -d /proc/[0-9]* | wc -l) $(ls /proc/$$/fd | wc -l) $(ls "$work/state" | wc -l) $(find /sys/fs/cgroup -maxdepth 3 -type d -name "$id" 2>/dev/null | wc -l)"
+  set -- /proc/[0-9]*
+  echo "$(wc -l </proc/self/mountinfo) $# $(ls /proc/$$/fd | wc -l) $(ls "$work/state" | wc -l) $(find /sys/fs/cgroup -maxdepth 3 -type d -name "$id" 2>/dev/null | wc -l)"
 }
 line() {
   # shellcheck disable=SC2046

@@ -6,6 +6,7 @@
 mod cli;
 mod mounts;
 mod plan;
+mod quick;
 
 use ::cli::Failure;
 use ::cli::failure::conclude;
@@ -16,21 +17,26 @@ use std::process::ExitCode;
 
 /// Runs it.
 pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
-    let mut command = cli::Args::command();
-    let apart = crate::letters::apart(&mut command, words.clone(), false);
-    let matches = match command.try_get_matches_from(apart) {
-        Ok(matches) => matches,
-        Err(error) => return conclude("nsrun", crate::usage(&error)),
-    };
-    let args = match cli::Args::from_arg_matches(&matches) {
-        Ok(args) => args,
-        Err(error) => return conclude("nsrun", crate::usage(&error)),
+    let (args, ordered) = match quick::parse(&words) {
+        Some(args) => (args, Vec::new()),
+        None => {
+            let mut command = cli::Args::command();
+            let apart = crate::letters::apart(&mut command, words.clone(), false);
+            let matches = match command.try_get_matches_from(apart) {
+                Ok(matches) => matches,
+                Err(error) => return conclude("nsrun", crate::usage(&error)),
+            };
+            match cli::Args::from_arg_matches(&matches) {
+                Ok(args) => (args, cli::ordered(&matches)),
+                Err(error) => return conclude("nsrun", crate::usage(&error)),
+            }
+        }
     };
     let stray = args.command.first().filter(|word| word.to_string_lossy().starts_with('-'));
     if let Some(stray) = stray.filter(|_| !words.iter().any(|word| word == "--")) {
         return conclude("nsrun", Err(crate::unknown_option(stray)));
     }
-    let planned = plan::plan(args, &cli::ordered(&matches), &plan::Caller::load());
+    let planned = plan::plan(args, &ordered, &plan::Caller::load());
     let outcome = planned.and_then(|chain| {
         if chain.sandbox.is_some() {
             runtime::seal::ensure(&words).map_err(exit_code)?;
