@@ -11,6 +11,7 @@ mod exec;
 mod fields;
 mod fields_namespace;
 mod fields_network;
+mod forbidden;
 mod hooks;
 mod landlock;
 mod lifecycle;

@@ -324,9 +324,7 @@ pub(crate) fn unshare_hint(error: std::io::Error, flags: u64) -> Error {
         Some(libc::EPERM) if flags & Namespace::User.flag() == 0 => {
             failed.hint("be root, or make a user namespace too (--user --map-root-user)")
         }
-        Some(libc::ENOSPC | libc::EPERM) => {
-            failed.hint("user namespaces may be switched off: see /proc/sys/user/max_user_namespaces")
-        }
+        Some(libc::ENOSPC | libc::EPERM) => failed.hint(crate::forbidden::hint()),
         _ => failed,
     }
 }

@@ -3,7 +3,7 @@
 //! A process with CAP_SETUID (CAP_SETGID) in the parent user namespace writes any map; one without may write its own single
 //! id, after `setgroups` is denied; ranges need newuidmap and newgidmap, which are set-uid and read /etc/subuid.
 
-use crate::error::{Result, failed, invalid};
+use crate::error::{Error, Result, failed, invalid};
 use crate::file;
 use std::fmt::Write as _;
 
@@ -146,7 +146,7 @@ pub fn write(pid: i32, ids: Ids, ranges: &[IdRange]) -> Result<()> {
         if ids == Ids::Groups {
             deny_setgroups_of(pid)?;
         }
-        return file::write_existing(&path, text.as_bytes()).map_err(|e| failed("write", path, e));
+        return file::write_existing(&path, text.as_bytes()).map_err(|e| refused(path, e));
     }
     by_helper(pid, ids, ranges)
 }
@@ -156,7 +156,14 @@ pub(crate) fn write_own(ids: Ids, ranges: &[IdRange]) -> Result<()> {
     let path = format!("/proc/self/{}", ids.file());
     let Some(one) = ranges.first() else { return Ok(()) };
     let text = format!("{} {} {}\n", one.inside, one.outside, one.size);
-    file::write_existing(&path, text.as_bytes()).map_err(|e| failed("write", path, e))
+    file::write_existing(&path, text.as_bytes()).map_err(|e| refused(path, e))
+}
+
+/// An error of writing a map of one's own id, which the kernel allows everybody.
+fn refused(path: String, error: std::io::Error) -> Error {
+    let forbidden = error.raw_os_error() == Some(libc::EPERM) && crate::forbidden::by_apparmor();
+    let error = failed("write", path, error);
+    if forbidden { error.hint(crate::forbidden::hint()) } else { error }
 }
 
 /// Denies setgroups(2) in the user namespace of `pid` (`self` too), which an unprivileged single-id group map needs.

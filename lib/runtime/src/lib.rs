@@ -23,6 +23,7 @@ pub mod error;
 pub mod events;
 pub mod exec;
 mod file;
+mod forbidden;
 mod foreground;
 mod hooks;
 pub mod idmap;
