@@ -43,18 +43,41 @@ fn runs_a_container(runtime: &str) {
     assert_eq!(said.code, 0, "{said:?}");
     let said = on_plain_cgroups(&lab, &["exec", "swapped", "sh", "-c", "cat /proc/1/cmdline; exit 2"]);
     assert_eq!((said.out.replace('\0', " ").trim(), said.code), ("sleep 100", 2), "{said:?}");
+    let said = on_plain_cgroups(
+        &lab,
+        &["exec", "-u", "12:34", "-w", "/tmp", "-e", "A=b", "swapped", "sh", "-c", "id -u; pwd; echo $A"],
+    );
+    assert_eq!((said.out.as_str(), said.code), ("12\n/tmp\nb\n", 0), "{said:?}");
+    for (program, code) in [("no-such-program", 127), ("/etc/passwd", 126)] {
+        assert_eq!(on_plain_cgroups(&lab, &["exec", "swapped", program]).code, code, "{program}");
+    }
     assert_eq!(on_plain_cgroups(&lab, &["rm", "-f", "swapped"]).code, 0);
+    on_a_terminal(&lab, runtime);
+}
+
+/// The runtime's terminal is served by `ctr`, size and all.
+fn on_a_terminal(lab: &Lab, runtime: &str) {
+    let base = ["run", "--rm", "--network", "none", "--runtime", runtime];
+    let script = "echo ready; read -r line; stty size; tty; exit 5";
+    let hide = "[ ! -d /sys/fs/cgroup/unified ] || mount -t tmpfs none /sys/fs/cgroup/unified; exec \"$@\"";
+    let terminal = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/terminal.py");
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", hide, "sh", terminal, "33", "77", "go\\n", env!("CARGO_BIN_EXE_ctr")]);
+    command.args(&base[..]).args(["-it", "busybox", "sh", "-c", script]).stdin(Stdio::null());
+    lab.environment(&mut command);
+    let said = Said::from(command.output().expect("it runs"));
+    assert_eq!((said.out.as_str(), said.code), ("ready\ngo\n33 77\n/dev/pts/0\n", 5), "{said:?}");
 }
 
 #[test]
 fn crun_runs_our_containers() {
-    need!(root, overlay, images, "crun");
+    need!(root, overlay, images, "crun", "python3");
     runs_a_container("crun");
 }
 
 #[test]
 fn runc_runs_our_containers() {
-    need!(root, overlay, images, "runc");
+    need!(root, overlay, images, "runc", "python3");
     runs_a_container("runc");
 }
 
