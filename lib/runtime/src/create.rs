@@ -210,7 +210,9 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
         let linux = linux.ok_or_else(|| crate::error::invalid("linux", "", "is missing"))?;
         idmap::write(pid, Ids::Groups, &idmap::of_config(linux.gid_mappings().as_ref()))?;
         idmap::write(pid, Ids::Users, &idmap::of_config(linux.uid_mappings().as_ref()))?;
-        // Without maps to wait for the first process is at work already.
+    }
+    // With neither maps nor an intermediate process to wait for the first process is at work already.
+    if stepwise || namespaces.makes(Namespace::User) {
         let _ = ours.send(&Message::Mapped);
     }
     record.pid = pid;

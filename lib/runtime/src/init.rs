@@ -117,11 +117,14 @@ fn set_up(init: &mut Init<'_>) -> Result<Ready> {
         // Processes that are there already must not look into us.
         let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
-    if namespaces.makes(Namespace::User) {
+    // Made by an intermediate process, nothing of ours may be heard before that one has told our pid.
+    if init.joined || namespaces.makes(Namespace::User) {
         match init.channel.receive()? {
             Some((Message::Mapped, _)) => {}
             _ => return Err(gone()),
         }
+    }
+    if namespaces.makes(Namespace::User) {
         become_root()?;
     }
     if !init.joined {
