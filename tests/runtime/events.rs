@@ -41,7 +41,8 @@ fn numbers_have_runcs_names() {
             limited(config, &json!({ "memory": memory, "pids": { "limit": 20 }, "cpu": { "quota": 50_000 } }));
         });
         start(&bundle, &runtime);
-        // A program that joins makes all of the counters move.
+        // From the first asking on all is counted; a program that joins makes the counters move.
+        ok(&bundle, &runtime, "events", &["--stats"]);
         exec(&bundle, &runtime, &["sh", "-c", "i=0; while [ $i -lt 100 ]; do i=$((i+1)); done"]);
         let line = ok(&bundle, &runtime, "events", &["--stats"]);
         let event: Value = serde_json::from_str(&line).expect("one line of JSON");
