@@ -1,8 +1,8 @@
 /* What an attacker does that a shell cannot, linked statically into the image. First argument:
  *   type TEXT   types TEXT and a newline into the terminal at stdin (TIOCSTI)
  *   keyring     prints the description of the session keyring
- *   trace PID   for two seconds looks into every process it sees that is not PID 1 or itself, for a descriptor through which the
- *               machine's process PID can be seen, and says what it read there */
+ *   trace PID   until there is a file /stop looks into every process it sees that is not PID 1 or itself, for a descriptor through
+ *               which the machine's process PID can be seen, and says what it read there */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -57,9 +57,9 @@ static int look(const char *pid, const char *machine)
 
 static int trace(const char *machine)
 {
-	time_t end = time(NULL) + 2;
+	time_t end = time(NULL) + 60;
 	int own = getpid();
-	while (time(NULL) <= end) {
+	while (time(NULL) <= end && access("/stop", F_OK) != 0) {
 		DIR *proc = opendir("/proc");
 		struct dirent *entry;
 		while (proc && (entry = readdir(proc))) {

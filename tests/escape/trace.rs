@@ -37,6 +37,7 @@ fn seen(container: &Container, mut visit: impl FnMut()) -> Tried {
         }
         visit();
     }
+    std::fs::write(container.bundle().join("rootfs/stop"), "").expect("the sign to stop");
     while !container.said().contains("saw") {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
