@@ -261,6 +261,10 @@ fn the_end_of_the_parent_is_the_sandboxs_end() {
                     .ok()
                     .filter(|c| c.starts_with("sleep") || program == "bwrap")
             });
+            if program != NSRUN {
+                // bwrap asks to die with its parent only after it has told of its child.
+                std::thread::sleep(std::time::Duration::from_secs(1));
+            }
             assert!(running());
             parent.kill().expect("ends");
             parent.wait().expect("ended");
