@@ -20,6 +20,8 @@ fn tools(lab: &Lab) -> PathBuf {
         ("nsrun", env!("CARGO_BIN_EXE_nsrun")),
         ("ovl-mount", env!("CARGO_BIN_EXE_ovl-mount")),
         ("netwire", env!("CARGO_BIN_EXE_netwire")),
+        // Whoever calls it fails: the script has no need of `ctr`. (There may be another program of that name, containerd's.)
+        ("ctr", "/bin/false"),
     ] {
         let _ = symlink(program, dir.join(name));
     }
@@ -104,10 +106,7 @@ fn compare(lab: &Lab, places: &Places, outer: &dyn Fn(&str) -> Command, options:
     let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", tools(lab).display());
     let before = store_tree(&places.root);
     let temporary = places.temporary.display();
-    let script = run(&format!(
-        "PATH={path} TMPDIR={temporary}; export PATH TMPDIR; ! command -v ctr && exec sh {}",
-        script.display()
-    ));
+    let script = run(&format!("PATH={path} TMPDIR={temporary}; export PATH TMPDIR; exec sh {}", script.display()));
     assert_eq!(script.code, 0, "{options:?}: {script:?}\n{}", explained.out);
     let (ours, theirs) = (normalised(places, &ours.out), normalised(places, &script.out));
     assert!(ours.len() > 40, "{ours:?}");

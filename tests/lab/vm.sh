@@ -1,10 +1,11 @@
 #!/bin/bash
 # vm.sh - run one command in a throw-away virtual machine with Debian's kernel and a pure cgroup v2 tree.
 #
-#   vm.sh [-s DIR] [-m MiB] [-c CPUS] [-d GiB] [-t SECONDS] [-a tcg|kvm] [-1] [-v] -- COMMAND [ARG...]
+#   vm.sh [-s DIR] [-r DIR]... [-m MiB] [-c CPUS] [-d GiB] [-t SECONDS] [-a tcg|kvm] [-1] [-v] -- COMMAND [ARG...]
 #
 # The guest's / is this machine's / (9p, read-only) under a tmpfs overlay: every tool here is there, and nothing written comes
 # back. DIR (the current directory by default) is shared read-write at the same path, and is the command's working directory.
+# /tmp and /run are empty there; each -r DIR is shown read-only at the same path also where it lies below these.
 # With -d, /scratch is a fresh ext4 disk. No network but lo. stdin is /dev/null; stdout and stderr come out here; the exit
 # status is the command's (124: ran past -t; 125: the guest died or never got that far).
 #   -a  emulation by software (tcg, the default: it works everywhere) or by the processor
@@ -13,9 +14,9 @@
 # Needs qemu-system-x86 busybox-static cpio kmod e2fsprogs. The kernel's package is only unpacked, below $VM_CACHE (by default
 # `vm` in cargo's target folder), never installed.
 set -eu
-share=$PWD mem=2048 cpus=2 disk=0 tmo=600 accel=${VM_ACCEL:-tcg} v1=0 verbose=0
-while getopts s:m:c:d:t:a:1v o; do case $o in
- s) share=$(readlink -f "$OPTARG");; m) mem=$OPTARG;; c) cpus=$OPTARG;; d) disk=$OPTARG;;
+share=$PWD show= mem=2048 cpus=2 disk=0 tmo=600 accel=${VM_ACCEL:-tcg} v1=0 verbose=0
+while getopts s:r:m:c:d:t:a:1v o; do case $o in
+ s) share=$(readlink -f "$OPTARG");; r) show+=" $(readlink -f "$OPTARG")";; m) mem=$OPTARG;; c) cpus=$OPTARG;; d) disk=$OPTARG;;
  t) tmo=$OPTARG;; a) accel=$OPTARG;; 1) v1=1;; v) verbose=1;; *) exit 125;; esac; done
 shift $((OPTIND-1)); [ $# -gt 0 ] || { sed -n '2,4p' "$0" >&2; exit 125; }
 cache=${VM_CACHE:-${CARGO_TARGET_DIR:-$(dirname "$(readlink -f "$0")")/../../target}/vm}; mkdir -p "$cache"; cache=$(readlink -f "$cache")
@@ -43,11 +44,13 @@ $b mount -t tmpfs -o mode=755 t /u; $b mkdir /u/u /u/w
 $b mount -t overlay -o lowerdir=/l,upperdir=/u/u,workdir=/u/w root /n || $b reboot -f
 cd /n
 $b mount -t proc p proc; $b mount -t sysfs s sys; $b mount -t devtmpfs d dev
+for f in fd:self/fd stdin:self/fd/0 stdout:self/fd/1 stderr:self/fd/2; do $b ln -s /proc/${f#*:} dev/${f%%:*}; done
 $b mkdir -p dev/pts dev/shm; $b mount -t devpts -o gid=5,mode=620,ptmxmode=666 d dev/pts; $b mount -t tmpfs -o mode=1777 t dev/shm
 $b mount -t tmpfs -o mode=755 t run; $b mount -t tmpfs -o mode=1777 t tmp
 $b mkdir run/vmctl run/lock; $b mount -t 9p -o $o ctl run/vmctl
 . run/vmctl/env
 $b mkdir -p lib/modules; $b mount -t 9p -o $o,ro,cache=loose mods lib/modules
+for d in $VM_SHOW; do $b mkdir -p .$d; $b mount -o bind /l$d .$d; done
 $b mkdir -p ".$VM_SHARE" scratch; $b mount -t 9p -o $o share ".$VM_SHARE"
 if [ $VM_V1 = 1 ]; then
   $b mount -t tmpfs -o mode=755 t sys/fs/cgroup
@@ -60,7 +63,7 @@ I
 kv=$(ls "$cache/k/lib/modules")
 ctl=$(mktemp -d /var/tmp/veneer-vm.XXXXXX); qpid=
 trap '[ -z "$qpid" ] || kill $qpid 2>/dev/null || :; rm -rf "$ctl"' EXIT
-printf 'VM_SHARE=%q\nVM_V1=%q\n' "$share" "$v1" > "$ctl/env"
+printf 'VM_SHARE=%q\nVM_SHOW=%q\nVM_V1=%q\n' "$share" "$show" "$v1" > "$ctl/env"
 { printf '#!/bin/bash\ncd %q || exit 125\n' "$share"; printf '%q ' "$@"; echo; } > "$ctl/cmd"
 cat > "$ctl/stage2" <<'S'
 mount --make-rshared /

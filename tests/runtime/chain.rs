@@ -1,6 +1,7 @@
 //! The chain loader beside unshare(1).
 
 use crate::bundle::told;
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 use testkit::need;
 
@@ -202,4 +203,21 @@ fn a_folder_becomes_a_sandbox() {
         &["--unshare-all", "--rootfs", root, "--init", "sh", "-c", "echo $$; sh -c 'sleep 0.1 & exit'; exit 8"],
     ));
     assert_eq!((plain.0.as_str(), plain.2), ("2\n", Some(8)), "{}", plain.1);
+}
+
+#[test]
+fn real_time_signals_are_passed_on_too() {
+    need!(root, busybox);
+    for init in [&[][..], &["--init"]] {
+        let script = "trap 'echo got; exit 5' 37; echo up; while :; do sleep 0.05; done";
+        let mut line = Command::new(NSRUN);
+        line.args(["--fork", "--pid", "--kill-child"]).args(init).args(["--", "sh", "-c", script]);
+        let mut nsrun = line.stdout(Stdio::piped()).spawn().expect("nsrun runs");
+        let mut said = BufReader::new(nsrun.stdout.take().expect("a pipe")).lines();
+        assert_eq!(said.next().expect("a line").expect("text"), "up");
+        let sent = Command::new("kill").args(["-37", &nsrun.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+        let code = nsrun.wait().expect("it ends").code();
+        assert_eq!((said.next().map(Result::unwrap), code), (Some("got".to_owned()), Some(5)), "{init:?}");
+    }
 }

@@ -32,8 +32,14 @@ impl Pty {
         let slave = ioctl_tiocgptpeer(&master, flags).expect("its slave");
         tcsetwinsize(&master, Winsize { ws_row: 33, ws_col: 77, ws_xpixel: 0, ws_ypixel: 0 }).expect("its size");
         let stdio = || Stdio::from(slave.try_clone().expect("a copy"));
-        let mut command = Command::new("setsid");
-        command.args(["--ctty", "--wait"]).args(words).env("PS1", "P> ").env("TERM", "dumb").env_remove("ENV");
+        // Who runs the tests may ignore signals, as nohup(1) and a shell's `&` do; ^C and a hang-up are to work as for a person.
+        let mut command = Command::new("env");
+        command
+            .args(["--default-signal", "setsid", "--ctty", "--wait"])
+            .args(words)
+            .env("PS1", "P> ")
+            .env("TERM", "dumb")
+            .env_remove("ENV");
         command.stdin(stdio()).stdout(stdio()).stderr(stdio());
         let child = command.spawn().expect("starts");
         drop(command);

@@ -54,6 +54,9 @@ fn what_holds_on_v1_holds_on_v2() {
     assert!(packed.expect("tar runs").success());
     let vm = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/vm.sh");
     let mut command = Command::new(vm);
+    for folder in [Path::new(env!("CARGO_MANIFEST_DIR")), runtime.parent().expect("a folder")] {
+        command.arg("-r").arg(folder);
+    }
     command.arg("-s").arg(shared.path()).args(["-t", "600", "--", "sh", "-c", &script]).stdin(Stdio::null());
     command.env("VM_CACHE", testkit::gate::vm_cache());
     let output = command.output().expect("vm.sh runs");

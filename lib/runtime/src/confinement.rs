@@ -5,6 +5,7 @@ use crate::devices::DeviceList;
 use crate::error::{Kind, Result};
 use spec::runtime::Spec;
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 /// How the caller wants cgroups made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -86,10 +87,18 @@ fn path_of(spec: &Spec, id: &str, manager: Manager) -> String {
     }
 }
 
-/// Removes what a maker that was killed may have made before it wrote that down: groups with nobody in them.
+/// How long the first process of a maker that was killed may take to notice.
+const LAST_BREATH: Duration = Duration::from_secs(2);
+
+/// Removes what a maker that was killed may have made before it wrote that down: groups with nobody in them. Who is still in there
+/// after a while is not this container's, which had no time to become anything.
 pub(crate) fn remove_leftover(spec: &Spec, id: &str) -> Result<()> {
     for manager in [Manager::Folders, Manager::SystemdPaths] {
         let cgroup = Cgroup::leftover(&path_of(spec, id, manager))?;
+        let deadline = Instant::now() + LAST_BREATH;
+        while !cgroup.processes()?.is_empty() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         if cgroup.processes()?.is_empty() {
             cgroup.remove()?;
         }

@@ -158,13 +158,14 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
         || namespaces.makes(Namespace::Time)
         || namespaces.joins(Namespace::Time)
         || (namespaces.makes(Namespace::User) && !namespaces.join.is_empty());
+    // Before anything outside of the folder is made: whoever removes what a killed maker leaves reads there where its groups are.
+    entry.begin(&raw, &record)?;
     confinement = Confinement::create(&spec, &request.id, request.cgroups, !run, !stepwise)?;
     undo.cgroup = Some(&confinement);
     record.cgroup = confinement.cgroup.clone();
     // Without a list a user namespace does as well: the kernel makes no devices in one.
     record.devices_listed =
         confinement.devices_listed() || namespaces.apart(Namespace::User) || idmap::in_user_namespace();
-    entry.begin(&raw, &record)?;
 
     let (ours, theirs) = Channel::pair()?;
     let wait = if run { Wait::Parent } else { Wait::Socket(entry.listen()?) };

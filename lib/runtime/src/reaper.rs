@@ -4,7 +4,7 @@
 //! for the next signal.
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::SigSet;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -28,19 +28,17 @@ pub fn main(child: i32) -> ! {
     // The channel to whoever started us, above all: it tells by its end that the exec went well.
     let _ = sys::spawn::close_from(3);
     let child = Pid::from_raw(child);
-    let all = SigSet::all();
-    let _ = all.thread_block();
+    let _ = SigSet::all().thread_block();
     loop {
         if let Some(code) = reap(child) {
             sys::spawn::exit_now(code);
         }
-        match all.wait() {
-            Ok(Signal::SIGCHLD) => {}
+        match sys::spawn::wait_for_signal() {
+            Ok(libc::SIGCHLD) | Err(_) => {}
             // From the terminal these reach the child's group by themselves.
-            Ok(signal) => {
-                let _ = kill(child, signal);
+            Ok(number) => {
+                let _ = sys::spawn::kill_child(child.as_raw(), number);
             }
-            Err(_) => {}
         }
     }
 }

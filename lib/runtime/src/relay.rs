@@ -4,9 +4,8 @@
 use crate::error::{Result, failed};
 use crate::run::wait_for;
 use crate::{file, foreground};
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::PidfdFlags;
 use rustix::termios::{OptionalActions, Termios};
@@ -41,27 +40,24 @@ impl Drop for Raw {
     }
 }
 
-/// The signals that mean the program, not us.
+/// The signals that mean the program, not us: real-time ones too.
 fn passed_on() -> SigSet {
-    let mut set = SigSet::empty();
-    for signal in Signal::iterator() {
-        if !matches!(
-            signal,
-            Signal::SIGKILL
-                | Signal::SIGSTOP
-                | Signal::SIGSEGV
-                | Signal::SIGBUS
-                | Signal::SIGILL
-                | Signal::SIGFPE
-                | Signal::SIGABRT
-                | Signal::SIGTRAP
-                | Signal::SIGSYS
-                | Signal::SIGTTIN
-                | Signal::SIGTTOU
-                | Signal::SIGTSTP
-        ) {
-            set.add(signal);
-        }
+    let mut set = SigSet::all();
+    for signal in [
+        Signal::SIGKILL,
+        Signal::SIGSTOP,
+        Signal::SIGSEGV,
+        Signal::SIGBUS,
+        Signal::SIGILL,
+        Signal::SIGFPE,
+        Signal::SIGABRT,
+        Signal::SIGTRAP,
+        Signal::SIGSYS,
+        Signal::SIGTTIN,
+        Signal::SIGTTOU,
+        Signal::SIGTSTP,
+    ] {
+        set.remove(signal);
     }
     set
 }
@@ -157,9 +153,7 @@ fn pass(number: i32, pid: i32, master: Option<BorrowedFd<'_>>) {
             }
         }
         number => {
-            if let Ok(signal) = Signal::try_from(number) {
-                let _ = kill(Pid::from_raw(pid), signal);
-            }
+            let _ = sys::spawn::kill_child(pid, number);
         }
     }
 }

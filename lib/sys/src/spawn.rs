@@ -176,6 +176,23 @@ pub fn send_signal(pidfd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Sends any signal, also a real-time one, to the process of this pid (a child of ours, so that the number is still its own).
+pub fn kill_child(pid: i32, number: i32) -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    if unsafe { libc::kill(pid, number) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Waits for any signal that is blocked, also a real-time one: its number (sigwaitinfo(2)).
+pub fn wait_for_signal() -> io::Result<i32> {
+    // SAFETY: sigset_t is plain memory that sigfillset initialises; nobody asks for the siginfo.
+    let number = unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::sigwaitinfo(&raw const all, std::ptr::null_mut())
+    };
+    if number < 0 { Err(io::Error::last_os_error()) } else { Ok(number) }
+}
+
 /// Sets close-on-exec on the descriptor with this number, which someone else owns.
 pub fn close_on_exec(number: i32) -> io::Result<()> {
     // SAFETY: F_SETFD changes a flag only; a wrong number gives EBADF.
