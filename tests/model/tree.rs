@@ -608,7 +608,14 @@ impl Model {
         }
         let name = if default { acl::DEFAULT } else { acl::ACCESS };
         if default && !object.is_folder() {
-            return if value.is_some() { Err(Errno::ACCESS) } else { Ok(()) };
+            if value.is_none() {
+                return Ok(());
+            }
+            if self.kernel_serves {
+                // ovl_set_or_remove_acl copies up before the file system below refuses.
+                self.raise(id);
+            }
+            return Err(Errno::ACCESS);
         }
         self.raise(id);
         let now = self.now;
