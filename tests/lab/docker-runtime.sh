@@ -108,7 +108,7 @@ t remove-force bash -c 'docker run -d --name four --network none busybox sleep 1
 t healthcheck bash -c 'docker run -d --name sick --network none --health-cmd "test -e /well" --health-interval 300ms --health-retries 1 busybox sleep 1000 >/dev/null; for i in $(seq 50); do docker inspect -f "{{.State.Health.Status}}" sick | grep -q unhealthy && break; sleep 0.1; done; docker inspect -f "{{.State.Health.Status}}" sick; docker exec sick touch /well; for i in $(seq 50); do docker inspect -f "{{.State.Health.Status}}" sick | grep -q "^healthy" && break; sleep 0.1; done; docker inspect -f "{{.State.Health.Status}}" sick; docker rm -f sick'
 t memory sh_ --memory 32m -- 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes'
 t memory-kills bash -c 'docker run --name eater --network none --memory 8m busybox tail /dev/zero; echo $?; docker inspect -f "{{.State.OOMKilled}}" eater; docker rm eater'
-t pids sh_ --pids-limit 5 -- 'cat /sys/fs/cgroup/pids/pids.max; for i in 1 2 3 4 5 6 7 8 9; do sleep 1 & done 2>&1 | grep -c fork'
+t pids sh_ --pids-limit 5 -- '(for i in 1 2 3 4 5 6 7 8 9; do sleep 5 & done); cat /sys/fs/cgroup/pids/pids.max'
 t cpus sh_ --cpus 0.5 --cpu-shares 512 --cpuset-cpus 0 -- 'cd /sys/fs/cgroup; cat cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us cpu/cpu.shares cpuset/cpuset.cpus'
 t device sh_ --device /dev/zero:/dev/nought -- 'head -c 2 /dev/nought | wc -c; mknod /tmp/k c 1 11 && cat /tmp/k || echo denied'
 t commit bash -c 'docker run --name made --network none busybox sh -c "echo kept >/kept"; docker commit made made >/dev/null; docker run --rm --network none made cat /kept; docker rm made'
