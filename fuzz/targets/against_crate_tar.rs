@@ -37,6 +37,10 @@ fn theirs(bytes: &[u8]) -> Option<Vec<(Vec<u8>, u64)>> {
 
 fuzz_target!(|bytes: &[u8]| {
     let Some(ours) = fuzzed::plain_entries(bytes) else { return };
+    // It ends a PAX record at its first newline, whatever length the record gives; all others go by the length.
+    if ours.iter().any(|(path, _)| path.contains(&b'\n')) {
+        return;
+    }
     let Some(theirs) = theirs(bytes) else { return };
     assert_eq!(ours, theirs);
 });

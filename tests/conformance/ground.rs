@@ -95,6 +95,13 @@ impl Drop for Ground {
         for group in Self::groups(&self.group) {
             remove(&group);
         }
+        // A relative path lies below our own groups; who made it does not remove what is above the container's.
+        let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        for path in own.lines().filter_map(|line| line.splitn(3, ':').nth(2)) {
+            for group in Self::groups(&format!("{path}/{}", self.group.trim_start_matches('/'))) {
+                remove(&group);
+            }
+        }
     }
 }
 
