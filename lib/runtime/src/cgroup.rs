@@ -78,7 +78,7 @@ impl Cgroup {
     /// Makes the groups for a container at `path` (`linux.cgroupsPath`: absolute from the root of each hierarchy, else below our own
     /// group) with these limits and devices. On an error nothing of it is left.
     pub fn create(path: &str, resources: Option<&LinuxResources>, options: &Options) -> Result<Self> {
-        let layout = Layout::detect().map_err(|e| failed("read", "/proc/self/cgroup", e))?;
+        let layout = Layout::detect()?;
         Self::create_in(&layout, Path::new(path), resources, options)
     }
 
@@ -137,6 +137,17 @@ impl Cgroup {
         }
         self.write(settings)?;
         if options.container { self.restrict(rules) } else { Ok(()) }
+    }
+
+    /// The groups there are at `path` already, in each hierarchy that has one; not of our making, so nothing is known of devices.
+    fn found(layout: &Layout, path: &Path) -> Self {
+        let group =
+            |of: &Hierarchy, v2, path| Group { controllers: of.controllers.clone(), v2, path, made: Vec::new() };
+        let v1 = layout.v1.iter().map(|of| group(of, false, of.place(path)));
+        let v2 = layout.v2.iter().map(|of| group(of, true, of.place_beside(path)));
+        let is_there = |group: &Group| rustix::fs::stat(group.path.join("cgroup.procs")).is_ok();
+        let devices = DeviceList::Open("the group is not ours".to_owned());
+        Self { groups: v1.chain(v2).filter(is_there).collect(), devices }
     }
 
     fn make_v1(&mut self, hierarchy: &Hierarchy, folder: &Path, limited: bool) -> Result<()> {

@@ -31,9 +31,9 @@ pub use operation::{Operation, Upper};
 use crate::cgroup::ChainLimits;
 use crate::command::Command;
 use crate::error::{Result, failed, invalid};
+use crate::file;
 use crate::landlock::Rule;
 use crate::namespace::Namespace;
-use crate::{command, file};
 use maps::Maps;
 use nix::unistd::{Gid, Uid};
 use rustix::mount::MountPropagationFlags;
@@ -234,11 +234,6 @@ fn die_with_maker(chain: &Chain) {
     if let Some(signal) = signal.and_then(rustix::process::Signal::from_named_raw) {
         let _ = rustix::process::set_parent_process_death_signal(Some(signal));
     }
-}
-
-/// The environment the command starts from.
-fn variables() -> command::Variables {
-    command::own_variables()
 }
 
 /// Sets the propagation of all mounts.

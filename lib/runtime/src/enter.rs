@@ -210,9 +210,7 @@ pub fn run(enter: &Enter) -> Result<u8> {
             if !leads {
                 return relay::serve(pid, master.as_ref().map(AsFd::as_fd));
             }
-            let code = relay::serve_foreground(pid);
-            foreground::take_back();
-            code
+            relay::serve_foreground(pid)
         }
     }
 }

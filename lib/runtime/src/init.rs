@@ -29,7 +29,6 @@ use rustix::process::{DumpableBehavior, Signal};
 use spec::runtime::{Capability, ContainerState, Hook, Process, Spec};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use sys::spawn::Fork;
 
 /// Where the order to start comes from.
 #[derive(Debug)]
@@ -366,10 +365,7 @@ impl Launch<'_> {
             hooks::run("startContainer hook", Some(hooks), state)?;
         }
         if self.reaper {
-            match sys::spawn::fork().map_err(|e| failed("fork", "", e))? {
-                Fork::Child => reaper::step_aside(),
-                Fork::Parent(pid, _) => reaper::main(pid),
-            }
+            reaper::stand_in_front()?;
         }
         Err(self.prepared.exec())
     }

@@ -3,13 +3,26 @@
 //! Invariants: it never panics (an end of PID 1 ends the container), holds nothing open but stdio, and waits in one system call
 //! for the next signal.
 
+use crate::error::{Result, failed};
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use sys::spawn::Fork;
+
+/// Forks: the parent stays in front for good, and the child, which becomes the program, goes on.
+pub(crate) fn stand_in_front() -> Result<()> {
+    match sys::spawn::fork().map_err(|e| failed("fork", "", e))? {
+        Fork::Child => {
+            step_aside();
+            Ok(())
+        }
+        Fork::Parent(pid, _) => main(pid),
+    }
+}
 
 /// In the child, before its exec: a process group of its own, in the foreground where there is a terminal.
-pub fn step_aside() {
+fn step_aside() {
     let us = nix::unistd::getpid();
     let _ = nix::unistd::setpgid(us, us);
     // tcsetpgrp(3) from a background group stops the caller with SIGTTOU unless that is ignored.
@@ -23,7 +36,7 @@ pub fn step_aside() {
 }
 
 /// In the parent: serves until the child of this pid has ended, then ends with its code.
-pub fn main(child: i32) -> ! {
+fn main(child: i32) -> ! {
     let _ = rustix::thread::set_name(c"nsrun-init");
     // The channel to whoever started us, above all: it tells by its end that the exec went well.
     let _ = sys::spawn::close_from(3);

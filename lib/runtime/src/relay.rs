@@ -67,9 +67,11 @@ pub fn serve(pid: i32, master: Option<BorrowedFd<'_>>) -> Result<u8> {
     attend(pid, master, false)
 }
 
-/// The same for a child that leads the foreground of our terminal in our place ([`crate::foreground`]).
+/// The same for a child that leads the foreground of our terminal in our place, which we take again behind it ([`crate::foreground`]).
 pub(crate) fn serve_foreground(pid: i32) -> Result<u8> {
-    attend(pid, None, true)
+    let code = attend(pid, None, true);
+    foreground::take_back();
+    code
 }
 
 fn attend(pid: i32, master: Option<BorrowedFd<'_>>, leads: bool) -> Result<u8> {

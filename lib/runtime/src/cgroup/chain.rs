@@ -3,10 +3,8 @@
 //! The process that stays behind makes the group and removes it; the child goes in, once it is there and while it has one
 //! thread. A cgroup namespace shows that group as its root only where it is made behind [`ChainGroup::enter`].
 
-use super::group::Group;
 use super::layout::Layout;
 use super::{Cgroup, Entrance, Options, PARENT};
-use crate::devices::DeviceList;
 use crate::error::{Result, failed, invalid};
 use serde_json::json;
 use spec::runtime::LinuxResources;
@@ -66,23 +64,21 @@ pub struct ChainGroup {
 /// Makes a group with `limits` at `path` (absolute from the root of each hierarchy; without one below `/veneer`). A `path` that
 /// exists is joined as it is, and takes no limits from us. To be called before the fork.
 pub fn for_chain(path: Option<&Path>, limits: &ChainLimits) -> Result<ChainGroup> {
-    let layout = Layout::detect().map_err(|e| failed("read", "/proc/self/cgroup", e))?;
+    let layout = Layout::detect()?;
     let maker = std::process::id();
     let own = format!("/{PARENT}/nsrun-{maker}");
     let path = path.unwrap_or(Path::new(&own));
-    let found = existing(&layout, path);
+    let found = Cgroup::found(&layout, path);
     let ours = found.is_none();
-    let cgroup = match found {
-        Some(_) if !limits.is_empty() => {
-            return Err(invalid("--cgroup", path.display(), "the group exists: its limits are not ours to change")
-                .hint("name a group that does not exist, or leave the limits out"));
-        }
-        Some(cgroup) => cgroup,
-        None => {
-            // Without limits it is there to be counted.
-            let options = Options { accounting: limits.is_empty(), container: false };
-            Cgroup::create_in(&layout, path, Some(&limits.resources(counts_swap(&layout))?), &options)?
-        }
+    let cgroup = if ours {
+        // Without limits it is there to be counted.
+        let options = Options { accounting: limits.is_empty(), container: false };
+        Cgroup::create_in(&layout, path, Some(&limits.resources(counts_swap(&layout))?), &options)?
+    } else if limits.is_empty() {
+        found
+    } else {
+        return Err(invalid("--cgroup", path.display(), "the group exists: its limits are not ours to change")
+            .hint("name a group that does not exist, or leave the limits out"));
     };
     if cgroup.is_none() {
         return Err(invalid("--cgroup", path.display(), "there is no cgroup tree in which to make it")
@@ -105,18 +101,6 @@ fn counts_swap(layout: &Layout) -> bool {
         Some((hierarchy, false)) => rustix::fs::stat(hierarchy.root.join("memory.memsw.limit_in_bytes")).is_ok(),
         _ => true,
     }
-}
-
-/// The group `path` where it exists already, in each hierarchy that has it.
-fn existing(layout: &Layout, path: &Path) -> Option<Cgroup> {
-    let group =
-        |controllers: &Vec<String>, v2, path| Group { controllers: controllers.clone(), v2, path, made: Vec::new() };
-    let v1 = layout.v1.iter().map(|h| group(&h.controllers, false, h.place(path)));
-    let v2 = layout.v2.iter().map(|h| group(&h.controllers, true, h.place_beside(path)));
-    let is_there = |g: &Group| rustix::fs::stat(g.path.join("cgroup.procs")).is_ok();
-    let groups: Vec<Group> = v1.chain(v2).filter(is_there).collect();
-    let devices = DeviceList::Open("the group is not ours".to_owned());
-    (!groups.is_empty()).then_some(Cgroup { groups, devices })
 }
 
 impl ChainGroup {

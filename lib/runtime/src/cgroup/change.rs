@@ -13,7 +13,7 @@ impl Cgroup {
     /// Changes limits (`update`); what is left out stays, and so do device rules. Where a controller was not needed until now its
     /// group is made, and everything in the container moves in.
     pub fn update(&mut self, resources: &LinuxResources) -> Result<()> {
-        let layout = Layout::detect().map_err(|e| failed("read", "/proc/self/cgroup", e))?;
+        let layout = Layout::detect()?;
         let resources = self.completed(resources)?;
         let settings = limits::settings(&resources, &layout)?;
         let new: Vec<&str> = settings.iter().map(|s| s.controller.as_str()).filter(|c| *c != "cgroup").collect();
@@ -22,13 +22,13 @@ impl Cgroup {
 
     /// Counts what statistics tell from now on, where it is not counted yet.
     pub fn account(&mut self) -> Result<()> {
-        let layout = Layout::detect().map_err(|e| failed("read", "/proc/self/cgroup", e))?;
+        let layout = Layout::detect()?;
         self.extend(&layout, &Self::counted(&layout), &[])
     }
 
     /// Whether all that statistics tell is counted as far as this machine can.
     pub fn accounts(&self) -> Result<bool> {
-        let layout = Layout::detect().map_err(|e| failed("read", "/proc/self/cgroup", e))?;
+        let layout = Layout::detect()?;
         Ok(Self::counted(&layout).into_iter().all(|c| self.group_of(c).is_some()))
     }
 

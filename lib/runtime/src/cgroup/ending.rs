@@ -1,14 +1,12 @@
 //! Who is in a container's groups, signals to all of them, and the end of both.
 
-use super::group::Group;
 use super::layout::Layout;
 use super::{Cgroup, PATIENCE};
-use crate::devices::DeviceList;
 use crate::error::{Result, failed};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::io;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 impl Cgroup {
@@ -72,13 +70,7 @@ impl Cgroup {
 
     /// The groups there are at `path` (as of [`Cgroup::create`]), for a container whose maker was killed before it wrote down which.
     pub fn leftover(path: &str) -> Result<Self> {
-        let layout = Layout::detect().map_err(|e| failed("read", "/proc/self/cgroup", e))?;
-        let path = Path::new(path);
-        let group = |folder: PathBuf, v2| Group { controllers: Vec::new(), v2, path: folder, made: Vec::new() };
-        let v1 = layout.v1.iter().map(|hierarchy| group(hierarchy.place(path), false));
-        let v2 = layout.v2.iter().map(|hierarchy| group(hierarchy.place_beside(path), true));
-        let there = |group: &Group| rustix::fs::access(&group.path, rustix::fs::Access::EXISTS).is_ok();
-        Ok(Self { groups: v1.chain(v2).filter(there).collect(), devices: DeviceList::Open("a leftover".to_owned()) })
+        Ok(Self::found(&Layout::detect()?, Path::new(path)))
     }
 
     fn kill(&self) -> Result<()> {
@@ -90,8 +82,7 @@ impl Cgroup {
             if self.needs_entering() || !at_once {
                 // Frozen ones fork no more: the first round gets all. It takes effect with the thaw.
                 if first && let Ok(freezer) = self.freezer() {
-                    let (file, value) = if freezer.v2 { ("cgroup.freeze", "1") } else { ("freezer.state", "FROZEN") };
-                    let _ = freezer.write(file, value);
+                    let _ = freezer.set_frozen(true);
                 }
                 self.signal(Signal::KILL.as_raw())?;
             }

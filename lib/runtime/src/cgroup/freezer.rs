@@ -10,16 +10,27 @@ use crate::error::{Error, Kind, Result, failed};
 use std::io;
 use std::time::{Duration, Instant};
 
+impl Group {
+    /// Asks for it; [`Cgroup::is_frozen`] tells when it is so.
+    pub(super) fn set_frozen(&self, frozen: bool) -> io::Result<()> {
+        match (self.v2, frozen) {
+            (true, true) => self.write("cgroup.freeze", "1"),
+            (true, false) => self.write("cgroup.freeze", "0"),
+            (false, true) => self.write("freezer.state", "FROZEN"),
+            (false, false) => self.write("freezer.state", "THAWED"),
+        }
+    }
+}
+
 impl Cgroup {
     /// Stops all of it, returning when it stands still.
     pub fn freeze(&self) -> Result<()> {
         let group = self.freezer()?;
-        let (file, value) = if group.v2 { ("cgroup.freeze", "1") } else { ("freezer.state", "FROZEN") };
         let op = |e: io::Error| failed("freeze", group.path.display(), e);
         let deadline = Instant::now() + PATIENCE;
         let mut pause = Duration::from_micros(50);
         loop {
-            group.write(file, value).map_err(op)?;
+            group.set_frozen(true).map_err(op)?;
             if self.is_frozen() {
                 return Ok(());
             }
@@ -35,8 +46,7 @@ impl Cgroup {
     /// Lets it go on.
     pub fn thaw(&self) -> Result<()> {
         let group = self.freezer()?;
-        let (file, value) = if group.v2 { ("cgroup.freeze", "0") } else { ("freezer.state", "THAWED") };
-        group.write(file, value).map_err(|e| failed("thaw", group.path.display(), e))
+        group.set_frozen(false).map_err(|e| failed("thaw", group.path.display(), e))
     }
 
     /// Whether all of it stands still; false where that cannot be told.

@@ -4,13 +4,14 @@
 //! mountinfo, which on a machine with a thousand containers takes longer to read than a container to start.
 
 use super::group::read_file;
+use crate::error::{Result, failed};
 use rustix::fs::{CWD, statfs};
-use std::io;
 use std::path::{Component, Path, PathBuf};
 
 const CGROUP_SUPER_MAGIC: i64 = 0x0027_e0eb;
 const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
 const ROOT: &str = "/sys/fs/cgroup";
+const OWN: &str = "/proc/self/cgroup";
 
 /// One hierarchy: its controllers, its root folder and where in it this process is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +59,9 @@ pub(super) struct Layout {
 
 impl Layout {
     /// This machine's. Where nothing is mounted it is empty.
-    pub(super) fn detect() -> io::Result<Self> {
-        let own = String::from_utf8_lossy(&read_file(CWD, "/proc/self/cgroup")?).into_owned();
+    pub(super) fn detect() -> Result<Self> {
+        let own = read_file(CWD, OWN).map_err(|e| failed("read", OWN, e))?;
+        let own = String::from_utf8_lossy(&own).into_owned();
         Ok(Self::from(&own, Path::new(ROOT), magic, |root| {
             let listed = read_file(CWD, root.join("cgroup.controllers")).unwrap_or_default();
             String::from_utf8_lossy(&listed).into_owned()

@@ -5,6 +5,7 @@
 //! kernel does not tell is zero or left out.
 
 use super::{Cgroup, Group};
+use crate::numbers;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -427,13 +428,10 @@ fn transfers(text: &str) -> Vec<Transfer> {
     text.lines().filter_map(line).collect()
 }
 
-/// A list of numbers and ranges: `0-3,7`.
+/// A list of numbers and ranges; of a group that has none, nothing.
 fn list(text: &str) -> Vec<u16> {
-    let part = |part: &str| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        Some(first.trim().parse::<u16>().ok()?..=last.trim().parse::<u16>().ok()?)
-    };
-    text.split(',').filter_map(part).flatten().collect()
+    let numbers = numbers::parse(text, usize::from(u16::MAX) + 1).unwrap_or_default();
+    numbers.into_iter().filter_map(|number| u16::try_from(number).ok()).collect()
 }
 
 fn pressure(text: &str) -> Option<Pressure> {

@@ -73,13 +73,7 @@ pub(super) fn run(chain: &Chain, maps: Option<&Maps>) -> Result<u8> {
             return Err(error);
         }
     };
-    let code = if leads {
-        let code = relay::serve_foreground(pid);
-        foreground::take_back();
-        code
-    } else {
-        relay::serve(pid, master.as_ref().map(AsFd::as_fd))
-    }?;
+    let code = if leads { relay::serve_foreground(pid) } else { relay::serve(pid, master.as_ref().map(AsFd::as_fd)) }?;
     status.ended(code);
     match group {
         Some(group) => group.remove().map(|()| code),

@@ -4,17 +4,16 @@
 //! Propagation; chroot; working directory; /proc; binfmt_misc; landlock; seccomp and capabilities around the change of ids; exec.
 
 use super::fork::TerminalTo;
-use super::{CapabilityChange, Chain, Seccomp, become_ids, binfmt, die_with_maker, propagation, set_propagation};
+use super::{CapabilityChange, Chain, become_ids, binfmt, die_with_maker, propagation, set_propagation};
 use crate::error::{Result, failed};
 use crate::namespace::Namespace;
 use crate::rootfs::fsmount;
 use crate::rootfs::masks::QUIET;
 use crate::rootfs::options::{Attributes, Options};
-use crate::{capabilities, landlock, reaper, terminal};
+use crate::{capabilities, command, landlock, reaper, terminal};
 use rustix::fs::CWD;
 use rustix::mount::{MountPropagationFlags, MoveMountFlags};
 use std::path::Path;
-use sys::spawn::Fork;
 
 /// Returns only errors.
 pub(super) fn enter(chain: &Chain, terminal: Option<&TerminalTo<'_>>) -> Result<std::convert::Infallible> {
@@ -41,7 +40,7 @@ pub(super) fn enter(chain: &Chain, terminal: Option<&TerminalTo<'_>>) -> Result<
     if let (Some(to), Some(made)) = (terminal, &made) {
         to.adopt(made)?;
     }
-    let found = chain.command.find(super::variables())?;
+    let found = chain.command.find(command::own_variables())?;
     if chain.no_new_privs {
         rustix::thread::set_no_new_privs(true).map_err(|e| failed("set no_new_privs", "", e))?;
     }
@@ -56,28 +55,22 @@ pub(super) fn enter(chain: &Chain, terminal: Option<&TerminalTo<'_>>) -> Result<
             capabilities::keep_over_exec()?;
         }
     } else {
-        let dropped = |change: &CapabilityChange| match change {
-            CapabilityChange::Drop(capability) => (Some(*capability), None),
-            CapabilityChange::Add(capability, _) => (None, Some(*capability)),
-        };
         let (mut drop, mut add) = (Vec::new(), Vec::new());
-        for (less, more) in chain.capabilities.iter().map(dropped) {
-            drop.extend(less);
-            add.retain(|c| Some(*c) != less);
-            drop.retain(|c| Some(*c) != more);
-            add.extend(more);
+        for change in &chain.capabilities {
+            // The last word about each counts.
+            let (CapabilityChange::Add(one, _) | CapabilityChange::Drop(one)) = change;
+            drop.retain(|c| c != one);
+            add.retain(|c| c != one);
+            if matches!(change, CapabilityChange::Add(..)) { add.push(*one) } else { drop.push(*one) }
         }
         capabilities::restrict(&drop, &add)?;
     }
-    if let Some(filter) = filter.as_ref().filter(|_| chain.no_new_privs && chain.seccomp != Seccomp::Unconfined) {
+    if let Some(filter) = filter.as_ref().filter(|_| chain.no_new_privs) {
         filter.install()?;
     }
     die_with_maker(chain);
     if chain.init {
-        match sys::spawn::fork().map_err(|e| failed("fork", "", e))? {
-            Fork::Child => reaper::step_aside(),
-            Fork::Parent(pid, _) => reaper::main(pid),
-        }
+        reaper::stand_in_front()?;
     }
     sys::spawn::reset_signal(libc::SIGPIPE);
     Err(found.exec())

@@ -18,7 +18,7 @@ use crate::process::Prepared;
 use crate::rootfs::options::{NODEV, NOSUID, Options, RDONLY};
 use crate::rootfs::tree::Tree;
 use crate::rootfs::{attach, cgroups, entries, fsmount, masks, mounts, nodes, pivot};
-use crate::{bundle, file, landlock, seccomp, terminal};
+use crate::{bundle, command, file, idmap, landlock, seccomp, terminal};
 use rustix::fs::{CWD, OFlags};
 use rustix::mount::{MountPropagationFlags, OpenTreeFlags};
 use spec::runtime::{
@@ -58,7 +58,7 @@ pub(super) fn enter(
 
     let mut command = chain.command.clone();
     command.environment.push(Change::Set("PWD".into(), directory.into()));
-    let found = command.find(super::variables()).map_err(|e| {
+    let found = command.find(command::own_variables()).map_err(|e| {
         let empty = sandbox.root.is_none() && e.kind == Kind::NotFound;
         if empty {
             e.hint("the sandbox holds only what was put there, such as --ro-bind / /, or --rootfs DIR")
@@ -132,7 +132,7 @@ fn build(chain: &Chain, sandbox: &Sandbox) -> Result<Site> {
         }
         nodes::populate(&tree, &[])?;
     }
-    let (own_pids, user_namespace) = (chain.makes(Namespace::Pid), in_user_namespace());
+    let (own_pids, user_namespace) = (chain.makes(Namespace::Pid), idmap::in_user_namespace());
     let mut site = Site { tree, staging, own_pids, user_namespace };
     for ready in operations {
         site.apply(ready)?;
@@ -171,11 +171,6 @@ fn over_the_callers_root(mode: &str) -> Result<OwnedFd> {
     let place = file::open_dir(Path::new("/")).map_err(|e| failed("open", "/", e))?;
     attach(tmpfs.as_fd(), place.as_fd()).map_err(|e| failed("mount", "/", e))?;
     Ok(tmpfs)
-}
-
-fn in_user_namespace() -> bool {
-    let map = file::read_text("/proc/self/uid_map").unwrap_or_default();
-    map.split_whitespace().collect::<Vec<_>>() != ["0", "0", "4294967295"]
 }
 
 /// A terminal of the sandbox's own devpts; of the caller's where it has none.
