@@ -24,6 +24,7 @@ mod overlay;
 mod plain;
 mod sandbox;
 mod status;
+mod younger;
 
 pub use maps::MapRanges;
 pub use operation::{Operation, Upper};
@@ -173,6 +174,11 @@ impl Chain {
     /// Whether one of `kinds` is kept in a file.
     fn keeps(&self, kinds: &[Namespace]) -> bool {
         self.namespaces.iter().any(|(kind, file)| file.is_some() && kinds.contains(kind))
+    }
+
+    /// Where to be while the namespaces are made, if a mount namespace is kept.
+    fn place(&self) -> Option<younger::Place> {
+        if self.keeps(&[Namespace::Mnt]) { younger::Place::find() } else { None }
     }
 
     /// Sets the clocks of a new time namespace, before any process is in it.

@@ -14,7 +14,9 @@ pub(super) fn run(chain: &Chain, maps: Option<&Maps>) -> Result<u8> {
     let helper = if from_outside.is_some() || files { Some(Helper::start(chain, from_outside)?) } else { None };
     become_owner(chain)?;
     let flags = nix::sched::CloneFlags::from_bits_retain(chain.flags() as i32);
+    let place = chain.place();
     nix::sched::unshare(flags).map_err(|e| unshare_hint(e.into(), chain.flags()))?;
+    drop(place);
     chain.set_clocks()?;
     if let Some(helper) = helper {
         helper.finish()?;

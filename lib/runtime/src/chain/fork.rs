@@ -45,10 +45,12 @@ pub(super) fn run(chain: &Chain, maps: Option<&Maps>) -> Result<u8> {
         true => Some(cgroup::for_chain(chain.cgroup_path.as_deref(), &chain.limits)?),
         false => None,
     };
+    let place = chain.place();
     let born = match chain.owner {
         None => clone(chain, 0)?,
         Some(_) => clone_for_owner(chain)?,
     };
+    drop(place);
     let Some(pid) = born else {
         let channel = channel.map(|(ours, theirs)| {
             drop(ours);
