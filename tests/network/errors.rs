@@ -15,7 +15,7 @@ fn wrong_command_lines() {
         ("attach --frobnicate", "unexpected argument '--frobnicate'"),
         ("attach --network a --id x", "not provided: --netns <NETNS>"),
         ("network create a --subnet 10.1.2.3/8", "`10.1.2.3/8` has host bits set: the subnet is 10.0.0.0/8"),
-        ("network create a --subnet fd00::/64", "`fd00::/64` is not an IPv4 subnet like 10.20.0.0/16"),
+        ("network create a --subnet fd00::/x", "`fd00::/x` is not a subnet"),
         ("network create none", "`none` cannot be the name of a network"),
         ("network create a --mtu 12", "12 is not in 68..=65535"),
         ("attach --network a --netns c --id x --ip nonsense", "invalid value 'nonsense' for '--ip <IP>'"),

@@ -20,7 +20,7 @@ use crate::route;
 use crate::socket::Socket;
 use crate::state::State;
 use serde::Serialize;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub struct Wish {
     /// The interface's name inside.
     pub interface: String,
     /// The address it must have, or any.
-    pub address: Option<Ipv4Addr>,
+    pub address: Option<IpAddr>,
     /// The hardware address it must have, or one made of the address.
     pub mac: Option<Mac>,
 }
@@ -65,11 +65,11 @@ pub struct Attachment {
     /// Its addresses with the subnet's prefix: `172.17.0.2/16`.
     pub addresses: Vec<String>,
     /// The bridge's address, which the default route goes by; none in an internal network.
-    pub gateway: Option<Ipv4Addr>,
+    pub gateway: Option<IpAddr>,
     /// The largest packet in bytes.
     pub mtu: u32,
     /// The network's own name servers; none so far.
-    pub dns: Vec<Ipv4Addr>,
+    pub dns: Vec<IpAddr>,
     /// What could not be done and is no reason to fail; one line each.
     #[serde(skip)]
     pub warnings: Vec<String>,
@@ -201,7 +201,7 @@ fn rules(definition: &Definition) -> Result<Vec<String>> {
 }
 
 /// Whether what is leased can be attached (again) as wished.
-fn still_fits(wish: &Wish, address: Ipv4Addr, lease: &Lease) -> Result<Ipv4Addr> {
+fn still_fits(wish: &Wish, address: IpAddr, lease: &Lease) -> Result<IpAddr> {
     let refuse = |why: String| Err(Error::new(Kind::InUse, ATTACH, &wish.network).because(why));
     if lease.attacher.id != std::process::id() && lease.attacher.is_alive() {
         return refuse(format!("process {} is attaching {} just now", lease.attacher.id, wish.container));
@@ -227,7 +227,7 @@ struct Wire<'a> {
     definition: &'a Definition,
     bridge: Bridge,
     lease: &'a Lease,
-    address: Ipv4Addr,
+    address: IpAddr,
     inside: &'a Namespace,
 }
 
@@ -330,7 +330,7 @@ fn delete_link(name: &str, socket: &mut Socket) -> Result<()> {
 }
 
 /// Gives the address back, if it is still this lease's.
-fn release(state: &State, network: &str, address: Ipv4Addr, lease: &Lease) -> Result<()> {
+fn release(state: &State, network: &str, address: IpAddr, lease: &Lease) -> Result<()> {
     let _lock = state.lock_network(network)?;
     let mut book = Book::load(state, network)?;
     let same = book.find(&lease.container, &lease.interface).is_some_and(|(at, found)| at == address && found == lease);
@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn outer_names_are_names_and_differ() {
-        let made = |net: u8| Definition::new("web", "10.1.0.0/24".parse().unwrap(), [10, net, 0, 1].into()).unwrap();
+        let made = |net: u8| Definition::new("web", "10.1.0.0/24".parse().unwrap(), [10, net, 0, 1]).unwrap();
         let (one, two) = (made(1), made(2));
         let name = outer_name(&one, "c1", "eth0");
         assert_eq!((name.len(), check_name(&name)), (15, Ok(())));

@@ -5,7 +5,7 @@ use crate::pool::Subnet;
 use crate::state::{self, Durability, State};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// The network that is there without being created.
 pub const DEFAULT: &str = "bridge";
@@ -30,7 +30,7 @@ pub struct Definition {
     /// The subnet its addresses are from.
     pub subnet: Subnet,
     /// The bridge's own address.
-    pub gateway: Ipv4Addr,
+    pub gateway: IpAddr,
     /// Whether the bridge was there before the network: then it stays when the network goes.
     #[serde(default)]
     pub adopted: bool,
@@ -49,7 +49,7 @@ pub struct Definition {
 
 impl Definition {
     /// A new definition of `name` with what every network has: an id, and the hour.
-    pub fn new(name: &str, subnet: Subnet, gateway: Ipv4Addr) -> Result<Self> {
+    pub fn new(name: &str, subnet: Subnet, gateway: impl Into<IpAddr>) -> Result<Self> {
         let mut random = [0_u8; 32];
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
             .map_err(|e| crate::error::failed("get random bytes", "", e))?;
@@ -62,7 +62,7 @@ impl Definition {
             bridge: format!("vn-{}", &id[..12]),
             id,
             subnet,
-            gateway,
+            gateway: gateway.into(),
             adopted: false,
             mtu: None,
             internal: false,
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn unknown_members_are_ignored() {
-        let made = Definition::new("web", "10.1.0.0/24".parse().unwrap(), [10, 1, 0, 1].into()).unwrap();
+        let made = Definition::new("web", "10.1.0.0/24".parse().unwrap(), [10, 1, 0, 1]).unwrap();
         assert_eq!((made.id.len(), made.bridge.len()), (64, 15));
         let mut value = serde_json::to_value(&made).unwrap();
         value["something_newer"] = true.into();

@@ -13,7 +13,7 @@ use crate::socket::Socket;
 use crate::state::{self, Durability, State};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Below this many leases nobody looks for dead ones.
@@ -76,7 +76,7 @@ fn start_of(process: u32) -> Option<u64> {
 pub struct Book {
     boot: String,
     collect_at: usize,
-    leases: BTreeMap<Ipv4Addr, Lease>,
+    leases: BTreeMap<IpAddr, Lease>,
     #[serde(skip)]
     path: PathBuf,
 }
@@ -99,7 +99,7 @@ impl Book {
     }
 
     /// All of them, by address.
-    pub fn leases(&self) -> impl Iterator<Item = (Ipv4Addr, &Lease)> {
+    pub fn leases(&self) -> impl Iterator<Item = (IpAddr, &Lease)> {
         self.leases.iter().map(|(address, lease)| (*address, lease))
     }
 
@@ -109,17 +109,17 @@ impl Book {
     }
 
     /// The lease of the container's interface.
-    pub fn find(&self, container: &str, interface: &str) -> Option<(Ipv4Addr, &Lease)> {
+    pub fn find(&self, container: &str, interface: &str) -> Option<(IpAddr, &Lease)> {
         self.leases().find(|(_, lease)| lease.container == container && lease.interface == interface)
     }
 
     /// Gives `address` back.
-    pub fn release(&mut self, address: Ipv4Addr) -> Option<Lease> {
+    pub fn release(&mut self, address: IpAddr) -> Option<Lease> {
         self.leases.remove(&address)
     }
 
     /// Writes `lease` in under `address`, which is free.
-    pub fn enter(&mut self, address: Ipv4Addr, lease: Lease) {
+    pub fn enter(&mut self, address: IpAddr, lease: Lease) {
         self.leases.insert(address, lease);
     }
 
@@ -127,10 +127,10 @@ impl Book {
     pub fn choose(
         &mut self,
         definition: &Definition,
-        wanted: Option<Ipv4Addr>,
+        wanted: Option<IpAddr>,
         own: u64,
         socket: &mut Socket,
-    ) -> Result<Ipv4Addr> {
+    ) -> Result<IpAddr> {
         const OP: &str = "take an address of network";
         if self.leases.len() >= self.collect_at {
             self.collect(own, socket)?;
@@ -142,7 +142,7 @@ impl Book {
             if !subnet.contains(wanted) {
                 return Err(wrong(format!("{wanted} is not in its subnet {subnet}")));
             }
-            if wanted == subnet.network() || wanted == subnet.broadcast() {
+            if !subnet.is_host(wanted) {
                 return Err(wrong(format!(
                     "{wanted} is no interface's address: the first and the last of {subnet} are special"
                 )));
@@ -202,6 +202,7 @@ mod tests {
     use crate::mac::Mac;
     use crate::namespace::Identity;
     use crate::state::State;
+    use std::net::IpAddr;
 
     fn lease(container: &str) -> Lease {
         Lease {
@@ -220,7 +221,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("lease-test-{}", std::process::id()));
         let state = State::new("/nonexistent".into(), folder.clone());
         let mut book = Book::load(&state, "web").unwrap();
-        book.enter([10, 0, 0, 2].into(), lease("c1"));
+        book.enter(IpAddr::from([10, 0, 0, 2]), lease("c1"));
         book.store().unwrap();
         let again = Book::load(&state, "web").unwrap();
         assert_eq!(again.find("c1", "eth0").map(|(a, _)| a.to_string()).as_deref(), Some("10.0.0.2"));

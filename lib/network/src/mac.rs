@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 /// A hardware address: six bytes, written `02:42:ac:11:00:02`.
@@ -13,8 +13,15 @@ pub struct Mac(pub [u8; 6]);
 impl Mac {
     /// The address that goes with `address`: locally administered, the same each time. So whoever still has the last
     /// holder of an IP address in the neighbour table reaches the next one too.
-    pub fn of(address: Ipv4Addr) -> Self {
-        let [a, b, c, d] = address.octets();
+    pub fn of(address: impl Into<IpAddr>) -> Self {
+        let [a, b, c, d] = match address.into() {
+            IpAddr::V4(four) => four.octets(),
+            // Folded, so that the addresses of one subnet give different ones.
+            IpAddr::V6(six) => {
+                let bits = six.to_bits();
+                ((bits ^ bits >> 32 ^ bits >> 64 ^ bits >> 96) as u32).to_be_bytes()
+            }
+        };
         Self([0x02, 0x42, a, b, c, d])
     }
 }
@@ -67,7 +74,7 @@ mod tests {
 
     #[test]
     fn reads_and_writes() {
-        let mac = Mac::of([172, 17, 0, 2].into());
+        let mac = Mac::of([172, 17, 0, 2]);
         assert_eq!(mac.to_string(), "02:42:ac:11:00:02");
         assert_eq!("02:42:ac:11:00:02".parse(), Ok(mac));
         for wrong in ["", "02:42:ac:11:00", "02:42:ac:11:00:02:03", "2:42:ac:11:0:2", "zz:42:ac:11:00:02"] {

@@ -12,7 +12,7 @@ use crate::socket::Socket;
 use crate::state::{self, State};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// Names the default network's bridge; the number is the first that is free.
 const DEFAULT_BRIDGE: &str = "veneer";
@@ -25,7 +25,7 @@ pub struct Plan {
     /// Its subnet, or one that is free.
     pub subnet: Option<Subnet>,
     /// The bridge's address, or the first of the subnet.
-    pub gateway: Option<Ipv4Addr>,
+    pub gateway: Option<IpAddr>,
     /// The bridge's name, or one made of the network's id.
     pub bridge: Option<String>,
     /// The largest packet in bytes.
@@ -83,10 +83,10 @@ pub fn create(state: &State, plan: &Plan) -> Result<Definition> {
         None => free_pool(&plan.name, &tables, &others)?,
     };
     let gateway = plan.gateway.or_else(|| subnet.hosts().next());
-    let gateway = gateway.filter(|_| subnet.prefix() <= 30).ok_or_else(|| {
+    let gateway = gateway.filter(|_| subnet.hosts().nth(1).is_some()).ok_or_else(|| {
         invalid(format!("{subnet} has no room for a gateway and a container")).hint("the smallest subnet is a /30")
     })?;
-    if !subnet.contains(gateway) || gateway == subnet.network() || gateway == subnet.broadcast() {
+    if !subnet.is_host(gateway) {
         return Err(invalid(format!("gateway {gateway} is not an interface's address in {subnet}")));
     }
     let mut made = Definition::new(&plan.name, subnet, gateway)?;
@@ -158,7 +158,7 @@ pub fn inspect(state: &State, name: &str) -> Result<View> {
     let mut book = Book::load(state, name)?;
     book.collect(Namespace::own()?.identity().inode, &mut Socket::open_route()?)?;
     let prefix = definition.subnet.prefix();
-    let member = |(address, lease): (Ipv4Addr, &Lease)| Member {
+    let member = |(address, lease): (IpAddr, &Lease)| Member {
         id: lease.container.clone(),
         interface: lease.interface.clone(),
         host_interface: lease.outer.clone(),

@@ -1,81 +1,159 @@
-//! IPv4 routes (net/ipv4/fib_frontend.c).
+//! Routes of both families (net/ipv4/fib_frontend.c, net/ipv6/route.c).
 
+use crate::address;
 use crate::attribute;
 use crate::pool::Subnet;
 use crate::socket::{Message, Request};
-use netlink_packet_route::AddressFamily;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// `struct rtmsg`.
 const HEADER: usize = 12;
 
-/// A route to a subnet.
+/// A route to a subnet, as the kernel shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
-    /// Where it leads; 0.0.0.0/0 is the default route.
+    /// Where it leads; 0.0.0.0/0 and ::/0 are the default routes.
     pub destination: Subnet,
+    /// The next station, if it has one.
+    pub gateway: Option<IpAddr>,
     /// The number of the link it goes out by, if it has one.
     pub link: Option<u32>,
 }
 
 impl Route {
-    /// Reads an `RTM_NEWROUTE` that is about ordinary traffic; broadcast and local routes are not.
+    /// Reads an `RTM_NEWROUTE` that is about ordinary traffic; broadcast and local routes are not, nor those that each link
+    /// of IPv6 gives itself (fe80::/64, ff00::/8).
     pub fn read(message: &Message) -> Option<Self> {
         let payload = &message.payload;
-        if message.kind != libc::RTM_NEWROUTE || i32::from(*payload.first()?) != libc::AF_INET {
-            return None;
-        }
-        if [libc::RTN_BROADCAST, libc::RTN_LOCAL, libc::RTN_MULTICAST].contains(payload.get(7)?) {
+        let all = match (message.kind, i32::from(*payload.first()?)) {
+            (libc::RTM_NEWROUTE, libc::AF_INET) => Subnet::ALL_V4,
+            (libc::RTM_NEWROUTE, libc::AF_INET6) => Subnet::ALL_V6,
+            _ => return None,
+        };
+        if [libc::RTN_BROADCAST, libc::RTN_LOCAL, libc::RTN_MULTICAST, libc::RTN_ANYCAST].contains(payload.get(7)?) {
             return None;
         }
         let attributes = payload.get(HEADER..)?;
-        let to: [u8; 4] = match attribute::find(attributes, libc::RTA_DST) {
-            Some(value) => value.try_into().ok()?,
-            None => [0; 4],
+        let destination = match attribute::find(attributes, libc::RTA_DST) {
+            Some(value) => Subnet::around(address::read_ip(value)?, *payload.get(1)?),
+            None => all,
         };
+        if matches!(destination.network(), IpAddr::V6(six) if six.is_unicast_link_local() || six.is_multicast()) {
+            return None;
+        }
+        let gateway = attribute::find(attributes, libc::RTA_GATEWAY).and_then(address::read_ip);
         let link = attribute::find(attributes, libc::RTA_OIF).and_then(attribute::number);
-        Some(Self { destination: Subnet::around(to.into(), *payload.get(1)?), link })
+        Some(Self { destination, gateway, link })
     }
 
-    /// Whether it is the default route.
+    /// Whether it is a default route.
     pub fn is_default(&self) -> bool {
         self.destination.prefix() == 0
     }
 }
 
-/// Asks for all IPv4 routes.
-pub fn dump() -> Request {
-    let mut message = RouteMessage::default();
-    message.header.address_family = AddressFamily::Inet;
-    Request::of(libc::RTM_GETROUTE, 0, &message)
+/// A route to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewRoute {
+    /// The number of the link it goes out by; without one the kernel finds it by the gateway.
+    pub link: Option<u32>,
+    /// Where it leads.
+    pub destination: Subnet,
+    /// The next station; without one everybody there is a neighbour on the link.
+    pub gateway: Option<IpAddr>,
+    /// Of several to the same place the one with the lowest number is taken.
+    pub metric: Option<u32>,
 }
 
-/// Makes `gateway` the way to everywhere, out by the link with number `link`. Refused with EEXIST where a default route is.
-pub fn add_default(link: u32, gateway: Ipv4Addr) -> Request {
+/// Asks for all routes of both families.
+pub fn dump() -> Request {
+    Request::of(libc::RTM_GETROUTE, 0, &RouteMessage::default())
+}
+
+/// Makes a route. Refused with EEXIST where there is one to the same place with the same metric.
+pub fn add(route: &NewRoute) -> Request {
+    Request::of(libc::RTM_NEWROUTE, (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16, &compose(route))
+}
+
+/// Makes a route; one to the same place with the same metric is replaced.
+pub fn replace(route: &NewRoute) -> Request {
+    Request::of(libc::RTM_NEWROUTE, (libc::NLM_F_CREATE | libc::NLM_F_REPLACE) as u16, &compose(route))
+}
+
+/// Takes a route away. Refused with ESRCH where there is none.
+pub fn delete(route: &NewRoute) -> Request {
+    Request::of(libc::RTM_DELROUTE, 0, &compose(route))
+}
+
+/// Makes `gateway` the way to everywhere in its family, out by the link with number `link`.
+pub fn add_default(link: u32, gateway: impl Into<IpAddr>) -> Request {
+    let gateway = gateway.into();
+    let destination = if gateway.is_ipv4() { Subnet::ALL_V4 } else { Subnet::ALL_V6 };
+    add(&NewRoute { link: Some(link), destination, gateway: Some(gateway), metric: None })
+}
+
+fn compose(route: &NewRoute) -> RouteMessage {
     let mut message = RouteMessage::default();
-    message.header.address_family = AddressFamily::Inet;
+    let to = route.destination.network();
+    message.header.address_family = address::family(to);
+    message.header.destination_prefix_length = route.destination.prefix();
     message.header.table = RouteHeader::RT_TABLE_MAIN;
     message.header.protocol = RouteProtocol::Boot;
-    message.header.scope = RouteScope::Universe;
+    // The kernel of IPv4 takes a gateway only from a route that is wider than the link itself.
+    message.header.scope = match route.gateway {
+        None if to.is_ipv4() => RouteScope::Link,
+        _ => RouteScope::Universe,
+    };
     message.header.kind = RouteType::Unicast;
-    message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet(gateway)));
-    message.attributes.push(RouteAttribute::Oif(link));
-    Request::of(libc::RTM_NEWROUTE, (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16, &message)
+    if route.destination.prefix() > 0 {
+        message.attributes.push(RouteAttribute::Destination(wire(to)));
+    }
+    if let Some(gateway) = route.gateway {
+        message.attributes.push(if gateway.is_ipv4() == to.is_ipv4() {
+            RouteAttribute::Gateway(wire(gateway))
+        } else {
+            RouteAttribute::Via(match gateway {
+                IpAddr::V4(four) => netlink_packet_route::route::RouteVia::Inet(four),
+                IpAddr::V6(six) => netlink_packet_route::route::RouteVia::Inet6(six),
+            })
+        });
+    }
+    message.attributes.extend(route.link.map(RouteAttribute::Oif));
+    message.attributes.extend(route.metric.map(RouteAttribute::Priority));
+    message
+}
+
+fn wire(address: IpAddr) -> RouteAddress {
+    match address {
+        IpAddr::V4(four) => RouteAddress::Inet(four),
+        IpAddr::V6(six) => RouteAddress::Inet6(six),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Route, add_default};
+    use super::{NewRoute, Route, add, add_default};
     use crate::socket::Message;
+    use std::net::IpAddr;
 
     #[test]
     fn a_route_is_read_as_it_was_written() {
-        let payload = add_default(3, [10, 0, 0, 1].into()).payload;
-        let read = Route::read(&Message { kind: libc::RTM_NEWROUTE, payload }).expect("a route");
-        assert!(read.is_default());
-        assert_eq!(read.link, Some(3));
+        for gateway in ["10.0.0.1", "fd00::1"] {
+            let gateway: IpAddr = gateway.parse().unwrap();
+            let payload = add_default(3, gateway).payload;
+            let read = Route::read(&Message { kind: libc::RTM_NEWROUTE, payload }).expect("a route");
+            assert!(read.is_default());
+            assert_eq!((read.link, read.gateway), (Some(3), Some(gateway)));
+        }
+        for to in ["10.9.0.0/16", "fd07::/64"] {
+            let route = NewRoute { link: Some(3), destination: to.parse().unwrap(), gateway: None, metric: Some(7) };
+            let read = Route::read(&Message { kind: libc::RTM_NEWROUTE, payload: add(&route).payload }).expect("one");
+            assert_eq!((read.destination, read.gateway, read.is_default()), (route.destination, None, false));
+        }
+        let own = NewRoute { link: None, destination: "fe80::/64".parse().unwrap(), gateway: None, metric: None };
+        assert_eq!(Route::read(&Message { kind: libc::RTM_NEWROUTE, payload: add(&own).payload }), None);
     }
 }

@@ -1,7 +1,7 @@
 //! The command line as typed. Parsing touches nothing.
 
 use clap::{Parser, Subcommand};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 const AFTER: &str = "\
@@ -104,7 +104,7 @@ pub struct Create {
     pub subnet: Option<String>,
     /// The bridge's address [default: the first of the subnet]
     #[arg(long, value_name = "IP")]
-    pub gateway: Option<Ipv4Addr>,
+    pub gateway: Option<IpAddr>,
     /// The bridge's name; one that exists is used and never deleted [default: vn- and the id's beginning]
     #[arg(long, value_name = "DEV")]
     pub bridge: Option<String>,
@@ -139,7 +139,7 @@ pub struct Attach {
     pub ifname: String,
     /// The address it must have [default: the lowest that is free]
     #[arg(long, value_name = "IP")]
-    pub ip: Option<Ipv4Addr>,
+    pub ip: Option<IpAddr>,
     /// The hardware address it must have [default: made of the address]
     #[arg(long, value_name = "MAC")]
     pub mac: Option<String>,
