@@ -1,6 +1,15 @@
-//! Links: bridges and veth pairs made, found, set up and deleted (net/core/rtnetlink.c).
+//! Links: made, found, set up, tuned and deleted (net/core/rtnetlink.c).
 //!
-//! Functions here compose requests and read answers; sending them, several at once, is up to the caller.
+//! Functions here compose requests and read answers; sending them, several at once, is up to the caller. Bridges and veth
+//! pairs are in this file, links that stand on another one (a [`Child`] of its parent) in [`macvlan`], [`ipvlan`] and
+//! [`vlan`], the others by their kind.
+
+pub mod ifb;
+pub mod ipvlan;
+pub mod macvlan;
+pub mod setting;
+pub mod vlan;
+pub mod vlan_filter;
 
 use crate::attribute;
 use crate::mac::Mac;
@@ -37,6 +46,8 @@ pub struct Link {
     pub kind: String,
     /// The number of the bridge it is a port of.
     pub controller: Option<u32>,
+    /// The number of the link it stands on, or of a veth pair's other end; in that one's namespace, which may be another.
+    pub below: Option<u32>,
 }
 
 impl Link {
@@ -57,6 +68,7 @@ impl Link {
             alias: String::new(),
             kind: String::new(),
             controller: None,
+            below: None,
         };
         for (kind, value) in attribute::read(payload.get(HEADER..)?) {
             match kind {
@@ -65,6 +77,7 @@ impl Link {
                 libc::IFLA_MTU => link.mtu = attribute::number(value).unwrap_or(0),
                 libc::IFLA_IFALIAS => link.alias = attribute::text(value),
                 libc::IFLA_ADDRESS => link.mac = value.try_into().ok().map(Mac),
+                libc::IFLA_LINK => link.below = attribute::number(value),
                 libc::IFLA_MASTER => link.controller = attribute::number(value),
                 libc::IFLA_LINKINFO => {
                     link.kind = attribute::find(value, IFLA_INFO_KIND).map(attribute::text).unwrap_or_default();
@@ -139,6 +152,33 @@ pub fn create_veth(veth: &Veth<'_>) -> Request {
         LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
     ]));
     Request::of(libc::RTM_NEWLINK, CREATE, &message)
+}
+
+/// A link to be made on another one, which stays in the caller's namespace.
+#[derive(Debug, Clone, Copy)]
+pub struct Child<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The link it stands on, by number; in the caller's namespace.
+    pub parent: u32,
+    /// The namespace it is born in, so that nothing is to be moved; without one the caller's.
+    pub namespace: Option<BorrowedFd<'a>>,
+    /// Its hardware address, or one that the kernel chooses.
+    pub mac: Option<Mac>,
+    /// The largest packet in bytes, or as many as the parent takes.
+    pub mtu: Option<u32>,
+}
+
+impl Child<'_> {
+    fn create(&self, kind: InfoKind, data: InfoData) -> Request {
+        let mut message = named(self.name);
+        message.attributes.push(LinkAttribute::Link(self.parent));
+        message.attributes.extend(self.namespace.map(|fd| LinkAttribute::NetNsFd(fd.as_raw_fd())));
+        message.attributes.extend(self.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
+        message.attributes.extend(self.mtu.map(LinkAttribute::Mtu));
+        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind), LinkInfo::Data(data)]));
+        Request::of(libc::RTM_NEWLINK, CREATE, &message)
+    }
 }
 
 /// Sets the link called `name` up.
