@@ -76,7 +76,9 @@ pub enum Event {
 /// `host:port` of an address as users write it: `http://10.0.0.1:2379`.
 pub fn parse_endpoint(text: &str) -> std::result::Result<String, String> {
     if text.starts_with("https://") {
-        return Err(format!("`{text}`: etcd by TLS is not supported; give an http:// address, behind a tunnel if need be"));
+        return Err(format!(
+            "`{text}`: etcd by TLS is not supported; give an http:// address, behind a tunnel if need be"
+        ));
     }
     let rest = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
     if rest.is_empty() || rest.contains(['/', '@', ' ', '?', '#']) || rest.contains("://") {
@@ -211,8 +213,7 @@ impl Client {
     fn authenticate(&mut self) -> Result<()> {
         let Some(login) = &self.login else { return Ok(()) };
         let body = json!({ "name": login.user, "password": login.password }).to_string();
-        let (status, answer) =
-            self.send("/v3/auth/authenticate", body.as_bytes(), |reply| reply.whole(PATIENCE))?;
+        let (status, answer) = self.send("/v3/auth/authenticate", body.as_bytes(), |reply| reply.whole(PATIENCE))?;
         let answer: Value = serde_json::from_slice(&answer).map_err(|_| strange("an answer that is not JSON"))?;
         match answer["token"].as_str() {
             Some(token) if status == 200 => self.token = Some(token.to_owned()),
@@ -222,12 +223,7 @@ impl Client {
     }
 
     /// Sends to the endpoint that answered last, else to the others.
-    fn send<T>(
-        &mut self,
-        path: &str,
-        body: &[u8],
-        mut receive: impl FnMut(http::Reply) -> io::Result<T>,
-    ) -> Result<T> {
+    fn send<T>(&mut self, path: &str, body: &[u8], mut receive: impl FnMut(http::Reply) -> io::Result<T>) -> Result<T> {
         let mut last = None;
         for at in 0..self.endpoints.len() {
             let Some(endpoint) = self.endpoints.get(at) else { break };

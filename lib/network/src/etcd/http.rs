@@ -234,7 +234,8 @@ mod tests {
 
     #[test]
     fn answers_in_pieces_of_any_size() {
-        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nA;x=y\r\n, world!!!\r\n0\r\n\r\n";
+        let chunked =
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nA;x=y\r\n, world!!!\r\n0\r\n\r\n";
         let counted = b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\nhello, world!!!";
         for answer in [&chunked[..], &counted[..]] {
             for piece in 1..answer.len() {
