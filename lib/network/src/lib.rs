@@ -30,6 +30,7 @@
 pub mod address;
 pub mod attach;
 pub mod attribute;
+pub mod bandwidth;
 pub mod bridge;
 pub mod definition;
 pub mod error;
@@ -43,8 +44,10 @@ pub mod neighbor;
 pub mod network;
 pub mod nft;
 pub mod pool;
+pub mod qdisc;
 pub mod route;
 pub mod socket;
 pub mod state;
+pub mod sysctl;
 
 pub use error::{Error, Kind, Result};
