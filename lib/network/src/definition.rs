@@ -10,7 +10,7 @@ use std::net::IpAddr;
 /// The network that is there without being created.
 pub const DEFAULT: &str = "bridge";
 /// Names that mean something else wherever networks are named.
-const RESERVED: [&str; 4] = ["host", "none", "default", "container"];
+const RESERVED: [&str; 7] = ["host", "none", "default", "container", "user", "pasta", "slirp4netns"];
 /// The form in which definitions are written; a newer one is refused.
 const FORMAT: u32 = 1;
 

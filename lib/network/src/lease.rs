@@ -54,6 +54,11 @@ impl Process {
         Self { id, start: start_of(id).unwrap_or(0) }
     }
 
+    /// The one whose id is `id` now.
+    pub fn of(id: u32) -> Option<Self> {
+        start_of(id).map(|start| Self { id, start })
+    }
+
     /// Whether it still runs.
     pub fn is_alive(&self) -> bool {
         start_of(self.id) == Some(self.start)
@@ -192,7 +197,8 @@ impl Book {
     }
 }
 
-fn boot_id() -> String {
+/// This boot of the machine.
+pub(crate) fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 

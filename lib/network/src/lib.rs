@@ -45,6 +45,7 @@ pub mod network;
 pub mod nft;
 pub mod pool;
 pub mod qdisc;
+pub mod rootless;
 pub mod route;
 pub mod socket;
 pub mod state;

@@ -5,6 +5,7 @@
 //! LEASES/NAME.json          who has which of its addresses; means nothing after a reboot
 //! LEASES/NAME.lock          the lock of one network: its leases, its bridge
 //! LEASES/.lock              the lock of the folder: which networks there are
+//! LEASES/user/              what carries packets for those without root: see [`crate::rootless`]
 //! ```
 //!
 //! A file is replaced by rename, so that a reader needs no lock and `kill -9` leaves the old one or the new one. Names of
@@ -44,6 +45,11 @@ impl State {
     /// Where the leases of `network` are.
     pub fn lease_path(&self, network: &str) -> PathBuf {
         self.leases.join(format!("{network}.json"))
+    }
+
+    /// The folder for what the network `name` has of its own and does not outlive a reboot.
+    pub fn run_folder(&self, name: &str) -> PathBuf {
+        self.leases.join(name)
     }
 
     /// The names of all networks that are defined, in order.

@@ -9,6 +9,9 @@ A network is a bridge in the network namespace that netwire is called in, a subn
 table `inet veneer`. The network `bridge` need not be created. Links and rules are made by the first attach and
 looked after by each one, so that they come back after a reboot.
 
+Without root, the networks `user`, `pasta` and `slirp4netns` are carried by a program of that name (`user`: by the one
+that is installed), which ends with the container; they cannot be created.
+
 NETNS is a path (has a slash), a process id (a number), or a name made by `ip netns add`.
 
 Definitions are in STATE/networks: STATE is --state, $VENEER_ROOT, or /var/lib/veneer ($XDG_DATA_HOME/veneer for
@@ -143,6 +146,9 @@ pub struct Attach {
     /// The hardware address it must have [default: made of the address]
     #[arg(long, value_name = "MAC")]
     pub mac: Option<String>,
+    /// With the networks user, pasta and slirp4netns: it ends when standard input does
+    #[arg(long)]
+    pub until_eof: bool,
 }
 
 /// `detach`

@@ -4,6 +4,7 @@
 
 pub mod cli;
 pub mod plan;
+mod rootless;
 mod run;
 
 use ::cli::{Failure, exit, failure, output};

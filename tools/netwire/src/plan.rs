@@ -1,6 +1,7 @@
 //! What the command line means: every value read and checked, folders chosen. Touches nothing.
 
 use crate::cli::{Args, Attach, Create, NetworkVerb, Verb};
+use crate::rootless;
 use cli::Failure;
 use network::attach::Wish;
 use network::namespace::Reference;
@@ -35,6 +36,10 @@ pub enum Step {
     Inspect(Vec<String>),
     /// Attach.
     Attach(Wish),
+    /// Attach to a network that a user's program carries.
+    AttachUser(network::rootless::Wish),
+    /// Detach from it.
+    DetachUser(String),
     /// Detach.
     Detach {
         /// The network.
@@ -121,7 +126,9 @@ pub fn plan(args: Args, places: &Places) -> Result<Plan, Failure> {
         Verb::Network(NetworkVerb::Ls { quiet: true, .. }) => Step::List(Listing::Names),
         Verb::Network(NetworkVerb::Ls { .. }) => Step::List(Listing::Table),
         Verb::Network(NetworkVerb::Inspect { names, .. }) => Step::Inspect(names),
+        Verb::Attach(attach) if rootless::is_meant_by(&attach.network) => Step::AttachUser(rootless::wish(attach)?),
         Verb::Attach(attach) => Step::Attach(wish(attach)?),
+        Verb::Detach(detach) if rootless::is_meant_by(&detach.network) => Step::DetachUser(container_id(detach.id)?),
         Verb::Detach(detach) => Step::Detach {
             network: network_name(detach.network)?,
             container: container_id(detach.id)?,
@@ -177,11 +184,11 @@ fn network_name(name: String) -> Result<String, Failure> {
     Ok(name)
 }
 
-fn reference(text: &str) -> Result<Reference, Failure> {
+pub(crate) fn reference(text: &str) -> Result<Reference, Failure> {
     Reference::parse(text).map_err(Failure::usage)
 }
 
-fn container_id(id: String) -> Result<String, Failure> {
+pub(crate) fn container_id(id: String) -> Result<String, Failure> {
     if id.is_empty() || id.len() > 256 || id.contains(char::is_control) {
         return Err(Failure::usage("a container's id is 1 to 256 characters, none of them a control character"));
     }

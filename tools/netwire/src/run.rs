@@ -37,6 +37,8 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
             }
             printed(output::json_line(&attached))
         }
+        Step::AttachUser(wish) => crate::rootless::attach(state, wish),
+        Step::DetachUser(container) => crate::rootless::detach(state, container),
         Step::Detach { network, container, interface } => {
             all(attach::detach(state, network, container, interface.as_deref()).err().unwrap_or_default())
         }
@@ -57,7 +59,7 @@ fn all(mut failures: Vec<Error>) -> Outcome {
 }
 
 /// A reader that has gone is no failure.
-fn printed(done: io::Result<()>) -> Outcome {
+pub(crate) fn printed(done: io::Result<()>) -> Outcome {
     match done {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(format!("write to stdout: {e}"))),
         _ => Ok(exit::DONE),
