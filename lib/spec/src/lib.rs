@@ -1,6 +1,7 @@
 //! The field's documents and names as plain data: no I/O, nothing of ours below it.
 //!
 //! - [`capability`], [`seccomp`], [`defaults`]: what a container may do unless told otherwise; [`syscall`]: the kernel's numbers
+//! - [`cni`]: the documents of network plugins
 //! - [`digest`]: content addresses and the three ids made of them (digest, diff id, chain id)
 //! - [`container`]: a container's id
 //! - [`error`]: the shape every room's error has
@@ -12,6 +13,7 @@
 //! - [`whiteout`]: the names by which a layer says that something is gone
 
 pub mod capability;
+pub mod cni;
 pub mod container;
 pub mod defaults;
 pub mod digest;
