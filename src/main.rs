@@ -24,6 +24,10 @@ fn main() -> ExitCode {
     if let Some(main) = called.as_deref().and_then(tool) {
         return main(args);
     }
+    // A link in a folder of CNI plugins.
+    if called.as_deref().is_some_and(netwire::cni::is_plugin) {
+        return netwire::main(args);
+    }
     if let Some(main) = args.get(1).and_then(|a| tool(a.to_str()?)) {
         args.remove(0);
         return main(args);

@@ -13,6 +13,7 @@
 //!   [`route`]; [`nft`] for the packet rules.
 //! - On disk: [`definition`] (networks, for good) and [`lease`] (who has which address, until reboot), both below the
 //!   folders of [`state`]; [`pool`] is the arithmetic of subnets.
+//! - [`cni`]: the same room as a CNI plugin.
 //! - The verbs: [`network`] (create, remove, list), [`attach`] (attach, detach, loopback).
 //!
 //! Invariants:
@@ -32,6 +33,7 @@ pub mod attach;
 pub mod attribute;
 pub mod bandwidth;
 pub mod bridge;
+pub mod cni;
 pub mod definition;
 pub mod error;
 pub mod etcd;

@@ -1,8 +1,10 @@
 //! The tool `netwire`: connects network namespaces.
 //!
-//! [`cli`](mod@cli) is the command line as typed, [`plan`](mod@plan) what it means, `run` does it.
+//! [`cli`](mod@cli) is the command line as typed, [`plan`](mod@plan) what it means, `run` does it; [`cni`] is the other face,
+//! which has no command line.
 
 pub mod cli;
+pub mod cni;
 pub mod plan;
 mod rootless;
 mod run;
@@ -16,6 +18,9 @@ const NAME: &str = "netwire";
 
 /// Runs `netwire` with `args` (the program's name first) and gives its exit code.
 pub fn main(args: Vec<OsString>) -> ExitCode {
+    if let Some(code) = cni::serve(&args) {
+        return code;
+    }
     let outcome = parse(args).and_then(|args| match args {
         Some(args) => run::run(&plan::plan(args, &plan::Places::of_this_process())?),
         None => Ok(exit::DONE),

@@ -93,7 +93,7 @@ impl Places {
     }
 
     /// Where definitions and leases are. Whoever names the root alone keeps all below it, so that two roots never share leases.
-    fn state(&self, state: Option<PathBuf>, run: Option<PathBuf>) -> Result<State, Failure> {
+    pub(crate) fn state(&self, state: Option<PathBuf>, run: Option<PathBuf>) -> Result<State, Failure> {
         let nowhere = |what: &str| {
             Failure::new(format!("no place for networks: {what} is not set")).hint("name one with --state")
         };

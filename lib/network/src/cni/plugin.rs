@@ -1,0 +1,54 @@
+//! What a type must be able to do, and which types there are.
+
+use super::call::Call;
+use super::{bridge, fixed, host_local, loopback};
+use spec::cni::{Attachment, Failure, Success};
+
+/// A type of plugin.
+pub(super) trait Plugin: Sync {
+    /// Attaches or adjusts; undoes what it made when it fails.
+    fn add(&self, call: &Call<'_>) -> Result<Success, Failure>;
+
+    /// Takes away what ADD made; that nothing is there is no error.
+    fn del(&self, call: &Call<'_>) -> Result<(), Failure>;
+
+    /// Whether everything is as ADD left it.
+    fn check(&self, call: &Call<'_>) -> Result<(), Failure>;
+
+    /// Whether ADD would be served.
+    fn status(&self, _call: &Call<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Takes away what belongs to none of the `valid` attachments of the network.
+    fn gc(&self, _call: &Call<'_>, _valid: &[Attachment]) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// The types' names.
+pub const NAMES: [&str; 4] = ["bridge", "host-local", "loopback", "static"];
+
+/// The type called `name`.
+pub(super) fn of(name: &str) -> Option<&'static dyn Plugin> {
+    Some(match name {
+        "bridge" => &bridge::Bridge,
+        "host-local" => &host_local::HostLocal,
+        "loopback" => &loopback::Loopback,
+        "static" => &fixed::Static,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NAMES, of};
+
+    #[test]
+    fn every_name_is_a_type() {
+        for name in NAMES {
+            assert!(of(name).is_some(), "{name}");
+        }
+        assert!(of("netwire2").is_none());
+    }
+}
