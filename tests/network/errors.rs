@@ -85,11 +85,17 @@ fn what_is_not_there_or_taken() {
             "10.8.0.0/31 has no room for a gateway and a container",
             "/30",
         );
-        lab.refused("network create b --gateway 10.8.0.1", 1, "a gateway without a subnet", "--subnet");
+        lab.refused("network create b --gateway 10.8.0.1", 2, "--gateway 10.8.0.1 without a subnet", "--subnet");
         lab.refused(
             "network create b --subnet 10.8.0.0/24 --gateway 10.7.0.1",
+            2,
+            "--gateway 10.7.0.1 is not in 10.8.0.0/24",
+            "",
+        );
+        lab.refused(
+            "network create b --subnet 10.8.0.0/24 --gateway 10.8.0.0",
             1,
-            "10.7.0.1 is not an interface's address in 10.8.0.0/24",
+            "10.8.0.0 is not an interface's address in 10.8.0.0/24",
             "",
         );
 
@@ -157,8 +163,8 @@ fn files_that_are_not_ours_or_newer() {
     need!(root, "ip");
     lab(|lab| {
         lab.netwire("network create web");
-        lab.sh("sed -i 's/\"format\": 1/\"format\": 9/' /run/state/networks/web.json");
-        lab.refused("network inspect web", 1, "its format is 9, this netwire knows up to 1", "newer netwire");
+        lab.sh("sed -i 's/\"format\": 2/\"format\": 9/' /run/state/networks/web.json");
+        lab.refused("network inspect web", 1, "its format is 9, this netwire knows up to 2", "newer netwire");
         lab.sh("echo '{' >/run/state/networks/web.json");
         lab.refused("network inspect web", 1, "read /run/state/networks/web.json: ", "move it away");
     });

@@ -139,7 +139,7 @@ fn an_internal_network_is_closed() {
         assert!(lab.reaches("", "c1", address(&one)), "the machine itself is let in");
         assert_eq!(lab.sh("ip -n c1 route show default"), "");
         // Also for a container that helps itself to a route, and on a machine that forwards.
-        let gateway = lab.inspect("vault")["gateway"].as_str().map(str::to_owned).expect("a gateway");
+        let gateway = lab.inspect("vault")["subnets"][0]["gateway"].as_str().map(str::to_owned).expect("a gateway");
         lab.sh(&format!("sysctl -qw net.ipv4.ip_forward=1; ip -n c1 route add default via {gateway}"));
         lab.sh("ip -n outside route add 172.16.0.0/12 via 198.51.100.1");
         assert!(!lab.reaches("c1", "outside", [198, 51, 100, 2].into()));

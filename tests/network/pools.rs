@@ -4,7 +4,7 @@ use crate::lab::{Lab, address, lab};
 use testkit::need;
 
 fn subnet(lab: &Lab, network: &str) -> String {
-    lab.inspect(network)["subnet"].as_str().expect("a subnet").to_owned()
+    lab.inspect(network)["subnets"][0]["subnet"].as_str().expect("a subnet").to_owned()
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! A container's interface: attached to a network and detached from it.
 //!
-//! Attach: bridge and rules are made sure of, an address is leased (under the network's lock), then without a lock the veth
-//! pair is born with its inner end inside, and address and default route are set there. Four round trips where all stands.
-//! It may be repeated: what is whole is left alone, what is half-made is made anew with the same address.
+//! Attach: what the network shares and the packet rules are made sure of, addresses are leased (under the network's lock),
+//! then without a lock the interface is born inside ([`crate::driver`]), and addresses and routes are set there.
+//! It may be repeated: what is whole is left alone, what is half-made is made anew with the same addresses.
 //!
 //! Detach: the link goes first, then the lease; so what fails half-way is still known, and detach can be repeated.
 
 use crate::address;
-use crate::bridge::{self, Bridge, unless};
+use crate::bandwidth::{self, Bandwidth};
+use crate::bridge::veth::{self, outer_name};
+use crate::bridge::{self, unless};
 use crate::definition::{DEFAULT, Definition};
+use crate::driver::{Driver, Endpoint, Ground};
 use crate::error::{Error, Kind, Result, refused};
 use crate::lease::{Book, Lease, Process};
 use crate::link::{self, Link};
@@ -16,19 +19,16 @@ use crate::mac::Mac;
 use crate::namespace::{Namespace, Reference};
 use crate::network;
 use crate::nft;
-use crate::route;
-use crate::socket::Socket;
+use crate::pool::Subnet;
+use crate::route::{self, NewRoute, Via};
+use crate::socket::{Request, Socket};
 use crate::state::State;
+use crate::sysctl::{self, Setting};
 use serde::Serialize;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
-use std::time::Duration;
 
 /// The interface's name inside where none is given.
 pub const INTERFACE: &str = "eth0";
-/// How often the carrier is looked for, and the pause between.
-const CARRIER_ATTEMPTS: usize = 50;
-const CARRIER_PAUSE: Duration = Duration::from_millis(1);
 const LOOPBACK: &str = "lo";
 const ATTACH: &str = "attach to network";
 
@@ -43,10 +43,39 @@ pub struct Wish {
     pub container: String,
     /// The interface's name inside.
     pub interface: String,
-    /// The address it must have, or any.
-    pub address: Option<IpAddr>,
+    /// The addresses it must have; of a family of which none is named, any.
+    pub addresses: Vec<IpAddr>,
     /// The hardware address it must have, or one made of the address.
     pub mac: Option<Mac>,
+    /// The container's name on the network.
+    pub name: Option<String>,
+    /// Its other names there.
+    pub aliases: Vec<String>,
+    /// Routes of its own, beside the network's.
+    pub routes: Vec<Via>,
+    /// How much may go in and out.
+    pub bandwidth: Option<Bandwidth>,
+    /// What is written below `/proc/sys/net` inside; `IFNAME` stands for the interface.
+    pub sysctls: Vec<Setting>,
+}
+
+impl Wish {
+    /// The interface `eth0` with whatever addresses are free.
+    pub fn new(network: &str, namespace: Reference, container: &str) -> Self {
+        Self {
+            network: network.to_owned(),
+            namespace,
+            container: container.to_owned(),
+            interface: INTERFACE.to_owned(),
+            addresses: Vec::new(),
+            mac: None,
+            name: None,
+            aliases: Vec::new(),
+            routes: Vec::new(),
+            bandwidth: None,
+            sysctls: Vec::new(),
+        }
+    }
 }
 
 /// What was attached; printed as one line of JSON.
@@ -54,21 +83,27 @@ pub struct Wish {
 pub struct Attachment {
     /// The network's name.
     pub network: String,
+    /// Its kind.
+    pub driver: Driver,
     /// The interface inside.
     pub interface: String,
-    /// The end of the veth pair outside.
+    /// The end of the veth pair outside; left out where the kind has none.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub host_interface: String,
-    /// The network's bridge.
+    /// The network's bridge; left out where the kind has none.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub bridge: String,
     /// Its hardware address.
     pub mac: Mac,
-    /// Its addresses with the subnet's prefix: `172.17.0.2/16`.
+    /// Its addresses with the subnet's prefix: `172.17.0.2/16`; IPv4 first.
     pub addresses: Vec<String>,
-    /// The bridge's address, which the default route goes by; none in an internal network.
+    /// The first of the gateways.
     pub gateway: Option<IpAddr>,
+    /// The ways out, one a family; none in an internal network.
+    pub gateways: Vec<IpAddr>,
     /// The largest packet in bytes.
     pub mtu: u32,
-    /// The network's own name servers; none so far.
+    /// The network's own name servers.
     pub dns: Vec<IpAddr>,
     /// What could not be done and is no reason to fail; one line each.
     #[serde(skip)]
@@ -86,47 +121,66 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
             .hint("give the namespace of the container; `unshare -n` or `ip netns add` makes one"));
     }
     let mut socket = Socket::open_route()?;
-    let (definition, lock, mut book, bridge) = match prepare(state, &wish.network, &mut socket) {
+    let (definition, lock, mut book, ground) = match prepare(state, &wish.network, &mut socket) {
         Err(e) if e.kind == Kind::InUse && wish.network == DEFAULT => {
             network::redefine_default(state)?;
             prepare(state, &wish.network, &mut socket)?
         }
         prepared => prepared?,
     };
+    let driver = definition.driver;
     let warnings = rules(&definition)?;
-    let known = book.find(&wish.container, &wish.interface).map(|(address, lease)| (address, lease.clone()));
-    let address = match &known {
-        Some((address, lease)) => still_fits(wish, *address, lease)?,
-        None => book.choose(&definition, wish.address, own, &mut socket)?,
+    let known = book.find(&wish.container, &wish.interface).cloned();
+    let addresses = match &known {
+        Some(lease) => still_fits(wish, lease)?,
+        None => book.choose(&definition, &wish.addresses, own, &mut socket)?,
+    };
+    let outer = match driver.has_outer_end() {
+        true => outer_name(&definition.id, &wish.container, &wish.interface),
+        false => String::new(),
+    };
+    let of_address = || known.as_ref().map(|lease| lease.mac).or_else(|| addresses.first().map(|a| Mac::of(*a)));
+    let mac = match wish.mac.or_else(of_address) {
+        Some(mac) => mac,
+        None => Mac::random()?,
     };
     let lease = Lease {
         container: wish.container.clone(),
         interface: wish.interface.clone(),
-        mac: wish.mac.unwrap_or_else(|| known.as_ref().map_or(Mac::of(address), |(_, lease)| lease.mac)),
-        outer: outer_name(&definition, &wish.container, &wish.interface),
+        mac,
+        addresses,
+        outer,
         namespace: inside.identity().clone(),
         caller: own,
         attacher: Process::own(),
+        name: wish.name.clone(),
+        aliases: wish.aliases.clone(),
+        routes: wish.routes.clone(),
+        bandwidth: wish.bandwidth,
+        sysctls: wish.sysctls.clone(),
     };
-    book.enter(address, lease.clone());
+    book.enter(lease.clone());
     book.store()?;
     drop(lock);
 
-    let wire = Wire { definition: &definition, bridge, lease: &lease, address, inside: &inside };
-    if let Err(e) = wire.pull(&mut socket, known.is_some()) {
-        let _ = socket.ask(link::delete(&lease.outer));
-        let _ = release(state, &wish.network, address, &lease);
+    let endpoint = Endpoint { definition: &definition, ground, lease: &lease, inside: &inside, known: known.is_some() };
+    if let Err(e) = wire(&endpoint, &mut socket) {
+        let _ = driver.unplug(&lease, own, &mut socket);
+        let _ = release(state, &wish.network, &lease);
         return Err(e);
     }
+    let gateways = endpoint.gateways();
     Ok(Attachment {
         network: definition.name.clone(),
+        driver,
+        addresses: lease.addresses.iter().map(|address| definition.with_prefix(*address)).collect(),
         interface: lease.interface,
         host_interface: lease.outer,
         bridge: definition.bridge.clone(),
         mac: lease.mac,
-        addresses: vec![format!("{address}/{}", definition.subnet.prefix())],
-        gateway: (!definition.internal).then_some(definition.gateway),
-        mtu: bridge.mtu,
+        gateway: gateways.first().copied(),
+        gateways,
+        mtu: ground.mtu,
         dns: Vec::new(),
         warnings,
     })
@@ -145,17 +199,17 @@ pub fn detach(
     let own = Namespace::own().map_err(one)?.identity().inode;
     let book = Book::load(state, network).map_err(one)?;
     let mut socket = Socket::open_route().map_err(one)?;
-    let wanted = |lease: &Lease| lease.container == container && interface.is_none_or(|name| lease.interface == name);
-    let leases: Vec<_> = book.leases().filter(|(_, lease)| wanted(lease)).collect();
+    let wanted = |lease: &&Lease| lease.container == container && interface.is_none_or(|name| lease.interface == name);
+    let leases: Vec<_> = book.leases().filter(wanted).collect();
     let mut failures = Vec::new();
-    for (address, lease) in &leases {
-        let done = unplug(lease, own, &mut socket).and_then(|()| release(state, network, *address, lease));
+    for lease in &leases {
+        let done = definition.driver.unplug(lease, own, &mut socket).and_then(|()| release(state, network, lease));
         failures.extend(done.err());
     }
-    if leases.is_empty() {
+    if leases.is_empty() && definition.driver.has_outer_end() {
         // The run folder may have been lost; the link's name is known without it.
-        let outer = outer_name(&definition, container, interface.unwrap_or(INTERFACE));
-        failures.extend(delete_link(&outer, &mut socket).err());
+        let outer = outer_name(&definition.id, container, interface.unwrap_or(INTERFACE));
+        failures.extend(veth::delete(&outer, &mut socket).err());
     }
     if failures.is_empty() { Ok(()) } else { Err(failures) }
 }
@@ -167,9 +221,9 @@ pub fn loopback(namespace: &Reference) -> Result<()> {
     Ok(())
 }
 
-type Prepared = (Definition, crate::state::Lock, Book, Bridge);
+type Prepared = (Definition, crate::state::Lock, Book, Ground);
 
-/// The network with its lock held, its leases, and its bridge standing.
+/// The network with its lock held, its leases, and what its endpoints share standing.
 fn prepare(state: &State, name: &str, socket: &mut Socket) -> Result<Prepared> {
     network::find(state, name)?;
     let lock = state.lock_network(name)?;
@@ -177,13 +231,16 @@ fn prepare(state: &State, name: &str, socket: &mut Socket) -> Result<Prepared> {
     let definition = Definition::load(state, name)?
         .ok_or_else(|| Error::new(Kind::NotFound, ATTACH, name).because("the network was removed meanwhile"))?;
     let book = Book::load(state, name)?;
-    let bridge = bridge::ensure(socket, &definition)?;
-    Ok((definition, lock, book, bridge))
+    let ground = definition.driver.prepare(socket, &definition)?;
+    Ok((definition, lock, book, ground))
 }
 
 /// Packet rules and forwarding; gives what could not be had and can be lived without.
 fn rules(definition: &Definition) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
+    if !definition.driver.has_bridge() {
+        return Ok(warnings);
+    }
     let facts = nft::Facts { network: &definition.name, bridge: &definition.bridge, internal: definition.internal };
     match nft::ensure(&facts) {
         Err(e) if e.kind == Kind::Unsupported && !definition.internal => {
@@ -195,163 +252,102 @@ fn rules(definition: &Definition) -> Result<Vec<String>> {
         done => done?,
     }
     if !definition.internal {
-        warnings.extend(bridge::ensure_forwarding().err().map(|e| format!("containers reach only this machine: {e}")));
+        for v6 in [false, true] {
+            if definition.subnets.iter().any(|pool| pool.subnet.is_v6() == v6) {
+                let done = bridge::ensure_forwarding(v6);
+                warnings.extend(done.err().map(|e| format!("containers reach only this machine: {e}")));
+            }
+        }
     }
     Ok(warnings)
 }
 
-/// Whether what is leased can be attached (again) as wished.
-fn still_fits(wish: &Wish, address: IpAddr, lease: &Lease) -> Result<IpAddr> {
+/// The addresses that are leased, if they can be attached (again) as wished.
+fn still_fits(wish: &Wish, lease: &Lease) -> Result<Vec<IpAddr>> {
     let refuse = |why: String| Err(Error::new(Kind::InUse, ATTACH, &wish.network).because(why));
     if lease.attacher.id != std::process::id() && lease.attacher.is_alive() {
         return refuse(format!("process {} is attaching {} just now", lease.attacher.id, wish.container));
     }
-    match wish.address {
-        Some(wanted) if wanted != address => {
-            refuse(format!("{} has the address {address} there", wish.container)).map_err(|e| e.hint("detach it first"))
-        }
-        _ => Ok(address),
+    if wish.addresses.iter().any(|wanted| !lease.addresses.contains(wanted)) {
+        let all: Vec<String> = lease.addresses.iter().map(IpAddr::to_string).collect();
+        let several = if all.len() == 1 { "address" } else { "addresses" };
+        return refuse(format!("{} has the {several} {} there", wish.container, all.join(" and ")))
+            .map_err(|e| e.hint("detach it first"));
     }
+    Ok(lease.addresses.clone())
 }
 
-/// The outer end's name: the same for the same interface of the same container, so that what a crash left is found.
-fn outer_name(definition: &Definition, container: &str, interface: &str) -> String {
-    // FNV-1a; the parts cannot run into each other, since a NUL is in none of them.
-    let text = [definition.id.as_bytes(), container.as_bytes(), interface.as_bytes()].join(&0);
-    let hash = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
-    format!("veth{:011x}", hash >> 20)
+/// Makes the interface and sets it up.
+fn wire(endpoint: &Endpoint<'_>, socket: &mut Socket) -> Result<()> {
+    let Endpoint { definition, lease, .. } = endpoint;
+    let mut inner = endpoint.inside.route_socket()?;
+    definition.driver.plug(endpoint, socket, &mut inner)?;
+    if let Some(limits) = lease.bandwidth.filter(|_| !lease.outer.is_empty()) {
+        bandwidth::apply(socket, &lease.outer, &limits)?;
+    }
+    sysctl::apply(endpoint.inside, &lease.interface, &lease.sysctls)?;
+    let answers =
+        inner.transact(&[link::set_up(LOOPBACK), link::set_up(&lease.interface), link::get(&lease.interface)])?;
+    let mut index = None;
+    for answer in answers {
+        let messages = answer.map_err(|refusal| refused("set up interface", &lease.interface, refusal))?;
+        index = index.or(messages.iter().find_map(Link::read).map(|link| link.index));
+    }
+    let index = index.ok_or_else(|| veth::vanished("set up interface", &lease.interface))?;
+    for (what, answer) in inner_requests(endpoint, index, &mut inner)? {
+        unless(answer, libc::EEXIST).map_err(|refusal| refused("set", what, refusal))?;
+    }
+    if definition.driver.has_bridge() {
+        veth::await_carrier(endpoint, socket)?;
+    }
+    Ok(())
 }
 
-/// One interface to be wired.
-struct Wire<'a> {
-    definition: &'a Definition,
-    bridge: Bridge,
-    lease: &'a Lease,
-    address: IpAddr,
-    inside: &'a Namespace,
+type Told = Vec<(String, crate::socket::Answer)>;
+
+/// Sends what makes addresses and routes of the interface with number `index` inside; gives each with its answer.
+fn inner_requests(endpoint: &Endpoint<'_>, index: u32, inner: &mut Socket) -> Result<Told> {
+    let mut told: Vec<(String, Request)> = Vec::new();
+    for (address, prefix) in endpoint.addresses() {
+        told.push((format!("address {address}"), address::add(index, address, prefix)));
+    }
+    for new in routes(endpoint, index) {
+        told.push((format!("route to {}", new.destination), route::add(&new)));
+    }
+    let (what, requests): (Vec<String>, Vec<Request>) = told.into_iter().unzip();
+    Ok(what.into_iter().zip(inner.transact(&requests)?).collect())
 }
 
-impl Wire<'_> {
-    fn pull(&self, socket: &mut Socket, known: bool) -> Result<()> {
-        let lease = self.lease;
-        let mut inner = self.inside.route_socket()?;
-        let present = if known { bridge::find(&mut inner, &lease.interface)? } else { None };
-        let whole =
-            present.is_some_and(|link| link.mac == Some(lease.mac)) && bridge::find(socket, &lease.outer)?.is_some();
-        if whole {
-            let joined = socket.ask(link::set_port(&lease.outer, self.bridge.index))?;
-            joined.map_err(|refusal| refused("add to the bridge", &lease.outer, refusal))?;
-        } else {
-            self.create(socket)?;
-        }
-        let answers =
-            inner.transact(&[link::set_up(LOOPBACK), link::set_up(&lease.interface), link::get(&lease.interface)])?;
-        let mut index = None;
-        for answer in answers {
-            let messages = answer.map_err(|refusal| refused("set up interface", &lease.interface, refusal))?;
-            index = index.or(messages.iter().find_map(Link::read).map(|link| link.index));
-        }
-        let vanished = || Error::new(Kind::NotFound, "set up interface", &lease.interface).because("it vanished");
-        let index = index.ok_or_else(vanished)?;
-        let mut requests = vec![address::add(index, self.address, self.definition.subnet.prefix())];
-        if !self.definition.internal {
-            // With several networks the first one's gateway stays the way out: EEXIST is fine.
-            requests.push(route::add_default(index, self.definition.gateway));
-        }
-        for answer in inner.transact(&requests)? {
-            unless(answer, libc::EEXIST).map_err(|refusal| refused("set address", self.address, refusal))?;
-        }
-        self.await_carrier(socket)
+/// The routes inside: the default ones, then the network's, then the container's own. One that names no gateway goes by the
+/// network's. With several networks the first one's gateway stays the way out: a second default route is refused with
+/// EEXIST, which is fine.
+fn routes(endpoint: &Endpoint<'_>, index: u32) -> Vec<NewRoute> {
+    let Endpoint { definition, lease, .. } = endpoint;
+    let gateways = endpoint.gateways();
+    let metric = definition.option("metric").and_then(|text| text.parse().ok());
+    let all = |v6| if v6 { Subnet::ALL_V6 } else { Subnet::ALL_V4 };
+    let default = |gateway: &IpAddr| Via { destination: all(gateway.is_ipv6()), gateway: Some(*gateway), metric };
+    let mut wanted: Vec<Via> = Vec::new();
+    if !definition.flag("no_default_route", false) {
+        wanted.extend(gateways.iter().map(default));
     }
-
-    /// The kernel takes note of a carrier later, on a work queue (net/core/link_watch.c); until then the bridge drops what
-    /// comes, and the container's first question would be answered after a second. Asking for a link makes it take note at
-    /// once (rtnl_getlink, Linux 6.8); for older ones we ask again, a little while.
-    fn await_carrier(&self, socket: &mut Socket) -> Result<()> {
-        for _ in 0..CARRIER_ATTEMPTS {
-            let asked = [link::get(&self.lease.outer), link::get(&self.definition.bridge)];
-            let answers = socket.transact(&asked)?;
-            if answers.iter().flatten().flatten().filter_map(Link::read).all(|link| link.running) {
-                break;
-            }
-            std::thread::sleep(CARRIER_PAUSE);
-        }
-        Ok(())
-    }
-
-    fn create(&self, socket: &mut Socket) -> Result<()> {
-        let lease = self.lease;
-        let request = || {
-            link::create_veth(&link::Veth {
-                outer: &lease.outer,
-                bridge: self.bridge.index,
-                inner: &lease.interface,
-                namespace: self.inside.as_fd(),
-                mac: lease.mac,
-                mtu: self.bridge.mtu,
-            })
-        };
-        let mut made = socket.ask(request())?;
-        if made.as_ref().is_err_and(|refusal| refusal.errno == libc::EEXIST)
-            && socket.ask(link::delete(&lease.outer))?.is_ok()
-        {
-            // It was what a crash left, or the container's last life whose namespace is just being taken down.
-            made = socket.ask(request())?;
-        }
-        made.map(drop).map_err(|refusal| {
-            let taken = refusal.errno == libc::EEXIST;
-            let error = refused("create interface", &lease.interface, refusal);
-            if taken {
-                error.hint("the namespace has an interface of this name; choose another with --ifname")
-            } else {
-                error
-            }
+    wanted.extend(definition.routes.iter().chain(&lease.routes));
+    let of_family = |to: Subnet| gateways.iter().find(|gateway| gateway.is_ipv6() == to.is_v6()).copied();
+    wanted
+        .into_iter()
+        .map(|Via { destination, gateway, metric }| NewRoute {
+            link: Some(index),
+            destination,
+            gateway: gateway.or_else(|| of_family(destination)),
+            metric,
         })
-    }
+        .collect()
 }
 
-/// Deletes the lease's link from whichever side it can be reached.
-fn unplug(lease: &Lease, own: u64, socket: &mut Socket) -> Result<()> {
-    if lease.caller == own {
-        return delete_link(&lease.outer, socket);
-    }
-    if !lease.namespace.is_there() {
-        return Ok(());
-    }
-    let mut inner = Namespace::open(&Reference::Path(lease.namespace.path.clone()))?.route_socket()?;
-    match bridge::find(&mut inner, &lease.interface)? {
-        Some(link) if link.mac == Some(lease.mac) => delete_link(&lease.interface, &mut inner),
-        _ => Ok(()),
-    }
-}
-
-fn delete_link(name: &str, socket: &mut Socket) -> Result<()> {
-    unless(socket.ask(link::delete(name))?, libc::ENODEV).map_err(|refusal| refused("delete interface", name, refusal))
-}
-
-/// Gives the address back, if it is still this lease's.
-fn release(state: &State, network: &str, address: IpAddr, lease: &Lease) -> Result<()> {
+/// Gives the addresses back, if they are still this lease's.
+fn release(state: &State, network: &str, lease: &Lease) -> Result<()> {
     let _lock = state.lock_network(network)?;
     let mut book = Book::load(state, network)?;
-    let same = book.find(&lease.container, &lease.interface).is_some_and(|(at, found)| at == address && found == lease);
-    if same && book.release(address).is_some() { book.store() } else { Ok(()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::outer_name;
-    use crate::definition::Definition;
-    use crate::link::check_name;
-
-    #[test]
-    fn outer_names_are_names_and_differ() {
-        let made = |net: u8| Definition::new("web", "10.1.0.0/24".parse().unwrap(), [10, net, 0, 1]).unwrap();
-        let (one, two) = (made(1), made(2));
-        let name = outer_name(&one, "c1", "eth0");
-        assert_eq!((name.len(), check_name(&name)), (15, Ok(())));
-        assert_eq!(name, outer_name(&one, "c1", "eth0"));
-        assert_ne!(name, outer_name(&two, "c1", "eth0"));
-        assert_ne!(name, outer_name(&one, "c1", "eth1"));
-        assert_ne!(outer_name(&one, "a", "be"), outer_name(&one, "ab", "e"));
-    }
+    let same = book.find(&lease.container, &lease.interface) == Some(lease);
+    if same && book.release(&lease.container, &lease.interface).is_some() { book.store() } else { Ok(()) }
 }

@@ -1,18 +1,22 @@
 //! What a network is: written once at its creation, read by everybody.
 
+use crate::driver::Driver;
 use crate::error::{Error, Kind, Result};
+use crate::option;
 use crate::pool::Subnet;
+use crate::route::Via;
 use crate::state::{self, Durability, State};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::Path;
 
 /// The network that is there without being created.
 pub const DEFAULT: &str = "bridge";
 /// Names that mean something else wherever networks are named.
 const RESERVED: [&str; 7] = ["host", "none", "default", "container", "user", "pasta", "slirp4netns"];
-/// The form in which definitions are written; a newer one is refused.
-const FORMAT: u32 = 1;
+/// The form in which definitions are written; a newer one is refused, the older one is read.
+const FORMAT: u32 = 2;
 
 /// A network as it is written down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,23 +27,37 @@ pub struct Definition {
     pub name: String,
     /// Its id: 64 hexadecimal digits.
     pub id: String,
-    /// What kind of network: `bridge`.
-    pub driver: String,
-    /// The bridge's name.
+    /// What kind of network.
+    pub driver: Driver,
+    /// The bridge's name; empty for kinds that have none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub bridge: String,
-    /// The subnet its addresses are from.
-    pub subnet: Subnet,
-    /// The bridge's own address.
-    pub gateway: IpAddr,
+    /// The subnets its addresses are from; none where containers have no addresses of ours.
+    pub subnets: Vec<Pool>,
     /// Whether the bridge was there before the network: then it stays when the network goes.
     #[serde(default)]
     pub adopted: bool,
     /// The largest packet in bytes; without it that of the link the default route goes by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
+    /// Whether it has a subnet of IPv6.
+    #[serde(default)]
+    pub ipv6: bool,
     /// Whether nothing leaves it and nothing comes in.
     #[serde(default)]
     pub internal: bool,
+    /// Whether other networks of this machine cannot reach it, nor it them.
+    #[serde(default = "yes")]
+    pub isolate: bool,
+    /// Whether it has a name server.
+    #[serde(default)]
+    pub dns: bool,
+    /// Routes that each container gets beside the default one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Via>,
+    /// The options as they were given; see [`option`].
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
     /// What users wrote on it.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -47,9 +65,44 @@ pub struct Definition {
     pub created_s: u64,
 }
 
+/// A subnet of a network and what of it is for whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pool {
+    /// The subnet.
+    pub subnet: Subnet,
+    /// The way out; a bridge has this address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<IpAddr>,
+    /// The part that containers are given addresses of that did not ask for one; all of it where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<Subnet>,
+    /// Addresses that nobody is given: what they are for, and which.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reserved: BTreeMap<String, IpAddr>,
+}
+
+impl Pool {
+    /// A subnet with its gateway, if it has one.
+    pub fn new(subnet: Subnet, gateway: Option<IpAddr>) -> Self {
+        Self { subnet, gateway, range: None, reserved: BTreeMap::new() }
+    }
+}
+
+/// What format 1 had in another way.
+#[derive(Deserialize)]
+struct Former {
+    format: u32,
+    subnet: Option<Subnet>,
+    gateway: Option<IpAddr>,
+}
+
+fn yes() -> bool {
+    true
+}
+
 impl Definition {
     /// A new definition of `name` with what every network has: an id, and the hour.
-    pub fn new(name: &str, subnet: Subnet, gateway: impl Into<IpAddr>) -> Result<Self> {
+    pub fn new(name: &str, driver: Driver, subnets: Vec<Pool>) -> Result<Self> {
         let mut random = [0_u8; 32];
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
             .map_err(|e| crate::error::failed("get random bytes", "", e))?;
@@ -58,14 +111,18 @@ impl Definition {
         Ok(Self {
             format: FORMAT,
             name: name.to_owned(),
-            driver: "bridge".into(),
-            bridge: format!("vn-{}", &id[..12]),
+            driver,
+            bridge: if driver.has_bridge() { format!("vn-{}", &id[..12]) } else { String::new() },
             id,
-            subnet,
-            gateway: gateway.into(),
+            ipv6: subnets.iter().any(|pool| pool.subnet.is_v6()),
+            subnets,
             adopted: false,
             mtu: None,
             internal: false,
+            isolate: true,
+            dns: false,
+            routes: Vec::new(),
+            options: BTreeMap::new(),
             labels: BTreeMap::new(),
             created_s,
         })
@@ -75,13 +132,25 @@ impl Definition {
     pub fn load(state: &State, name: &str) -> Result<Option<Self>> {
         let path = state.definition_path(name);
         let Some(bytes) = state::load(&path)? else { return Ok(None) };
-        let definition: Self = serde_json::from_slice(&bytes).map_err(|e| state::damaged(&path, e))?;
-        if definition.format > FORMAT {
+        Self::read(&path, &bytes).map(Some)
+    }
+
+    fn read(path: &Path, bytes: &[u8]) -> Result<Self> {
+        let damaged = |e| state::damaged(path, e);
+        let former: Former = serde_json::from_slice(bytes).map_err(damaged)?;
+        if former.format > FORMAT {
             return Err(Error::new(Kind::Unsupported, "read", path.display())
-                .because(format!("its format is {}, this netwire knows up to {FORMAT}", definition.format))
+                .because(format!("its format is {}, this netwire knows up to {FORMAT}", former.format))
                 .hint("use the newer netwire that wrote it"));
         }
-        Ok(Some(definition))
+        if former.format == FORMAT {
+            return serde_json::from_slice(bytes).map_err(damaged);
+        }
+        let mut value: serde_json::Value = serde_json::from_slice(bytes).map_err(damaged)?;
+        let subnets: Vec<Pool> = former.subnet.map(|subnet| Pool::new(subnet, former.gateway)).into_iter().collect();
+        value["format"] = FORMAT.into();
+        value["subnets"] = serde_json::to_value(subnets).map_err(damaged)?;
+        serde_json::from_value(value).map_err(damaged)
     }
 
     /// Writes it down.
@@ -90,6 +159,43 @@ impl Definition {
         let mut bytes = serde_json::to_vec_pretty(self).map_err(|e| state::damaged(&path, e))?;
         bytes.push(b'\n');
         state::replace(&path, &bytes, Durability::Disk)
+    }
+
+    /// The value of the option called `name`, under whichever of its names it was given.
+    pub fn option(&self, name: &str) -> Option<&str> {
+        option::get(&self.options, name)
+    }
+
+    /// Whether the option called `name` says yes; `default` where it was not given.
+    pub fn flag(&self, name: &str, default: bool) -> bool {
+        self.option(name).and_then(option::truth).unwrap_or(default)
+    }
+
+    /// Whether containers may reach each other.
+    pub fn icc(&self) -> bool {
+        self.flag("icc", true)
+    }
+
+    /// Whether what leaves the network in IPv4, or in IPv6, leaves under this machine's address.
+    pub fn masquerades(&self, v6: bool) -> bool {
+        let mode = self.option(if v6 { "gateway_mode_ipv6" } else { "gateway_mode_ipv4" });
+        !self.internal && self.flag("masquerade", true) && mode != Some("routed")
+    }
+
+    /// The gateways of its subnets.
+    pub fn gateways(&self) -> impl Iterator<Item = IpAddr> {
+        self.subnets.iter().filter_map(|pool| pool.gateway)
+    }
+
+    /// The subnet that `address` is of.
+    pub fn pool_of(&self, address: IpAddr) -> Option<&Pool> {
+        self.subnets.iter().find(|pool| pool.subnet.contains(address))
+    }
+
+    /// `address` with the number of bits of its subnet: `172.17.0.2/16`.
+    pub fn with_prefix(&self, address: IpAddr) -> String {
+        let prefix = self.pool_of(address).map_or(crate::pool::width(address), |pool| pool.subnet.prefix());
+        format!("{address}/{prefix}")
     }
 }
 
@@ -109,7 +215,9 @@ pub fn check_name(name: &str) -> std::result::Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Definition, check_name};
+    use super::{Definition, Pool, check_name};
+    use crate::driver::Driver;
+    use std::path::Path;
 
     #[test]
     fn names() {
@@ -121,12 +229,41 @@ mod tests {
         }
     }
 
+    fn made() -> Definition {
+        let pool = Pool::new("10.1.0.0/24".parse().unwrap(), Some([10, 1, 0, 1].into()));
+        Definition::new("web", Driver::Bridge, vec![pool]).unwrap()
+    }
+
     #[test]
     fn unknown_members_are_ignored() {
-        let made = Definition::new("web", "10.1.0.0/24".parse().unwrap(), [10, 1, 0, 1]).unwrap();
+        let made = made();
         assert_eq!((made.id.len(), made.bridge.len()), (64, 15));
         let mut value = serde_json::to_value(&made).unwrap();
         value["something_newer"] = true.into();
         assert_eq!(serde_json::from_value::<Definition>(value).unwrap(), made);
+    }
+
+    #[test]
+    fn the_first_format_is_read() {
+        let written =
+            br#"{"format": 1, "name": "web", "id": "0a", "driver": "bridge", "bridge": "vn-0", "subnet": "10.1.0.0/24",
+            "gateway": "10.1.0.1", "adopted": false, "internal": true, "labels": {"a": "b"}, "created_s": 7}"#;
+        let read = Definition::read(Path::new("web.json"), written).unwrap();
+        assert_eq!(read.subnets, made().subnets);
+        assert_eq!(
+            (read.driver, read.internal, read.isolate, read.dns, read.ipv6),
+            (Driver::Bridge, true, true, false, false)
+        );
+        assert_eq!((read.format, read.created_s, read.labels["a"].as_str()), (2, 7, "b"));
+    }
+
+    #[test]
+    fn what_options_say() {
+        let mut web = made();
+        assert!(web.icc() && web.masquerades(false) && web.masquerades(true));
+        web.options.insert("com.docker.network.bridge.enable_icc".into(), "false".into());
+        web.options.insert("gateway_mode_ipv6".into(), "routed".into());
+        assert!(!web.icc() && web.masquerades(false) && !web.masquerades(true));
+        assert_eq!(web.with_prefix([10, 1, 0, 9].into()), "10.1.0.9/24");
     }
 }

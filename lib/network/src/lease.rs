@@ -4,22 +4,26 @@
 //! after a reboot there are no containers. What died without a word is collected when there are many leases, when the
 //! subnet is full or when its address is asked for; so the usual attach costs the same however many there are.
 
-use crate::definition::Definition;
+use crate::bandwidth::Bandwidth;
+use crate::definition::{Definition, Pool};
 use crate::error::{Error, Kind, Result};
 use crate::link::{self, Link};
 use crate::mac::Mac;
 use crate::namespace::Identity;
+use crate::pool;
+use crate::route::Via;
 use crate::socket::Socket;
 use crate::state::{self, Durability, State};
+use crate::sysctl::Setting;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Below this many leases nobody looks for dead ones.
 const COLLECT_AT: usize = 64;
 
-/// An address that a container's interface has.
+/// A container's interface and the addresses it has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// The container's id.
@@ -28,7 +32,11 @@ pub struct Lease {
     pub interface: String,
     /// Its hardware address.
     pub mac: Mac,
-    /// The end of the veth pair outside.
+    /// Its addresses; none in a network without subnets.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
+    /// The end of it outside; empty for kinds that have none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub outer: String,
     /// The container's network namespace.
     pub namespace: Identity,
@@ -36,6 +44,21 @@ pub struct Lease {
     pub caller: u64,
     /// Who attaches it: while that lives, the link may be still to come.
     pub attacher: Process,
+    /// The container's name among those on the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its other names there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+    /// Routes of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Via>,
+    /// How much may go in and out of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<Bandwidth>,
+    /// What is written below `/proc/sys/net` inside; `IFNAME` stands for the interface.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sysctls: Vec<Setting>,
 }
 
 /// A process, told from later ones with the same id by when it started.
@@ -81,9 +104,32 @@ fn start_of(process: u32) -> Option<u64> {
 pub struct Book {
     boot: String,
     collect_at: usize,
-    leases: BTreeMap<IpAddr, Lease>,
+    leases: Leases,
     #[serde(skip)]
     path: PathBuf,
+}
+
+/// In the order of their addresses; written as a list. A netwire of before wrote a lease under its one address.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Written")]
+struct Leases(Vec<Lease>);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Now(Vec<Lease>),
+    Before(BTreeMap<IpAddr, Lease>),
+}
+
+impl From<Written> for Leases {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Now(leases) => Self(leases),
+            Written::Before(leases) => {
+                Self(leases.into_iter().map(|(address, lease)| Lease { addresses: vec![address], ..lease }).collect())
+            }
+        }
+    }
 }
 
 impl Book {
@@ -91,7 +137,7 @@ impl Book {
     pub fn load(state: &State, network: &str) -> Result<Self> {
         let path = state.lease_path(network);
         let boot = boot_id();
-        let empty = Self { boot: boot.clone(), collect_at: COLLECT_AT, leases: BTreeMap::new(), path: path.clone() };
+        let empty = Self { boot: boot.clone(), collect_at: COLLECT_AT, leases: Leases::default(), path: path.clone() };
         let Some(bytes) = state::load(&path)?.filter(|bytes| !bytes.is_empty()) else { return Ok(empty) };
         let book: Self = serde_json::from_slice(&bytes).map_err(|e| state::damaged(&path, e))?;
         Ok(if book.boot == boot { Self { path, ..book } } else { empty })
@@ -104,96 +150,160 @@ impl Book {
     }
 
     /// All of them, by address.
-    pub fn leases(&self) -> impl Iterator<Item = (IpAddr, &Lease)> {
-        self.leases.iter().map(|(address, lease)| (*address, lease))
+    pub fn leases(&self) -> impl Iterator<Item = &Lease> {
+        self.leases.0.iter()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.leases.is_empty()
+        self.leases.0.is_empty()
     }
 
     /// The lease of the container's interface.
-    pub fn find(&self, container: &str, interface: &str) -> Option<(IpAddr, &Lease)> {
-        self.leases().find(|(_, lease)| lease.container == container && lease.interface == interface)
+    pub fn find(&self, container: &str, interface: &str) -> Option<&Lease> {
+        self.leases().find(|lease| lease.container == container && lease.interface == interface)
     }
 
-    /// Gives `address` back.
-    pub fn release(&mut self, address: IpAddr) -> Option<Lease> {
-        self.leases.remove(&address)
+    /// The lease that holds `address`.
+    pub fn holder(&self, address: IpAddr) -> Option<&Lease> {
+        self.leases().find(|lease| lease.addresses.contains(&address))
     }
 
-    /// Writes `lease` in under `address`, which is free.
-    pub fn enter(&mut self, address: IpAddr, lease: Lease) {
-        self.leases.insert(address, lease);
+    /// Gives the addresses of the container's interface back.
+    pub fn release(&mut self, container: &str, interface: &str) -> Option<Lease> {
+        let at = self.leases.0.iter().position(|lease| lease.container == container && lease.interface == interface)?;
+        Some(self.leases.0.remove(at))
     }
 
-    /// The lowest free address of the network, or `wanted` if that is free.
+    /// Writes `lease` in, in place of what the container's interface had. Its addresses are free.
+    pub fn enter(&mut self, lease: Lease) {
+        self.release(&lease.container, &lease.interface);
+        let at = self.leases.0.partition_point(|other| other.addresses <= lease.addresses);
+        self.leases.0.insert(at, lease);
+    }
+
+    /// Addresses for an interface: those of `wanted`, if they are free, and the lowest free one of each family of which
+    /// none is wanted. A further subnet of a family is used when those before it are full.
     pub fn choose(
         &mut self,
         definition: &Definition,
-        wanted: Option<IpAddr>,
+        wanted: &[IpAddr],
         own: u64,
         socket: &mut Socket,
-    ) -> Result<IpAddr> {
-        const OP: &str = "take an address of network";
-        if self.leases.len() >= self.collect_at {
+    ) -> Result<Vec<IpAddr>> {
+        if self.leases.0.len() >= self.collect_at {
             self.collect(own, socket)?;
-            self.collect_at = COLLECT_AT.max(self.leases.len() * 2);
+            self.collect_at = COLLECT_AT.max(self.leases.0.len() * 2);
         }
-        let subnet = definition.subnet;
-        if let Some(wanted) = wanted {
-            let wrong = |why: String| Error::new(Kind::Invalid, OP, &definition.name).because(why);
-            if !subnet.contains(wanted) {
-                return Err(wrong(format!("{wanted} is not in its subnet {subnet}")));
-            }
-            if !subnet.is_host(wanted) {
-                return Err(wrong(format!(
-                    "{wanted} is no interface's address: the first and the last of {subnet} are special"
-                )));
-            }
-            if wanted == definition.gateway {
-                return Err(Error::new(Kind::InUse, OP, &definition.name).because(format!("{wanted} is its gateway")));
-            }
-            if self.leases.contains_key(&wanted) {
+        let mut chosen = Vec::new();
+        for address in wanted {
+            check(definition, *address)?;
+            if self.holder(*address).is_some() {
                 self.collect(own, socket)?;
             }
-            return match self.leases.get(&wanted) {
-                None => Ok(wanted),
-                Some(lease) => Err(Error::new(Kind::InUse, OP, &definition.name)
-                    .because(format!("{wanted} is in use by {}", lease.container))
-                    .hint("choose another address, or detach that container first")),
-            };
-        }
-        for look_again in [true, false] {
-            let mut taken = self.leases.keys().copied().peekable();
-            for address in subnet.hosts() {
-                while taken.next_if(|t| *t < address).is_some() {}
-                if taken.peek() != Some(&address) && address != definition.gateway {
-                    return Ok(address);
-                }
+            if let Some(lease) = self.holder(*address) {
+                return Err(Error::new(Kind::InUse, OP, &definition.name)
+                    .because(format!("{address} is in use by {}", lease.container))
+                    .hint("choose another address, or detach that container first"));
             }
-            if look_again {
+            chosen.push(*address);
+        }
+        for v6 in [false, true] {
+            let pools: Vec<&Pool> = definition.subnets.iter().filter(|pool| pool.subnet.is_v6() == v6).collect();
+            if pools.is_empty() || wanted.iter().any(|address| address.is_ipv6() == v6) {
+                continue;
+            }
+            let mut found = self.lowest(&pools);
+            if found.is_none() {
                 self.collect(own, socket)?;
+                found = self.lowest(&pools);
             }
+            chosen.push(found.ok_or_else(|| exhausted(definition, &pools))?);
         }
-        Err(Error::new(Kind::Full, OP, &definition.name)
-            .because(format!("all addresses of {subnet} are in use"))
-            .hint("detach containers, or create a network with a larger --subnet"))
+        chosen.sort_unstable();
+        Ok(chosen)
+    }
+
+    /// The lowest free address of the first of `pools` that has one.
+    fn lowest(&self, pools: &[&Pool]) -> Option<IpAddr> {
+        let taken: BTreeSet<IpAddr> = self.leases().flat_map(|lease| lease.addresses.iter().copied()).collect();
+        pools.iter().find_map(|pool| {
+            let mut held = taken.iter().copied().skip_while(|address| *address < pool.first()).peekable();
+            pool.addresses().find(|address| {
+                while held.next_if(|taken| taken < address).is_some() {}
+                held.peek() != Some(address) && pool.special(*address).is_none()
+            })
+        })
     }
 
     /// Forgets leases whose container is gone. `own` is the number of the calling thread's network namespace.
     pub fn collect(&mut self, own: u64, socket: &mut Socket) -> Result<()> {
-        if self.leases.is_empty() {
+        if self.is_empty() {
             return Ok(());
         }
         let links = socket.dump(&link::dump())?.map_err(|refusal| crate::error::refused("list links", "", refusal))?;
         let links: HashSet<String> = links.iter().filter_map(Link::read).map(|link| link.name).collect();
-        self.leases.retain(|_, lease| {
-            let wired = if lease.caller == own { links.contains(&lease.outer) } else { lease.namespace.is_there() };
+        self.leases.0.retain(|lease| {
+            let outside = lease.caller == own && !lease.outer.is_empty();
+            let wired = if outside { links.contains(&lease.outer) } else { lease.namespace.is_there() };
             wired || lease.attacher.is_alive()
         });
         Ok(())
+    }
+}
+
+const OP: &str = "take an address of network";
+
+/// Why nobody can be given `address`, whoever has what, if so.
+fn check(definition: &Definition, address: IpAddr) -> Result<()> {
+    let wrong = |why: String| Err(Error::new(Kind::Invalid, OP, &definition.name).because(why));
+    let Some(pool) = definition.pool_of(address) else {
+        let subnets: Vec<String> = definition.subnets.iter().map(|pool| pool.subnet.to_string()).collect();
+        return match subnets.len() {
+            0 => wrong("it has no subnet".into()),
+            1 => wrong(format!("{address} is not in its subnet {}", subnets[0])),
+            _ => wrong(format!("{address} is in none of its subnets {}", subnets.join(", "))),
+        };
+    };
+    let subnet = pool.subnet;
+    if !subnet.is_host(address) {
+        let special = if subnet.is_v6() { "the first of" } else { "the first and the last of" };
+        return wrong(format!("{address} is no interface's address: {special} {subnet} is special"));
+    }
+    match pool.special(address) {
+        None => Ok(()),
+        Some(purpose) => Err(Error::new(Kind::InUse, OP, &definition.name).because(format!("{address} is {purpose}"))),
+    }
+}
+
+fn exhausted(definition: &Definition, pools: &[&Pool]) -> Error {
+    let all: Vec<String> = pools.iter().map(|pool| pool.range.unwrap_or(pool.subnet).to_string()).collect();
+    let what = if pools.iter().any(|pool| pool.range.is_some()) { "--ip-range" } else { "--subnet" };
+    Error::new(Kind::Full, OP, &definition.name)
+        .because(format!("all addresses of {} are in use", all.join(" and ")))
+        .hint(format!("detach containers, or create a network with a larger {what}"))
+}
+
+impl Pool {
+    /// The lowest address that is given to who asked for none.
+    fn first(&self) -> IpAddr {
+        self.range.unwrap_or(self.subnet).network()
+    }
+
+    /// All of those.
+    fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let range = self.range.unwrap_or(self.subnet);
+        let all = std::iter::successors(Some(range.network()), |address| pool::following(*address));
+        all.take_while(move |address| range.contains(*address)).filter(|address| self.subnet.is_host(*address))
+    }
+
+    /// What `address` is for, if no container can have it.
+    fn special(&self, address: IpAddr) -> Option<String> {
+        if self.gateway == Some(address) {
+            return Some("its gateway".into());
+        }
+        let (purpose, _) = self.reserved.iter().find(|(_, reserved)| **reserved == address)?;
+        Some(format!("reserved for {purpose}"))
     }
 }
 
@@ -205,32 +315,51 @@ pub(crate) fn boot_id() -> String {
 #[cfg(test)]
 mod tests {
     use super::{Book, Lease, Process};
+    use crate::bandwidth::{Bandwidth, Limit};
+    use crate::definition::{Definition, Pool};
+    use crate::driver::Driver;
     use crate::mac::Mac;
     use crate::namespace::Identity;
+    use crate::socket::Socket;
     use crate::state::State;
+    use crate::sysctl::Setting;
     use std::net::IpAddr;
 
-    fn lease(container: &str) -> Lease {
+    fn lease(container: &str, addresses: &[&str]) -> Lease {
         Lease {
             container: container.into(),
             interface: "eth0".into(),
             mac: Mac([2, 0, 0, 0, 0, 1]),
+            addresses: addresses.iter().map(|text| ip(text)).collect(),
             outer: "veth0".into(),
             namespace: Identity { path: "/none".into(), inode: 1 },
             caller: 1,
             attacher: Process::own(),
+            name: Some("web".into()),
+            aliases: vec!["www".into()],
+            routes: Vec::new(),
+            bandwidth: Some(Bandwidth { inward: Some(Limit { rate_bits: 8, burst_bits: None }), outward: None }),
+            sysctls: vec![Setting::parse("net.ipv4.conf.IFNAME.forwarding=0").unwrap()],
         }
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn folder(name: &str) -> (State, std::path::PathBuf) {
+        let folder = std::env::temp_dir().join(format!("lease-test-{name}-{}", std::process::id()));
+        (State::new("/nonexistent".into(), folder.clone()), folder)
     }
 
     #[test]
     fn what_is_written_is_read_and_another_boot_forgets() {
-        let folder = std::env::temp_dir().join(format!("lease-test-{}", std::process::id()));
-        let state = State::new("/nonexistent".into(), folder.clone());
+        let (state, folder) = folder("boot");
         let mut book = Book::load(&state, "web").unwrap();
-        book.enter(IpAddr::from([10, 0, 0, 2]), lease("c1"));
+        book.enter(lease("c1", &["10.0.0.2", "fd00::2"]));
         book.store().unwrap();
         let again = Book::load(&state, "web").unwrap();
-        assert_eq!(again.find("c1", "eth0").map(|(a, _)| a.to_string()).as_deref(), Some("10.0.0.2"));
+        assert_eq!(again.find("c1", "eth0"), Some(&lease("c1", &["10.0.0.2", "fd00::2"])));
         assert!(again.find("c1", "eth1").is_none());
         let text = std::fs::read_to_string(state.lease_path("web")).unwrap();
         std::fs::write(state.lease_path("web"), text.replacen("\"boot\":\"", "\"boot\":\"x", 1)).unwrap();
@@ -238,6 +367,60 @@ mod tests {
         std::fs::write(state.lease_path("web"), "{").unwrap();
         assert!(Book::load(&state, "web").unwrap_err().hint.is_some());
         std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_book_of_before_is_read() {
+        let (state, folder) = folder("before");
+        std::fs::create_dir_all(&folder).unwrap();
+        let text = format!(
+            r#"{{"boot":"{}","collect_at":64,"leases":{{"10.0.0.9":{{"container":"c1","interface":"eth0",
+            "mac":"02:42:0a:00:00:09","outer":"veth0","namespace":{{"path":"/n","inode":1}},"caller":1,
+            "attacher":{{"id":1,"start":0}}}}}}}}"#,
+            super::boot_id()
+        );
+        std::fs::write(state.lease_path("web"), text).unwrap();
+        let book = Book::load(&state, "web").unwrap();
+        assert_eq!(book.holder(ip("10.0.0.9")).unwrap().container, "c1");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn addresses_are_given_by_family_range_and_reservation() {
+        let (state, _) = folder("choice");
+        let mut book = Book::load(&state, "web").unwrap();
+        let mut socket = Socket::open_route().unwrap();
+        let mut first = Pool::new("10.0.0.0/29".parse().unwrap(), Some(ip("10.0.0.1")));
+        first.range = Some("10.0.0.0/30".parse().unwrap());
+        first.reserved.insert("router".into(), ip("10.0.0.2"));
+        let second = Pool::new("10.1.0.0/30".parse().unwrap(), Some(ip("10.1.0.1")));
+        let six = Pool::new("fd00::/64".parse().unwrap(), Some(ip("fd00::1")));
+        let web = Definition::new("web", Driver::Bridge, vec![first, six, second]).unwrap();
+        let mut choose = |book: &mut Book, wanted: &[&str]| {
+            let wanted: Vec<IpAddr> = wanted.iter().map(|text| ip(text)).collect();
+            let chosen = book.choose(&web, &wanted, 1, &mut socket).map_err(|e| e.to_string())?;
+            Ok::<_, String>(chosen.iter().map(IpAddr::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(choose(&mut book, &[]).unwrap(), ["10.0.0.3", "fd00::2"]);
+        book.enter(lease("c1", &["10.0.0.3", "fd00::2"]));
+        assert_eq!(choose(&mut book, &[]).unwrap(), ["10.1.0.2", "fd00::3"], "the range of the first subnet is full");
+        assert_eq!(choose(&mut book, &["10.0.0.6"]).unwrap(), ["10.0.0.6", "fd00::3"], "static, outside of the range");
+        assert_eq!(choose(&mut book, &["10.0.0.6", "fd00::9"]).unwrap(), ["10.0.0.6", "fd00::9"]);
+        for (address, why) in [
+            ("10.0.0.2", "10.0.0.2 is reserved for router"),
+            ("10.0.0.3", "10.0.0.3 is in use by c1"),
+            ("10.1.0.1", "10.1.0.1 is its gateway"),
+            ("fd00::", "fd00:: is no interface's address: the first of fd00::/64 is special"),
+            ("10.9.0.1", "10.9.0.1 is in none of its subnets 10.0.0.0/29, fd00::/64, 10.1.0.0/30"),
+        ] {
+            let message = choose(&mut book, &[address]).unwrap_err();
+            assert!(message.contains(why), "{message}");
+        }
+        book.enter(lease("c2", &["10.1.0.2", "fd00::3"]));
+        let message = choose(&mut book, &[]).unwrap_err();
+        assert!(message.contains("all addresses of 10.0.0.0/30 and 10.1.0.0/30 are in use"), "{message}");
+        book.release("c1", "eth0").unwrap();
+        assert_eq!(choose(&mut book, &[]).unwrap(), ["10.0.0.3", "fd00::2"], "what was given back is given again");
     }
 
     #[test]

@@ -12,7 +12,9 @@
 //! - On the wire: [`socket`] (requests, acknowledgements, dumps), and one file an object: [`link`], [`address`],
 //!   [`route`]; [`nft`] for the packet rules.
 //! - On disk: [`definition`] (networks, for good) and [`lease`] (who has which address, until reboot), both below the
-//!   folders of [`state`]; [`pool`] is the arithmetic of subnets.
+//!   folders of [`state`]; [`pool`] is the arithmetic of subnets, [`option`] the keys of
+//!   `-o`.
+//! - The kinds: [`driver`], and one file each; [`bridge`] is the usual one.
 //! - [`cni`]: the same room as a CNI plugin.
 //! - The verbs: [`network`] (create, remove, list), [`attach`] (attach, detach, loopback).
 //!
@@ -35,6 +37,7 @@ pub mod bandwidth;
 pub mod bridge;
 pub mod cni;
 pub mod definition;
+pub mod driver;
 pub mod error;
 pub mod etcd;
 pub mod fdb;
@@ -45,6 +48,7 @@ pub mod namespace;
 pub mod neighbor;
 pub mod network;
 pub mod nft;
+pub mod option;
 pub mod pool;
 pub mod qdisc;
 pub mod rootless;

@@ -1,5 +1,6 @@
 //! Hardware addresses.
 
+use crate::error::Result;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
@@ -24,6 +25,15 @@ impl Mac {
         };
         Self([0x02, 0x42, a, b, c, d])
     }
+
+    /// One by chance, locally administered.
+    pub fn random() -> Result<Self> {
+        let mut bytes = [0_u8; 6];
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+            .map_err(|e| crate::error::failed("get random bytes", "", e))?;
+        bytes[0] = bytes[0] & 0xfc | 0x02;
+        Ok(Self(bytes))
+    }
 }
 
 impl fmt::Display for Mac {
@@ -36,7 +46,7 @@ impl fmt::Display for Mac {
 impl FromStr for Mac {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
         let wrong = || format!("`{text}` is not a hardware address like 02:42:ac:11:00:02");
         let mut bytes = [0_u8; 6];
         let mut parts = text.split(':');
@@ -57,7 +67,7 @@ impl FromStr for Mac {
 impl TryFrom<String> for Mac {
     type Error = String;
 
-    fn try_from(text: String) -> Result<Self, Self::Error> {
+    fn try_from(text: String) -> std::result::Result<Self, Self::Error> {
         text.parse()
     }
 }

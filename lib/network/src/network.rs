@@ -1,40 +1,19 @@
 //! Networks created, found, listed and removed.
 
-use crate::bridge::{self, Tables};
-use crate::definition::{self, DEFAULT, Definition};
+mod plan;
+
+use crate::bandwidth::Bandwidth;
+use crate::definition::{DEFAULT, Definition};
 use crate::error::{Error, Kind, Result};
 use crate::lease::{Book, Lease};
 use crate::mac::Mac;
 use crate::namespace::Namespace;
 use crate::nft;
-use crate::pool::{self, Subnet};
 use crate::socket::Socket;
 use crate::state::{self, State};
 use serde::Serialize;
-use std::collections::BTreeMap;
-use std::net::IpAddr;
 
-/// Names the default network's bridge; the number is the first that is free.
-const DEFAULT_BRIDGE: &str = "veneer";
-
-/// A network to be created.
-#[derive(Debug, Clone, Default)]
-pub struct Plan {
-    /// Its name.
-    pub name: String,
-    /// Its subnet, or one that is free.
-    pub subnet: Option<Subnet>,
-    /// The bridge's address, or the first of the subnet.
-    pub gateway: Option<IpAddr>,
-    /// The bridge's name, or one made of the network's id.
-    pub bridge: Option<String>,
-    /// The largest packet in bytes.
-    pub mtu: Option<u32>,
-    /// Whether nothing leaves it and nothing comes in.
-    pub internal: bool,
-    /// What users write on it.
-    pub labels: BTreeMap<String, String>,
-}
+pub use plan::{Plan, create};
 
 /// A network and who is on it.
 #[derive(Debug, Serialize)]
@@ -53,70 +32,21 @@ pub struct Member {
     pub id: String,
     /// The interface inside.
     pub interface: String,
-    /// The end of the veth pair outside.
+    /// The end of the veth pair outside; left out where the kind has none.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub host_interface: String,
     /// Its hardware address.
     pub mac: Mac,
     /// Its addresses with the subnet's prefix: `172.17.0.2/16`.
     pub addresses: Vec<String>,
-}
-
-/// Creates a network: chooses what was left open and writes it down. Links come with the first attach.
-pub fn create(state: &State, plan: &Plan) -> Result<Definition> {
-    const OP: &str = "create network";
-    let invalid = |why: String| Error::new(Kind::Invalid, OP, &plan.name).because(why);
-    definition::check_name(&plan.name).map_err(invalid)?;
-    let _lock = state.lock_folder()?;
-    if Definition::load(state, &plan.name)?.is_some() {
-        return Err(Error::new(Kind::InUse, OP, &plan.name)
-            .because("a network of this name exists")
-            .hint(format!("choose another name, or remove it: netwire network rm {}", plan.name)));
-    }
-    let others = all(state)?;
-    let mut socket = Socket::open_route()?;
-    let tables = Tables::read(&mut socket)?;
-    let subnet = match plan.subnet {
-        Some(subnet) => subnet,
-        None if plan.gateway.is_some() => {
-            return Err(invalid("a gateway without a subnet".into()).hint("give the --subnet it is in"));
-        }
-        None => free_pool(&plan.name, &tables, &others)?,
-    };
-    let gateway = plan.gateway.or_else(|| subnet.hosts().next());
-    let gateway = gateway.filter(|_| subnet.hosts().nth(1).is_some()).ok_or_else(|| {
-        invalid(format!("{subnet} has no room for a gateway and a container")).hint("the smallest subnet is a /30")
-    })?;
-    if !subnet.is_host(gateway) {
-        return Err(invalid(format!("gateway {gateway} is not an interface's address in {subnet}")));
-    }
-    let mut made = Definition::new(&plan.name, subnet, gateway)?;
-    made.mtu = plan.mtu;
-    made.internal = plan.internal;
-    made.labels.clone_from(&plan.labels);
-    if plan.name == DEFAULT {
-        made.bridge = default_bridge(&mut socket, &others)?;
-    }
-    if let Some(bridge) = &plan.bridge {
-        crate::link::check_name(bridge).map_err(invalid)?;
-        if let Some(other) = others.iter().find(|o| o.bridge == *bridge) {
-            return Err(Error::new(Kind::InUse, OP, &plan.name)
-                .because(format!("bridge {bridge} belongs to network {}", other.name)));
-        }
-        made.bridge.clone_from(bridge);
-    }
-    let present = bridge::find(&mut socket, &made.bridge)?;
-    made.adopted = present.is_some();
-    if let Some(other) = others.iter().find(|o| o.subnet.overlaps(subnet)) {
-        return Err(Error::new(Kind::InUse, OP, &plan.name)
-            .because(format!("{subnet} overlaps {} of network {}", other.subnet, other.name))
-            .hint("choose another --subnet, or leave it out to have a free one chosen"));
-    }
-    tables.refuse_overlap(&made, present.map(|link| link.index)).map_err(|mut e| {
-        e.hint = Some("choose another --subnet, or leave it out to have a free one chosen".into());
-        e
-    })?;
-    made.store(state)?;
-    Ok(made)
+    /// Its name on the network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its other names there.
+    pub aliases: Vec<String>,
+    /// How much may go in and out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<Bandwidth>,
 }
 
 /// The network called `name`. The default one is defined when it is first looked for.
@@ -125,7 +55,7 @@ pub fn find(state: &State, name: &str) -> Result<Definition> {
         return Ok(found);
     }
     if name == DEFAULT {
-        let plan = Plan { name: DEFAULT.into(), ..Plan::default() };
+        let plan = Plan::new(DEFAULT);
         return match create(state, &plan) {
             // Somebody else was quicker.
             Err(e) if e.kind == Kind::InUse => Definition::load(state, name)?.ok_or(e),
@@ -157,13 +87,15 @@ pub fn inspect(state: &State, name: &str) -> Result<View> {
     let definition = find(state, name)?;
     let mut book = Book::load(state, name)?;
     book.collect(Namespace::own()?.identity().inode, &mut Socket::open_route()?)?;
-    let prefix = definition.subnet.prefix();
-    let member = |(address, lease): (IpAddr, &Lease)| Member {
+    let member = |lease: &Lease| Member {
         id: lease.container.clone(),
         interface: lease.interface.clone(),
         host_interface: lease.outer.clone(),
         mac: lease.mac,
-        addresses: vec![format!("{address}/{prefix}")],
+        addresses: lease.addresses.iter().map(|address| definition.with_prefix(*address)).collect(),
+        name: lease.name.clone(),
+        aliases: lease.aliases.clone(),
+        bandwidth: lease.bandwidth,
     };
     let containers = book.leases().map(member).collect();
     Ok(View { definition, containers })
@@ -185,19 +117,19 @@ pub fn remove(state: &State, name: &str) -> std::result::Result<(), Vec<Error>> 
     let mut book = Book::load(state, name).map_err(one)?;
     book.collect(Namespace::own().map_err(one)?.identity().inode, &mut socket).map_err(one)?;
     if !book.is_empty() {
-        let users: Vec<_> = book.leases().map(|(_, lease)| lease.container.as_str()).collect();
+        let users: Vec<_> = book.leases().map(|lease| lease.container.as_str()).collect();
         return Err(vec![
             Error::new(Kind::InUse, "remove network", name)
                 .because(format!("it is in use by {}", users.join(", ")))
                 .hint(format!("detach them first: netwire detach --network {name} --id {}", users[0])),
         ]);
     }
-    let facts = nft::Facts { network: name, bridge: &definition.bridge, internal: definition.internal };
-    let mut failures: Vec<Error> =
-        [bridge::remove(&mut socket, &definition), nft::remove(&facts), state::remove(&state.lease_path(name))]
-            .into_iter()
-            .filter_map(Result::err)
-            .collect();
+    let mut failures: Vec<Error> = definition.driver.remove(&mut socket, &definition).err().into_iter().collect();
+    if definition.driver.has_bridge() {
+        let facts = nft::Facts { network: name, bridge: &definition.bridge, internal: definition.internal };
+        failures.extend(nft::remove(&facts).err());
+    }
+    failures.extend(state::remove(&state.lease_path(name)).err());
     if failures.is_empty() {
         failures.extend(state::remove(&state.definition_path(name)).err());
     }
@@ -209,27 +141,4 @@ pub fn remove(state: &State, name: &str) -> std::result::Result<(), Vec<Error>> 
 pub(crate) fn redefine_default(state: &State) -> Result<Definition> {
     let _ = remove(state, DEFAULT).map_err(|mut failures| failures.remove(0));
     find(state, DEFAULT)
-}
-
-fn free_pool(name: &str, tables: &Tables, others: &[Definition]) -> Result<Subnet> {
-    let mut taken: Vec<Subnet> = tables.subnets().chain(others.iter().map(|o| o.subnet)).collect();
-    if name != DEFAULT && !others.iter().any(|o| o.name == DEFAULT) {
-        // The default network will want the first pool; whoever comes before it leaves that free.
-        taken.extend(pool::pools().next());
-    }
-    pool::choose(&taken).ok_or_else(|| {
-        Error::new(Kind::Full, "choose a subnet for network", name)
-            .because("every pool overlaps a network or a route of this machine")
-            .hint("give one with --subnet")
-    })
-}
-
-fn default_bridge(socket: &mut Socket, others: &[Definition]) -> Result<String> {
-    for number in 0..1000 {
-        let name = format!("{DEFAULT_BRIDGE}{number}");
-        if !others.iter().any(|o| o.bridge == name) && bridge::find(socket, &name)?.is_none() {
-            return Ok(name);
-        }
-    }
-    Err(Error::new(Kind::Full, "name the bridge of network", DEFAULT).because("a thousand names are taken"))
 }

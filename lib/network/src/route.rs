@@ -7,7 +7,9 @@ use crate::socket::{Message, Request};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use std::str::FromStr;
 
 /// `struct rtmsg`.
 const HEADER: usize = 12;
@@ -52,6 +54,38 @@ impl Route {
     /// Whether it is a default route.
     pub fn is_default(&self) -> bool {
         self.destination.prefix() == 0
+    }
+}
+
+/// A route as people write it: `DESTINATION[,GATEWAY[,METRIC]]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Via {
+    /// Where it leads.
+    pub destination: Subnet,
+    /// The next station; without one everybody there is a neighbour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<IpAddr>,
+    /// Of several to the same place the one with the lowest number is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<u32>,
+}
+
+impl FromStr for Via {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || format!("`{text}` is not a route like 10.8.0.0/16,10.20.0.1 or 10.8.0.0/16,10.20.0.1,100");
+        let mut parts = text.split(',');
+        let destination = parts.next().unwrap_or_default().parse()?;
+        let gateway: Option<IpAddr> = match parts.next() {
+            None | Some("") => None,
+            Some(gateway) => Some(gateway.parse().map_err(|_| wrong())?),
+        };
+        let metric = parts.next().map(str::parse).transpose().map_err(|_| wrong())?;
+        if parts.next().is_some() {
+            return Err(wrong());
+        }
+        Ok(Self { destination, gateway, metric })
     }
 }
 
@@ -135,7 +169,7 @@ fn wire(address: IpAddr) -> RouteAddress {
 
 #[cfg(test)]
 mod tests {
-    use super::{NewRoute, Route, add, add_default};
+    use super::{NewRoute, Route, Via, add, add_default};
     use crate::socket::Message;
     use std::net::IpAddr;
 
@@ -155,5 +189,16 @@ mod tests {
         }
         let own = NewRoute { link: None, destination: "fe80::/64".parse().unwrap(), gateway: None, metric: None };
         assert_eq!(Route::read(&Message { kind: libc::RTM_NEWROUTE, payload: add(&own).payload }), None);
+    }
+
+    #[test]
+    fn routes_as_written() {
+        let via = |text: &str| text.parse::<Via>();
+        assert_eq!(via("10.8.0.0/16,10.20.0.1,7").unwrap().metric, Some(7));
+        assert_eq!(via("fd00::/64").unwrap().gateway, None);
+        for wrong in ["", "10.0.0.1/8,10.20.0.1", "10.0.0.0/8,x", "10.0.0.0/8,10.20.0.1,x", "10.0.0.0/8,10.20.0.1,1,1"]
+        {
+            assert!(via(wrong).is_err(), "{wrong}");
+        }
     }
 }

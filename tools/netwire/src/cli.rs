@@ -50,7 +50,7 @@ pub enum Verb {
     /// Give a namespace an interface on a network; prints it as one line of JSON
     ///
     /// May be repeated: what is whole is left alone, what is half-made is made anew with the same address.
-    Attach(Attach),
+    Attach(Box<Attach>),
     /// Take a container's interface away and give its address back
     ///
     /// That there is none is no error, nor that its namespace or the network is gone.
@@ -67,13 +67,16 @@ pub enum Verb {
 #[derive(Debug, Subcommand)]
 pub enum NetworkVerb {
     /// Create a network; prints its id
-    Create(Create),
+    Create(Box<Create>),
     /// Remove networks that nobody is on, with bridge and packet rules
     #[command(visible_alias = "remove")]
     Rm {
         /// Their names
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
+        /// That one is not there is no error
+        #[arg(short, long)]
+        force: bool,
     },
     /// List networks
     #[command(visible_alias = "list")]
@@ -102,24 +105,54 @@ pub struct Create {
     /// Its name
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// Its subnet [default: the first free one of 172.17-31.0.0/16, 10.0.0.0/8 in /20, 192.168.0.0/16 in /24]
-    #[arg(long, value_name = "CIDR")]
-    pub subnet: Option<String>,
-    /// The bridge's address [default: the first of the subnet]
-    #[arg(long, value_name = "IP")]
-    pub gateway: Option<IpAddr>,
+    /// What kind of network: bridge, macvlan, ipvlan, vlan, ptp, overlay
+    #[arg(short, long, value_name = "DRIVER", default_value = "bridge")]
+    pub driver: String,
+    /// A subnet; may be repeated [default: the first free one of 172.17-31.0.0/16, 10.0.0.0/8 in /20, 192.168.0.0/16 in /24]
+    #[arg(long = "subnet", value_name = "CIDR")]
+    pub subnets: Vec<String>,
+    /// The bridge's address in the subnet it lies in; may be repeated [default: the first of each]
+    #[arg(long = "gateway", value_name = "IP")]
+    pub gateways: Vec<IpAddr>,
+    /// The part of a subnet that addresses are given of to those who ask for none; may be repeated
+    #[arg(long = "ip-range", value_name = "CIDR")]
+    pub ranges: Vec<String>,
+    /// An address that nobody is given, and what it is for; may be repeated
+    #[arg(long = "aux-address", visible_alias = "reserve", value_name = "NAME=IP")]
+    pub reserved: Vec<String>,
+    /// IPv6 too; without a subnet of it one of fd00::/8 is chosen
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub ipv6: Option<bool>,
+    /// IPv4 [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub ipv4: Option<bool>,
+    /// Who gives addresses: default, or none
+    #[arg(long, value_name = "DRIVER", default_value = "default")]
+    pub ipam_driver: String,
     /// The bridge's name; one that exists is used and never deleted [default: vn- and the id's beginning]
-    #[arg(long, value_name = "DEV")]
+    #[arg(long, visible_alias = "interface-name", value_name = "DEV")]
     pub bridge: Option<String>,
     /// The largest packet in bytes [default: that of the interface the default route goes by]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(68..=65535))]
     pub mtu: Option<u32>,
+    /// A route that each container gets; may be repeated. Without a gateway it goes by the network's
+    #[arg(long = "route", value_name = "CIDR[,IP[,METRIC]]")]
+    pub routes: Vec<String>,
+    /// No name server for the network
+    #[arg(long)]
+    pub disable_dns: bool,
+    /// An option in docker's or podman's words, like com.docker.network.driver.mtu=1400; may be repeated
+    #[arg(short, long = "opt", visible_alias = "option", value_name = "KEY=VALUE")]
+    pub options: Vec<String>,
     /// Nothing leaves the network and nothing comes in
     #[arg(long)]
     pub internal: bool,
     /// Something to write on it; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE")]
     pub labels: Vec<String>,
+    /// Where there is a network of this name, leave it as it is
+    #[arg(long)]
+    pub ignore: bool,
     /// Print the whole network as JSON, not only its id
     #[arg(long)]
     pub json: bool,
@@ -140,12 +173,36 @@ pub struct Attach {
     /// The interface's name inside
     #[arg(long, value_name = "IFNAME", default_value = network::attach::INTERFACE)]
     pub ifname: String,
-    /// The address it must have [default: the lowest that is free]
-    #[arg(long, value_name = "IP")]
-    pub ip: Option<IpAddr>,
+    /// An address it must have; may be repeated [default: the lowest that is free, one a family]
+    #[arg(long = "ip", visible_alias = "ip6", value_name = "IP")]
+    pub addresses: Vec<IpAddr>,
     /// The hardware address it must have [default: made of the address]
-    #[arg(long, value_name = "MAC")]
+    #[arg(long, visible_alias = "mac-address", value_name = "MAC")]
     pub mac: Option<String>,
+    /// The container's name on the network
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Another name for it there; may be repeated
+    #[arg(long = "alias", value_name = "NAME")]
+    pub aliases: Vec<String>,
+    /// A route of its own; may be repeated. Without a gateway it goes by the network's
+    #[arg(long = "route", value_name = "CIDR[,IP[,METRIC]]")]
+    pub routes: Vec<String>,
+    /// The most that goes into the container, in bits a second: 500K, 10M, 1G
+    #[arg(long, value_name = "BITS")]
+    pub ingress_rate: Option<String>,
+    /// What may go into it at once, in bits [default: as much as does no harm]
+    #[arg(long, value_name = "BITS", requires = "ingress_rate")]
+    pub ingress_burst: Option<String>,
+    /// The most that comes out of the container, in bits a second
+    #[arg(long, value_name = "BITS")]
+    pub egress_rate: Option<String>,
+    /// What may come out of it at once, in bits [default: as much as does no harm]
+    #[arg(long, value_name = "BITS", requires = "egress_rate")]
+    pub egress_burst: Option<String>,
+    /// A setting inside, as of sysctl(8): net.ipv4.conf.IFNAME.rp_filter=2, where IFNAME is the interface; may be repeated
+    #[arg(long = "sysctl", value_name = "KEY=VALUE")]
+    pub sysctls: Vec<String>,
     /// With the networks user, pasta and slirp4netns: it ends when standard input does
     #[arg(long)]
     pub until_eof: bool,

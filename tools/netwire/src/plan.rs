@@ -4,10 +4,17 @@ use crate::cli::{Args, Attach, Create, NetworkVerb, Verb};
 use crate::rootless;
 use cli::Failure;
 use network::attach::Wish;
+use network::bandwidth::{self, Bandwidth, Limit};
+use network::definition::Pool;
+use network::driver::Driver;
 use network::namespace::Reference;
+use network::pool::Subnet;
 use network::state::State;
+use network::sysctl::Setting;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// What is to be done, and with which state.
 #[derive(Debug)]
@@ -27,15 +34,22 @@ pub enum Step {
         plan: network::network::Plan,
         /// Whether to print all of it.
         json: bool,
+        /// Whether one of this name that is there is left as it is.
+        ignore: bool,
     },
     /// Remove networks.
-    Remove(Vec<String>),
+    Remove {
+        /// Their names.
+        names: Vec<String>,
+        /// Whether it is fine that one is not there.
+        force: bool,
+    },
     /// List networks.
     List(Listing),
     /// Show networks.
     Inspect(Vec<String>),
     /// Attach.
-    Attach(Wish),
+    Attach(Box<Wish>),
     /// Attach to a network that a user's program carries.
     AttachUser(network::rootless::Wish),
     /// Detach from it.
@@ -120,14 +134,16 @@ impl Places {
 pub fn plan(args: Args, places: &Places) -> Result<Plan, Failure> {
     let state = places.state(args.state, args.run)?;
     let step = match args.verb {
-        Verb::Network(NetworkVerb::Create(create)) => Step::Create { json: create.json, plan: network_plan(create)? },
-        Verb::Network(NetworkVerb::Rm { names }) => Step::Remove(names),
+        Verb::Network(NetworkVerb::Create(create)) => {
+            Step::Create { json: create.json, ignore: create.ignore, plan: network_plan(*create)? }
+        }
+        Verb::Network(NetworkVerb::Rm { names, force }) => Step::Remove { names, force },
         Verb::Network(NetworkVerb::Ls { json: true, .. }) => Step::List(Listing::Json),
         Verb::Network(NetworkVerb::Ls { quiet: true, .. }) => Step::List(Listing::Names),
         Verb::Network(NetworkVerb::Ls { .. }) => Step::List(Listing::Table),
         Verb::Network(NetworkVerb::Inspect { names, .. }) => Step::Inspect(names),
-        Verb::Attach(attach) if rootless::is_meant_by(&attach.network) => Step::AttachUser(rootless::wish(attach)?),
-        Verb::Attach(attach) => Step::Attach(wish(attach)?),
+        Verb::Attach(attach) if rootless::is_meant_by(&attach.network) => Step::AttachUser(rootless::wish(*attach)?),
+        Verb::Attach(attach) => Step::Attach(Box::new(wish(*attach)?)),
         Verb::Detach(detach) if rootless::is_meant_by(&detach.network) => Step::DetachUser(container_id(detach.id)?),
         Verb::Detach(detach) => Step::Detach {
             network: network_name(detach.network)?,
@@ -136,7 +152,7 @@ pub fn plan(args: Args, places: &Places) -> Result<Plan, Failure> {
         },
         Verb::Loopback { netns } => Step::Loopback(reference(&netns)?),
     };
-    if let Step::Remove(names) | Step::Inspect(names) = &step {
+    if let Step::Remove { names, .. } | Step::Inspect(names) = &step {
         for name in names {
             network_name(name.clone())?;
         }
@@ -145,42 +161,131 @@ pub fn plan(args: Args, places: &Places) -> Result<Plan, Failure> {
 }
 
 fn network_plan(create: Create) -> Result<network::network::Plan, Failure> {
-    let mut labels = BTreeMap::new();
-    for label in create.labels {
-        let (key, value) = label.split_once('=').unwrap_or((&label, ""));
-        if key.is_empty() {
-            return Err(Failure::usage(format!("label `{label}` has no key")).hint("--label KEY=VALUE"));
-        }
-        labels.insert(key.to_owned(), value.to_owned());
-    }
     if let Some(bridge) = &create.bridge {
         network::link::check_name(bridge).map_err(Failure::usage)?;
     }
+    let options = pairs("--opt", create.options)?;
+    let driver: Driver = create.driver.parse().map_err(|why: String| Failure::usage(why))?;
+    network::option::check(driver, &options).map_err(Failure::usage)?;
+    let mut subnets = Vec::new();
+    for subnet in create.subnets {
+        subnets.push(Pool::new(read(&subnet)?, None));
+    }
+    for gateway in create.gateways {
+        let pool = pool_of(&mut subnets, gateway, "--gateway")?;
+        if let Some(other) = pool.gateway.replace(gateway) {
+            return Err(Failure::usage(format!("two gateways for {}: {other} and {gateway}", pool.subnet)));
+        }
+    }
+    for range in create.ranges {
+        let range: Subnet = read(&range)?;
+        let pool = pool_of(&mut subnets, range.network(), "--ip-range")?;
+        if let Some(other) = pool.range.replace(range) {
+            return Err(Failure::usage(format!("two ranges for {}: {other} and {range}", pool.subnet)));
+        }
+    }
+    for (purpose, address) in pairs("--aux-address", create.reserved)? {
+        let address = address.parse().map_err(|_| Failure::usage(format!("`{address}` is not an address")))?;
+        pool_of(&mut subnets, address, "--aux-address")?.reserved.insert(purpose, address);
+    }
+    let addresses = match create.ipam_driver.as_str() {
+        "default" | "host-local" => true,
+        "none" | "null" => false,
+        other => return Err(Failure::usage(format!("`{other}` is no IPAM driver: default, none"))),
+    };
+    let name = network_name(create.name)?;
     Ok(network::network::Plan {
-        name: network_name(create.name)?,
-        subnet: create.subnet.map(|text| text.parse().map_err(|why: String| Failure::usage(why))).transpose()?,
-        gateway: create.gateway,
+        driver,
+        subnets,
+        ipv4: create.ipv4.unwrap_or(true),
+        ipv6: create.ipv6.unwrap_or(false),
+        addresses,
         bridge: create.bridge,
         mtu: create.mtu,
         internal: create.internal,
-        labels,
+        dns: !create.disable_dns && name != network::definition::DEFAULT,
+        routes: create.routes.iter().map(|text| read(text)).collect::<Result<_, _>>()?,
+        options,
+        labels: pairs("--label", create.labels)?,
+        name,
     })
+}
+
+/// The subnet that `address` is said of.
+fn pool_of<'a>(subnets: &'a mut [Pool], address: IpAddr, flag: &str) -> Result<&'a mut Pool, Failure> {
+    if subnets.is_empty() {
+        return Err(Failure::usage(format!("{flag} {address} without a subnet")).hint("give the --subnet it is in"));
+    }
+    let all: Vec<String> = subnets.iter().map(|pool| pool.subnet.to_string()).collect();
+    let found = subnets.iter_mut().find(|pool| pool.subnet.contains(address));
+    found.ok_or_else(|| Failure::usage(format!("{flag} {address} is not in {}", all.join(" or "))))
+}
+
+/// `KEY=VALUE` texts; one without `=` has an empty value.
+fn pairs(flag: &str, texts: Vec<String>) -> Result<BTreeMap<String, String>, Failure> {
+    let mut all = BTreeMap::new();
+    for text in texts {
+        let (key, value) = text.split_once('=').unwrap_or((&text, ""));
+        if key.is_empty() {
+            let what = flag.trim_start_matches('-');
+            return Err(Failure::usage(format!("{what} `{text}` has no key")).hint(format!("{flag} KEY=VALUE")));
+        }
+        all.insert(key.to_owned(), value.to_owned());
+    }
+    Ok(all)
+}
+
+fn read<T: FromStr<Err = String>>(text: &str) -> Result<T, Failure> {
+    text.parse().map_err(Failure::usage)
 }
 
 fn wish(attach: Attach) -> Result<Wish, Failure> {
     network::link::check_name(&attach.ifname).map_err(Failure::usage)?;
+    let limits = Bandwidth {
+        inward: limit(attach.ingress_rate.as_deref(), attach.ingress_burst.as_deref())?,
+        outward: limit(attach.egress_rate.as_deref(), attach.egress_burst.as_deref())?,
+    };
+    let sysctls = attach.sysctls.iter().map(|text| Setting::parse(text).map_err(Failure::usage));
     Ok(Wish {
         network: network_name(attach.network)?,
         namespace: reference(&attach.netns)?,
         container: container_id(attach.id)?,
         interface: attach.ifname,
-        address: attach.ip,
-        mac: attach.mac.map(|text| text.parse().map_err(|why: String| Failure::usage(why))).transpose()?,
+        addresses: attach.addresses,
+        mac: attach.mac.as_deref().map(read).transpose()?,
+        name: attach.name,
+        aliases: attach.aliases,
+        routes: attach.routes.iter().map(|text| read(text)).collect::<Result<_, _>>()?,
+        bandwidth: Some(limits).filter(|limits| !limits.is_none()),
+        sysctls: sysctls.collect::<Result<_, _>>()?,
     })
 }
 
+fn limit(rate: Option<&str>, burst: Option<&str>) -> Result<Option<Limit>, Failure> {
+    let Some(rate) = rate else { return Ok(None) };
+    let rate_bits = bandwidth::parse_rate(rate).map_err(Failure::usage)?;
+    let burst_bits = burst.map(bandwidth::parse_burst).transpose().map_err(Failure::usage)?;
+    Ok(Some(Limit { rate_bits, burst_bits }))
+}
+
+/// What is no network of ours wherever networks are named, and what to do instead.
+const ELSEWHERE: [(&str, &str); 3] = [
+    (
+        "host",
+        "a container that shares this machine's network needs no wire: run it without a network namespace of its own",
+    ),
+    ("none", "a container without a network needs no wire; netwire loopback --netns NETNS sets its lo up"),
+    ("container", "to share another container's network run this one in that namespace: nsrun --net=/proc/PID/ns/net"),
+];
+
 fn network_name(name: String) -> Result<String, Failure> {
-    network::definition::check_name(&name).map_err(Failure::usage)?;
+    network::definition::check_name(&name).map_err(|why| {
+        let word = name.split(':').next().unwrap_or_default();
+        match ELSEWHERE.iter().find(|(other, _)| *other == word) {
+            Some((_, hint)) => Failure::usage(why).hint(*hint),
+            None => Failure::usage(why),
+        }
+    })?;
     Ok(name)
 }
 

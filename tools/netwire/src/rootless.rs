@@ -13,7 +13,7 @@ pub(crate) use network::rootless::is_meant_by;
 /// What is to be attached. What such a network cannot do is refused by name.
 pub(crate) fn wish(attach: Attach) -> Result<Wish, Failure> {
     network::link::check_name(&attach.ifname).map_err(Failure::usage)?;
-    for (option, given) in [("--ip", attach.ip.is_some()), ("--mac", attach.mac.is_some())] {
+    for (option, given) in [("--ip", !attach.addresses.is_empty()), ("--mac", attach.mac.is_some())] {
         if given {
             return Err(Failure::usage(format!(
                 "network {} cannot take {option}: its addresses are fixed",

@@ -5,19 +5,23 @@ use crate::plan::{Listing, Plan, Step};
 use cli::failure::Outcome;
 use cli::{Failure, exit, output};
 use network::definition::Definition;
-use network::{Error, attach, network as networks};
+use network::{Error, Kind, attach, network as networks};
 use std::io;
 
 /// Does it.
 pub(crate) fn run(plan: &Plan) -> Outcome {
     let state = &plan.state;
     match &plan.step {
-        Step::Create { plan, json } => {
-            let made = networks::create(state, plan)?;
+        Step::Create { plan, json, ignore } => {
+            let made = match networks::create(state, plan) {
+                Err(e) if *ignore && e.kind == Kind::InUse => Definition::load(state, &plan.name)?.ok_or(e)?,
+                made => made?,
+            };
             printed(if *json { output::json_line(&made) } else { output::line(&made.id) })
         }
-        Step::Remove(names) => {
-            all(names.iter().flat_map(|name| networks::remove(state, name).err()).flatten().collect())
+        Step::Remove { names, force } => {
+            let failures = names.iter().flat_map(|name| networks::remove(state, name).err()).flatten();
+            all(failures.filter(|e| !(*force && e.kind == Kind::NotFound)).collect())
         }
         Step::List(listing) => list(&networks::list(state)?, *listing),
         Step::Inspect(names) => {
@@ -75,15 +79,28 @@ fn list(definitions: &[Definition], listing: Listing) -> Outcome {
             }
         }
         Listing::Names => definitions.iter().for_each(|d| text.extend([d.name.as_str(), "\n"])),
-        Listing::Table => {
-            let width = definitions.iter().map(|d| d.name.len()).chain([8]).max().unwrap_or(8);
-            text = format!("{:width$}  {:18}  {:15}  {:15}  INTERNAL\n", "NAME", "SUBNET", "GATEWAY", "BRIDGE");
-            for d in definitions {
-                let (subnet, gateway) = (d.subnet.to_string(), d.gateway.to_string());
-                let internal = if d.internal { "yes" } else { "no" };
-                text += &format!("{:width$}  {subnet:18}  {gateway:15}  {:15}  {internal}\n", d.name, d.bridge);
-            }
-        }
+        Listing::Table => text = table(definitions),
     }
     printed(output::write(text.as_bytes()))
+}
+
+fn table(definitions: &[Definition]) -> String {
+    let joined = |all: &mut dyn Iterator<Item = String>| all.collect::<Vec<_>>().join(",");
+    let row = |d: &Definition| {
+        let subnets = joined(&mut d.subnets.iter().map(|pool| pool.subnet.to_string()));
+        let gateways = joined(&mut d.gateways().map(|gateway| gateway.to_string()));
+        let internal = if d.internal { "yes" } else { "no" };
+        [d.name.clone(), d.driver.to_string(), subnets, gateways, d.bridge.clone(), internal.to_owned()]
+    };
+    let head = ["NAME", "DRIVER", "SUBNET", "GATEWAY", "BRIDGE", "INTERNAL"].map(str::to_owned);
+    let rows: Vec<_> = std::iter::once(head).chain(definitions.iter().map(row)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..6).map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text += cells.join("  ").trim_end();
+        text.push('\n');
+    }
+    text
 }

@@ -1,0 +1,178 @@
+//! The kinds of networks, and what differs between them.
+//!
+//! ```text
+//!   prepare   what all endpoints of a network share (bridge, VLAN link, VXLAN link): under the network's lock, at each attach
+//!   plug      one endpoint: the interface inside, born there under its name and hardware address; left alone where it is whole
+//!   unplug    the endpoint goes, from whichever side it can be reached
+//!   remove    what prepare made goes, under the network's lock
+//! ```
+//!
+//! Addresses, routes and the state of the interface inside are the same for all kinds and set by [`crate::attach`] after
+//! `plug`. Each function may be repeated, and may find what a crash left of itself.
+
+use crate::bridge;
+use crate::definition::Definition;
+use crate::error::{Error, Kind, Result};
+use crate::lease::Lease;
+use crate::namespace::Namespace;
+use crate::socket::Socket;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+/// A kind of network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Driver {
+    /// A bridge here, and a veth pair to each container.
+    Bridge,
+    /// Each container is another hardware address on a link of the machine.
+    Macvlan,
+    /// Each container is another address on a link of the machine.
+    Ipvlan,
+    /// Each container has a VLAN of a link of the machine for itself.
+    Vlan,
+    /// A veth pair to each container, and a route.
+    Ptp,
+    /// A bridge on each of several machines, joined by VXLAN.
+    Overlay,
+}
+
+const NAMES: [(Driver, &str); 6] = [
+    (Driver::Bridge, "bridge"),
+    (Driver::Macvlan, "macvlan"),
+    (Driver::Ipvlan, "ipvlan"),
+    (Driver::Vlan, "vlan"),
+    (Driver::Ptp, "ptp"),
+    (Driver::Overlay, "overlay"),
+];
+
+/// What stands for all endpoints of a network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ground {
+    /// The number of the bridge, or of the machine's link that endpoints are made on; 0 where there is none.
+    pub index: u32,
+    /// The largest packet in bytes.
+    pub mtu: u32,
+}
+
+/// One interface of a container, as it is to be.
+#[derive(Debug, Clone, Copy)]
+pub struct Endpoint<'a> {
+    /// The network.
+    pub definition: &'a Definition,
+    /// What [`Driver::prepare`] gave.
+    pub ground: Ground,
+    /// The container's id, the interface's name, hardware address, addresses, routes, names, limits, sysctls.
+    pub lease: &'a Lease,
+    /// The container's namespace.
+    pub inside: &'a Namespace,
+    /// Whether there was a lease before: then the interface may be there, whole or in part.
+    pub known: bool,
+}
+
+impl Endpoint<'_> {
+    /// The addresses with the number of bits of their subnets.
+    pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> {
+        self.lease.addresses.iter().map(|address| {
+            let pool = self.definition.pool_of(*address);
+            (*address, pool.map_or(crate::pool::width(*address), |pool| pool.subnet.prefix()))
+        })
+    }
+
+    /// The ways out: the gateways of the subnets it has addresses of; none in an internal network.
+    pub fn gateways(&self) -> Vec<IpAddr> {
+        if self.definition.internal {
+            return Vec::new();
+        }
+        self.lease.addresses.iter().filter_map(|address| self.definition.pool_of(*address)?.gateway).collect()
+    }
+}
+
+impl Driver {
+    /// Whether its networks have a bridge in the caller's namespace.
+    pub fn has_bridge(self) -> bool {
+        matches!(self, Self::Bridge | Self::Overlay)
+    }
+
+    /// Whether its endpoints have an end in the caller's namespace.
+    pub fn has_outer_end(self) -> bool {
+        matches!(self, Self::Bridge | Self::Overlay | Self::Ptp)
+    }
+
+    /// Whether its subnets are its own, so that no route of the machine and no other network may overlap them. The others
+    /// share the subnet of the link they are on.
+    pub fn owns_subnets(self) -> bool {
+        self.has_outer_end()
+    }
+
+    /// Makes sure that what all endpoints share stands. Called at each attach, under the network's lock.
+    pub fn prepare(self, socket: &mut Socket, definition: &Definition) -> Result<Ground> {
+        match self {
+            Self::Bridge => bridge::ensure(socket, definition),
+            other => Err(unfinished(other)),
+        }
+    }
+
+    /// Makes sure that the interface inside is there, with its name, hardware address and MTU; up or not. `socket` is one of
+    /// the caller's namespace, `inner` one of the container's.
+    pub fn plug(self, endpoint: &Endpoint<'_>, socket: &mut Socket, inner: &mut Socket) -> Result<()> {
+        match self {
+            Self::Bridge => bridge::plug(endpoint, socket, inner),
+            other => Err(unfinished(other)),
+        }
+    }
+
+    /// Removes the interface. `own` is the number of the calling thread's network namespace. That there is none is fine.
+    pub fn unplug(self, lease: &Lease, own: u64, socket: &mut Socket) -> Result<()> {
+        match self {
+            Self::Bridge => bridge::unplug(lease, own, socket),
+            other => Err(unfinished(other)),
+        }
+    }
+
+    /// Removes what [`Driver::prepare`] made. That there is none is fine.
+    pub fn remove(self, socket: &mut Socket, definition: &Definition) -> Result<()> {
+        match self {
+            Self::Bridge => bridge::remove(socket, definition),
+            other => Err(unfinished(other)),
+        }
+    }
+}
+
+fn unfinished(driver: Driver) -> Error {
+    Error::new(Kind::Unsupported, "use network driver", driver).because("it is not built yet")
+}
+
+impl fmt::Display for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(NAMES.iter().find(|(driver, _)| driver == self).map_or("", |(_, name)| name))
+    }
+}
+
+impl FromStr for Driver {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        let found = NAMES.iter().find(|(_, name)| *name == text).map(|(driver, _)| *driver);
+        found.ok_or_else(|| {
+            let all: Vec<_> = NAMES.iter().map(|(_, name)| *name).collect();
+            format!("`{text}` is no network driver: {}", all.join(", "))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Driver, NAMES};
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for (driver, name) in NAMES {
+            assert_eq!((name.parse(), driver.to_string().as_str()), (Ok(driver), name));
+            assert_eq!(serde_json::to_value(driver).unwrap(), name);
+        }
+        assert!("weave".parse::<Driver>().unwrap_err().contains("bridge, macvlan"));
+    }
+}
