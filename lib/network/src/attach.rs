@@ -241,7 +241,7 @@ fn rules(definition: &Definition) -> Result<Vec<String>> {
     if !definition.driver.has_bridge() {
         return Ok(warnings);
     }
-    let facts = nft::Facts { network: &definition.name, bridge: &definition.bridge, internal: definition.internal };
+    let facts = nft::Facts::of(definition);
     match nft::ensure(&facts) {
         Err(e) if e.kind == Kind::Unsupported && !definition.internal => {
             warnings.push(format!(

@@ -126,7 +126,7 @@ pub fn remove(state: &State, name: &str) -> std::result::Result<(), Vec<Error>> 
     }
     let mut failures: Vec<Error> = definition.driver.remove(&mut socket, &definition).err().into_iter().collect();
     if definition.driver.has_bridge() {
-        let facts = nft::Facts { network: name, bridge: &definition.bridge, internal: definition.internal };
+        let facts = nft::Facts::of(&definition);
         failures.extend(nft::remove(&facts).err());
     }
     failures.extend(state::remove(&state.lease_path(name)).err());
