@@ -11,7 +11,12 @@ const ONE_NETWORK: &str = r#"table inet veneer {
 		elements = { "veneer0" comment "network bridge" }
 	}
 
-	set outbound {
+	set outbound4 {
+		type ifname
+		elements = { "veneer0" comment "network bridge" }
+	}
+
+	set outbound6 {
 		type ifname
 		elements = { "veneer0" comment "network bridge" }
 	}
@@ -20,14 +25,89 @@ const ONE_NETWORK: &str = r#"table inet veneer {
 		type ifname
 	}
 
+	set open {
+		type ifname
+	}
+
 	set within {
 		type ifname . ifname
 		elements = { "veneer0" . "veneer0" comment "network bridge" }
 	}
 
+	set sources4 {
+		type ipv4_addr
+	}
+
+	set sources6 {
+		type ipv6_addr
+	}
+
+	set itself4 {
+		type ipv4_addr . ipv4_addr
+	}
+
+	set itself6 {
+		type ipv6_addr . ipv6_addr
+	}
+
+	map ports4 {
+		type inet_proto . inet_service : ipv4_addr . inet_service
+	}
+
+	map ports6 {
+		type inet_proto . inet_service : ipv6_addr . inet_service
+	}
+
+	map bound4 {
+		type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service
+	}
+
+	map bound6 {
+		type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service
+	}
+
+	map claims4 {
+		type inet_proto . inet_service : mark
+	}
+
+	map claims6 {
+		type inet_proto . inet_service : mark
+	}
+
+	chain published {
+		dnat ip to ip daddr . meta l4proto . th dport map @bound4 comment "on one address"
+		dnat ip6 to ip6 daddr . meta l4proto . th dport map @bound6 comment "on one address"
+		meta nfproto ipv4 dnat ip to meta l4proto . th dport map @ports4 comment "on every address"
+		meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @ports6 comment "on every address"
+	}
+
+	chain guard {
+		type filter hook prerouting priority raw; policy accept;
+		ip daddr 127.0.0.0/8 iifname != "lo" drop comment "nobody outside has a loopback address"
+		ip saddr 127.0.0.0/8 iifname != "lo" drop comment "nobody outside has a loopback address"
+	}
+
+	chain prerouting {
+		type nat hook prerouting priority dstnat; policy accept;
+		fib daddr type local jump published comment "published ports"
+	}
+
+	chain output {
+		type nat hook output priority -100; policy accept;
+		fib daddr type local jump published comment "published ports"
+	}
+
 	chain postrouting {
 		type nat hook postrouting priority srcnat; policy accept;
-		iifname @outbound masquerade comment "leaving a network"
+		ip daddr != 224.0.0.0/4 iifname @outbound4 masquerade comment "leaving a network"
+		ip6 daddr != ff00::/8 iifname @outbound6 masquerade comment "leaving a network"
+		ip daddr != 224.0.0.0/4 ip saddr @sources4 iif != 0 masquerade comment "leaving a link"
+		ip6 daddr != ff00::/8 ip6 saddr @sources6 iif != 0 masquerade comment "leaving a link"
+		ct status dnat iifname @networks oifname @networks masquerade comment "a neighbour's published port"
+		ct status dnat ip saddr . ip daddr @itself4 masquerade comment "one's own published port"
+		ct status dnat ip6 saddr . ip6 daddr @itself6 masquerade comment "one's own published port"
+		ip saddr 127.0.0.0/8 oifname @networks masquerade comment "from loopback"
+		ip6 saddr ::1 oifname @networks masquerade comment "from loopback"
 	}
 
 	chain forward {
@@ -35,7 +115,9 @@ const ONE_NETWORK: &str = r#"table inet veneer {
 		ct state established,related accept comment "answers"
 		iifname . oifname @within accept comment "within a network"
 		iifname @internal drop comment "out of an internal network"
+		oifname @internal drop comment "into an internal network"
 		ct status dnat accept comment "published"
+		iifname @open oifname @open accept comment "between open networks"
 		oifname @networks drop comment "into a network"
 	}
 }
@@ -66,7 +148,7 @@ fn whatever_is_missing_comes_back_with_the_next_attach() {
         for damage in [
             "nft flush ruleset",
             "nft flush chain inet veneer forward",
-            "nft delete element inet veneer outbound '{ veneer0 }'",
+            "nft delete element inet veneer outbound4 '{ veneer0 }'",
             "nft insert rule inet veneer postrouting accept",
             "nft delete chain inet veneer postrouting",
         ] {

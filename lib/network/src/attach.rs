@@ -20,6 +20,9 @@ use crate::namespace::{Namespace, Reference};
 use crate::network;
 use crate::nft;
 use crate::pool::Subnet;
+use crate::port::Spec;
+use crate::port_flags;
+use crate::publish::{self, Published};
 use crate::route::{self, NewRoute, Via};
 use crate::socket::{Request, Socket};
 use crate::state::State;
@@ -57,6 +60,8 @@ pub struct Wish {
     pub bandwidth: Option<Bandwidth>,
     /// What is written below `/proc/sys/net` inside; `IFNAME` stands for the interface.
     pub sysctls: Vec<Setting>,
+    /// Ports of this machine that lead there.
+    pub ports: Vec<Spec>,
 }
 
 impl Wish {
@@ -74,6 +79,7 @@ impl Wish {
             routes: Vec::new(),
             bandwidth: None,
             sysctls: Vec::new(),
+            ports: Vec::new(),
         }
     }
 }
@@ -105,6 +111,9 @@ pub struct Attachment {
     pub mtu: u32,
     /// The network's own name servers.
     pub dns: Vec<IpAddr>,
+    /// The ports of this machine that lead there; left out where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Published>,
     /// What could not be done and is no reason to fail; one line each.
     #[serde(skip)]
     pub warnings: Vec<String>,
@@ -129,7 +138,7 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
         prepared => prepared?,
     };
     let driver = definition.driver;
-    let warnings = rules(&definition)?;
+    let mut warnings = rules(&definition)?;
     let known = book.find(&wish.container, &wish.interface).cloned();
     let addresses = match &known {
         Some(lease) => still_fits(wish, lease)?,
@@ -144,6 +153,9 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
         Some(mac) => mac,
         None => Mac::random()?,
     };
+    if known.is_none() {
+        publish::vacate(state, &addresses, &definition.name, &wish.container)?;
+    }
     let lease = Lease {
         container: wish.container.clone(),
         interface: wish.interface.clone(),
@@ -169,6 +181,18 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
         let _ = release(state, &wish.network, &lease);
         return Err(e);
     }
+    let published = match publish::publish_attached(state, &definition, &lease, &wish.ports) {
+        Ok(published) => published,
+        Err(e) => {
+            // What was there before this call stays.
+            if known.is_none() {
+                let _ = driver.unplug(&lease, own, &mut socket);
+                let _ = release(state, &wish.network, &lease);
+            }
+            return Err(e);
+        }
+    };
+    warnings.extend(published.warnings);
     let gateways = endpoint.gateways();
     Ok(Attachment {
         network: definition.name.clone(),
@@ -182,6 +206,7 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
         gateways,
         mtu: ground.mtu,
         dns: Vec::new(),
+        ports: published.ports,
         warnings,
     })
 }
@@ -202,6 +227,7 @@ pub fn detach(
     let wanted = |lease: &&Lease| lease.container == container && interface.is_none_or(|name| lease.interface == name);
     let leases: Vec<_> = book.leases().filter(wanted).collect();
     let mut failures = Vec::new();
+    failures.extend(publish::unpublish(state, network, container, None).err());
     for lease in &leases {
         let done = definition.driver.unplug(lease, own, &mut socket).and_then(|()| release(state, network, lease));
         failures.extend(done.err());
@@ -282,6 +308,10 @@ fn wire(endpoint: &Endpoint<'_>, socket: &mut Socket) -> Result<()> {
     let Endpoint { definition, lease, .. } = endpoint;
     let mut inner = endpoint.inside.route_socket()?;
     definition.driver.plug(endpoint, socket, &mut inner)?;
+    if definition.driver.has_bridge() && !definition.icc() {
+        let set = socket.ask(port_flags::set_isolated(&lease.outer, true))?;
+        set.map_err(|refusal| refused("keep from its neighbours", &lease.outer, refusal))?;
+    }
     if let Some(limits) = lease.bandwidth.filter(|_| !lease.outer.is_empty()) {
         bandwidth::apply(socket, &lease.outer, &limits)?;
     }

@@ -52,7 +52,14 @@ impl<'a> Facts<'a> {
 
     /// Those of a network as it is defined.
     pub fn of(definition: &'a Definition) -> Self {
-        Self { internal: definition.internal, ..Self::plain(&definition.name, &definition.bridge) }
+        Self {
+            internal: definition.internal,
+            masquerade4: definition.masquerades(false),
+            masquerade6: definition.masquerades(true),
+            icc: definition.icc(),
+            isolate: definition.isolate,
+            ..Self::plain(&definition.name, &definition.bridge)
+        }
     }
 
     fn sets(&self) -> Vec<&'static str> {

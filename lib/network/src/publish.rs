@@ -13,6 +13,7 @@
 pub mod book;
 mod choice;
 pub mod conntrack;
+mod leased;
 pub mod socket;
 
 use crate::definition::Definition;
@@ -25,6 +26,7 @@ use crate::port_flags;
 use crate::socket::Socket;
 use crate::state::State;
 use book::{Book, Door, Way, entries};
+pub use leased::{publish_attached, publish_leased, unpublish_everywhere, vacate};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -236,7 +238,7 @@ fn free_of_the_dead(state: &State, conflicts: &[Conflict]) -> Result<bool> {
         let known = book::list(state, Some(container))?.iter().any(|(on, of, _)| on == network && of == container);
         let mut leases = lease::Book::load(state, network)?;
         leases.collect(Namespace::own()?.identity().inode, &mut Socket::open_route()?)?;
-        if known && !leases.leases().any(|(_, lease)| lease.container == container) {
+        if known && !leases.leases().any(|lease| lease.container == container) {
             unpublish(state, network, container, None)?;
             freed = true;
         }

@@ -55,6 +55,12 @@ pub enum Verb {
     ///
     /// That there is none is no error, nor that its namespace or the network is gone.
     Detach(Detach),
+    /// Let ports of this machine lead into a container; prints each as one line of JSON
+    ///
+    /// May be repeated: what is published already stays as it is.
+    Publish(crate::publish::Publish),
+    /// Take ports of a container away, and end what came in by them
+    Unpublish(crate::publish::Unpublish),
     /// Set the loopback interface of a namespace up
     Loopback {
         /// The namespace
@@ -203,6 +209,9 @@ pub struct Attach {
     /// A setting inside, as of sysctl(8): net.ipv4.conf.IFNAME.rp_filter=2, where IFNAME is the interface; may be repeated
     #[arg(long = "sysctl", value_name = "KEY=VALUE")]
     pub sysctls: Vec<String>,
+    /// A port of this machine that leads there, as in publish; may be repeated
+    #[arg(short = 'p', long = "publish", value_name = "[[IP:][PORT]:]PORT[/PROTOCOL]")]
+    pub ports: Vec<String>,
     /// With the networks user, pasta and slirp4netns: it ends when standard input does
     #[arg(long)]
     pub until_eof: bool,

@@ -63,6 +63,8 @@ pub enum Step {
         /// The interface, or all.
         interface: Option<String>,
     },
+    /// Publish, unpublish or list ports.
+    Publish(crate::publish::Plan),
     /// Set `lo` up.
     Loopback(Reference),
 }
@@ -150,6 +152,8 @@ pub fn plan(args: Args, places: &Places) -> Result<Plan, Failure> {
             container: container_id(detach.id)?,
             interface: detach.ifname,
         },
+        Verb::Publish(typed) => Step::Publish(crate::publish::Plan::publish(typed)?),
+        Verb::Unpublish(typed) => Step::Publish(crate::publish::Plan::unpublish(typed)?),
         Verb::Loopback { netns } => Step::Loopback(reference(&netns)?),
     };
     if let Step::Remove { names, .. } | Step::Inspect(names) = &step {
@@ -258,6 +262,7 @@ fn wish(attach: Attach) -> Result<Wish, Failure> {
         routes: attach.routes.iter().map(|text| read(text)).collect::<Result<_, _>>()?,
         bandwidth: Some(limits).filter(|limits| !limits.is_none()),
         sysctls: sysctls.collect::<Result<_, _>>()?,
+        ports: crate::publish::specs(&attach.ports)?,
     })
 }
 
@@ -278,7 +283,7 @@ const ELSEWHERE: [(&str, &str); 3] = [
     ("container", "to share another container's network run this one in that namespace: nsrun --net=/proc/PID/ns/net"),
 ];
 
-fn network_name(name: String) -> Result<String, Failure> {
+pub(crate) fn network_name(name: String) -> Result<String, Failure> {
     network::definition::check_name(&name).map_err(|why| {
         let word = name.split(':').next().unwrap_or_default();
         match ELSEWHERE.iter().find(|(other, _)| *other == word) {

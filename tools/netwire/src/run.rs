@@ -46,6 +46,11 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
         Step::Detach { network, container, interface } => {
             all(attach::detach(state, network, container, interface.as_deref()).err().unwrap_or_default())
         }
+        Step::Publish(plan) => {
+            let (ports, warnings) = plan.run(state)?;
+            warnings.iter().for_each(|warning| output::complain(NAME, warning));
+            printed(crate::publish::print(&ports))
+        }
         Step::Loopback(namespace) => {
             attach::loopback(namespace)?;
             Ok(exit::DONE)

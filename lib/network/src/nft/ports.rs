@@ -239,6 +239,13 @@ pub fn missing(entries: &[Entry], holder: &str) -> Result<Vec<Entry>> {
     Ok(entries.iter().zip(&found).filter(|(entry, there)| !whole(entry, there)).map(|(entry, _)| *entry).collect())
 }
 
+/// Whose ports lead to one of `addresses`.
+pub fn holders_of(addresses: &[IpAddr]) -> Result<Vec<String>> {
+    let mut rules = Rules::open("look for published ports of", "")?;
+    let wanted: Vec<Place> = addresses.iter().map(|a| own_peer(*a, "")).map(|peer| (peer.set, peer.key)).collect();
+    Ok(rules.look(&wanted)?.1.into_iter().flatten().map(|peer| peer.comment).collect())
+}
+
 /// Whether nobody has any of `entries`, nor what is in their way.
 pub fn are_free(entries: &[Entry]) -> Result<bool> {
     let mut rules = Rules::open(PUBLISH, "")?;

@@ -1,0 +1,99 @@
+//! Ports of containers that the book of leases knows.
+
+use super::{Outcome, Target, publish, unpublish};
+use crate::definition::Definition;
+use crate::error::{Error, Kind, Result};
+use crate::lease::{Book, Lease};
+use crate::network;
+use crate::nft::ports;
+use crate::port::Spec;
+use crate::state::State;
+use std::net::IpAddr;
+
+/// Publishes ports of a container that is attached; to the first network by name that it is on, unless one is named.
+pub fn publish_leased(state: &State, network: Option<&str>, container: &str, specs: &[Spec]) -> Result<Outcome> {
+    let definitions = match network {
+        Some(name) => vec![network::find(state, name)?],
+        None => network::all(state)?,
+    };
+    let reached = |d: &Definition| !d.internal && d.driver.has_outer_end();
+    let mut other = None;
+    for definition in &definitions {
+        let book = Book::load(state, &definition.name)?;
+        let Some(lease) = book.leases().find(|lease| lease.container == container) else { continue };
+        if reached(definition) {
+            return publish_attached(state, definition, lease, specs);
+        }
+        other = other.or_else(|| Some((definition, lease.clone())));
+    }
+    if let Some((definition, lease)) = other {
+        return publish_attached(state, definition, &lease, specs);
+    }
+    let error = Error::new(Kind::NotFound, "publish ports of", container);
+    Err(match network {
+        Some(name) => error
+            .because(format!("it is not on network {name}"))
+            .hint(format!("netwire attach --network {name} --id {container} --netns … attaches it")),
+        None => error.because("it is on no network").hint("attach it first: netwire attach"),
+    })
+}
+
+/// Unpublishes ports of a container on one network, or on all it has ports on.
+pub fn unpublish_everywhere(
+    state: &State,
+    network: Option<&str>,
+    container: &str,
+    specs: Option<&[Spec]>,
+) -> Result<()> {
+    if let Some(network) = network {
+        return unpublish(state, network, container, specs);
+    }
+    for (network, ..) in super::book::list(state, Some(container))? {
+        unpublish(state, &network, container, specs)?;
+    }
+    Ok(())
+}
+
+/// Publishes ports of a container that has `lease` on the network.
+pub fn publish_attached(state: &State, definition: &Definition, lease: &Lease, specs: &[Spec]) -> Result<Outcome> {
+    if specs.is_empty() {
+        return Ok(Outcome::default());
+    }
+    let error = |why: String| Error::new(Kind::Invalid, "publish ports of", &lease.container).because(why);
+    if !definition.driver.has_outer_end() {
+        let why = format!(
+            "containers on network {} of driver {} are not reached by way of this machine",
+            definition.name, definition.driver
+        );
+        return Err(error(why).hint("its own address is reached from outside; or attach it to a bridge network too"));
+    }
+    if definition.internal {
+        return Err(error(format!("network {} is internal: nothing comes in", definition.name))
+            .hint("attach the container to a network that is not"));
+    }
+    let bridge = definition.driver.has_bridge();
+    let target = Target {
+        network: &definition.name,
+        container: &lease.container,
+        addresses: &lease.addresses,
+        link: Some(if bridge { &definition.bridge } else { &lease.outer }),
+        port: Some(lease.outer.as_str()).filter(|_| bridge),
+    };
+    publish(state, &target, specs)
+}
+
+/// Takes away ports that lead to `addresses` for somebody who had them before and died without a word. Call it when
+/// addresses are leased anew.
+pub fn vacate(state: &State, addresses: &[IpAddr], network: &str, container: &str) -> Result<()> {
+    let holders = match ports::holders_of(addresses) {
+        Err(e) if e.kind == Kind::Unsupported => return Ok(()),
+        holders => holders?,
+    };
+    for holder in holders {
+        match holder.split_once(' ') {
+            Some((on, of)) if (on, of) != (network, container) => unpublish(state, on, of, None)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
