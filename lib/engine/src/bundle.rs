@@ -7,7 +7,7 @@ use crate::machine::Cgroups;
 use crate::plan::{self, Inputs};
 use crate::request::{HOST, Network};
 use crate::text::{Name, Text};
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, resolver};
 use serde_json::{Value, json};
 use spec::runtime::Capability;
 
@@ -37,7 +37,7 @@ pub fn config(inputs: &Inputs<'_>) -> Result<Text> {
             "noNewPrivileges": request.no_new_privileges,
         },
         "root": { "path": Text::tmp("root").marked(), "readonly": request.read_only },
-        "hostname": Text::plain(&plan::hostname(inputs.id, inputs.request, inputs.machine)).marked(),
+        "hostname": Text::plain(&plan::hostname(inputs.id, inputs.request, inputs.machine, inputs.shared)).marked(),
         "mounts": mounts(inputs),
         "linux": {
             "namespaces": namespaces(inputs),
@@ -60,26 +60,46 @@ pub fn config(inputs: &Inputs<'_>) -> Result<Text> {
 
 /// Files of the container's own: why, where, what.
 pub fn files(inputs: &Inputs<'_>) -> Vec<(&'static str, Text, Text)> {
-    let hostname = plan::hostname(inputs.id, inputs.request, inputs.machine);
+    let hostname = plan::hostname(inputs.id, inputs.request, inputs.machine, inputs.shared);
     let machine = inputs.machine;
-    let hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
-    let hosts = match plan::network(inputs.request) {
-        Network::Host => Text::plain(&machine.hosts),
-        Network::Named(_) => {
-            Text::plain(hosts).then(&Text::value(Name::Address)).then(&Text::plain(&format!("\t{hostname}\n")))
+    let newline = Text::plain("\n");
+    let (hosts, resolv_conf) = match plan::network(inputs.request) {
+        // Those of the container whose network it is: nothing of its own.
+        Network::Container(_) => {
+            return vec![("its host name", Text::tmp("hostname"), Text::plain(&format!("{hostname}\n")))];
         }
-        Network::None | Network::Default => Text::plain(hosts),
-    };
-    let resolv_conf = match plan::network(inputs.request) {
-        Network::None | Network::Default => String::new(),
-        Network::Named(_) if machine.rootless => format!("nameserver {}\n", plan::SLIRP_NAME_SERVER),
-        _ => machine.resolv_conf.clone(),
+        Network::Host => {
+            let resolver = resolver::of_machine(&machine.resolv_conf, inputs.request);
+            (Text::plain(&machine.hosts).then(&added_hosts(inputs)), Text::plain(&resolver))
+        }
+        Network::Named(_) => {
+            let hosts = Text::plain(resolver::LOCAL).then(&added_hosts(inputs)).then(&Text::value(Name::Hosts));
+            (hosts.then(&newline), Text::value(Name::Resolver).then(&newline))
+        }
+        Network::None | Network::Default => {
+            let hosts = Text::plain(resolver::LOCAL).then(&added_hosts(inputs));
+            (hosts, Text::plain(&resolver::of_none(inputs.request)))
+        }
     };
     vec![
         ("its host name, names and name servers", Text::tmp("hostname"), Text::plain(&format!("{hostname}\n"))),
         ("", Text::tmp("hosts"), hosts),
-        ("", Text::tmp("resolv.conf"), Text::plain(&resolv_conf)),
+        ("", Text::tmp("resolv.conf"), resolv_conf),
     ]
+}
+
+/// `--add-host`. The word `host-gateway` is an address of the machine's that the container reaches.
+fn added_hosts(inputs: &Inputs<'_>) -> Text {
+    let machine = match (plan::network(inputs.request), inputs.machine.rootless) {
+        (Network::Named(_), false) => Text::value(Name::Gateway),
+        // What carries an ordinary user's packets has no gateway that would be the machine.
+        (Network::Named(_), true) => Text::plain(&inputs.machine.outbound),
+        _ => Text::plain("127.0.0.1"),
+    };
+    inputs.request.wiring.hosts.iter().fold(Text::default(), |text, (name, address)| {
+        let address = if address == resolver::HOST_GATEWAY { machine.clone() } else { Text::plain(address) };
+        text.then(&address).then(&Text::plain(&format!("\t{name}\n")))
+    })
 }
 
 fn capabilities(inputs: &Inputs<'_>) -> Result<Vec<Capability>> {
@@ -114,6 +134,11 @@ fn namespaces(inputs: &Inputs<'_>) -> Vec<Value> {
     let mut list: Vec<Value> = ["pid", "mount", "ipc", "uts", "cgroup"].map(|kind| json!({ "type": kind })).into();
     match plan::network(inputs.request) {
         Network::Host => {}
+        Network::Container(_) => {
+            // None only where nobody looked, and then there is nothing to join.
+            let path = inputs.shared.map_or_else(String::new, |shared| format!("/proc/{}/ns/net", shared.pid));
+            list.push(json!({ "type": "network", "path": Text::plain(&path).marked() }));
+        }
         Network::Named(_) => list.push(json!({ "type": "network", "path": Text::tmp("net").marked() })),
         Network::None | Network::Default => list.push(json!({ "type": "network" })),
     }
@@ -149,7 +174,10 @@ fn mounts(inputs: &Inputs<'_>) -> Vec<Value> {
         list.push(default);
     }
     for file in ["hostname", "hosts", "resolv.conf"] {
-        let source = Text::tmp(file);
+        let source = match inputs.shared {
+            Some(shared) if file != "hostname" => Text::plain(&shared.folder.join(file).to_string_lossy()),
+            _ => Text::tmp(file),
+        };
         list.push(mount(&format!("/etc/{file}"), "bind", source.marked(), &["rbind", "rprivate"]));
     }
     if inputs.request.image == HOST {

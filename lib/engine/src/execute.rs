@@ -1,11 +1,14 @@
 //! Runs a plan's steps as commands, and takes them back.
 
-use crate::plan::{Action, Command, Plan};
+use crate::plan::{Action, Command, Names, Plan};
 use crate::text::Name;
 use crate::tools::{Tool, Tools};
 use crate::{Error, Kind, Result};
+use rustix::pipe::{PipeFlags, pipe_with};
+use serde_json::Value;
 use std::fs::File;
 use std::io::{Read, Seek};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -17,16 +20,53 @@ const OUTPUT_BYTES: u64 = 1 << 20;
 pub struct Values {
     /// The run's folder.
     pub tmp: PathBuf,
-    /// The container's address, once it has one.
-    pub address: Option<String>,
+    /// What the networks gave, once it is attached to them: a line of JSON each.
+    pub wires: Vec<Value>,
+    hosts: String,
+    resolver: String,
 }
 
 impl Values {
+    /// The values of a run in the folder `tmp`.
+    pub fn new(tmp: PathBuf) -> Self {
+        Self { tmp, wires: Vec::new(), hosts: String::new(), resolver: String::new() }
+    }
+
+    /// All texts of the list `member` of all networks.
+    fn all(&self, member: &str) -> Vec<String> {
+        let lists = self.wires.iter().filter_map(|wire| wire[member].as_array());
+        lists.flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect()
+    }
+
+    /// The container's addresses, without their prefix lengths.
+    pub fn addresses(&self) -> Vec<String> {
+        let mut all = self.all("addresses");
+        all.iter_mut().for_each(|a| a.truncate(a.find('/').unwrap_or(a.len())));
+        all
+    }
+
+    fn name(&mut self, names: &Names) {
+        let lines: Vec<String> = self.addresses().iter().map(|a| format!("{a}\t{}", names.names)).collect();
+        self.hosts = lines.join("\n");
+        let servers = self.all("dns");
+        self.resolver = match servers.is_empty() {
+            true => names.resolver.without.clone(),
+            false => {
+                servers.iter().map(|s| format!("nameserver {s}\n")).collect::<String>() + &names.resolver.behind_own
+            }
+        };
+    }
+
     /// The value called `name`.
     pub fn get(&self, name: Name) -> String {
         match name {
             Name::Tmp => self.tmp.to_string_lossy().into_owned(),
-            Name::Address => self.address.clone().unwrap_or_default(),
+            Name::Hosts => self.hosts.clone(),
+            Name::Resolver => self.resolver.trim_end().to_owned(),
+            Name::Gateway => {
+                let gateway = self.wires.first().and_then(|wire| wire["gateway"].as_str());
+                gateway.unwrap_or_default().to_owned()
+            }
         }
     }
 }
@@ -38,15 +78,15 @@ pub struct Execution<'a> {
     /// The run's values.
     pub values: Values,
     undo: Vec<&'a Command>,
-    /// Servers beside the container; each ends when its standard input does, also when we are killed.
-    servers: Vec<std::process::Child>,
+    /// What those that are beside the container wait for: it is closed when we end, also when we are killed.
+    alive: Option<OwnedFd>,
     state_root: &'a Path,
 }
 
 impl<'a> Execution<'a> {
     /// Nothing done yet. Tools are told the store's place by `VENEER_ROOT`.
     pub fn new(tools: &'a Tools, values: Values, state_root: &'a Path) -> Self {
-        Self { tools, values, undo: Vec::new(), servers: Vec::new(), state_root }
+        Self { tools, values, undo: Vec::new(), alive: None, state_root }
     }
 
     /// Runs every step in order. After an error, what was done is still there: call [`Execution::undo`].
@@ -66,11 +106,11 @@ impl<'a> Execution<'a> {
                     let fail = |e: std::io::Error| crate::error::system("write", &path, e);
                     std::fs::write(&path, content).map_err(fail)?;
                 }
-                Action::Serve(command) => self.serve(command)?,
+                Action::Names(names) => self.values.name(names),
                 Action::Run(command) => {
                     let output = self.command(command)?;
-                    if let Some(Name::Address) = command.output {
-                        self.values.address = Some(first_address(&output)?);
+                    if command.wire {
+                        self.values.wires.push(wire(&output)?);
                     }
                 }
             }
@@ -81,10 +121,6 @@ impl<'a> Execution<'a> {
 
     /// Takes back what was done, the last step first. Goes on after a failure and gives the first.
     pub fn undo(&mut self) -> Result<()> {
-        for mut server in self.servers.drain(..) {
-            drop(server.stdin.take());
-            let _ = server.wait();
-        }
         let mut first = Ok(());
         while let Some(command) = self.undo.pop() {
             let done = self.command(command).map(|_| ());
@@ -95,33 +131,18 @@ impl<'a> Execution<'a> {
         first
     }
 
-    /// Starts a server and waits until it says that it is ready.
-    fn serve(&mut self, command: &Command) -> Result<()> {
-        let name = self.tools.name(command.tool);
-        let mut words = vec![name.clone()];
-        words.extend(command.words.iter().map(|word| word.fill(|n| self.values.get(n))));
-        // What it is to say goes to descriptor 3 and its other words nowhere: the shell puts them in place.
-        let mut server = std::process::Command::new("sh");
-        server.args(["-c", "exec \"$0\" \"$@\" 3>&1 >/dev/null"]).args(words);
-        server.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let fail = |e: std::io::Error| crate::error::system("execute", &name, e);
-        let mut server = server.spawn().map_err(fail)?;
-        let ready = server.stdout.take().map(|mut out| out.read(&mut [0; 1]));
-        self.servers.push(server);
-        match ready {
-            Some(Ok(1)) => Ok(()),
-            _ => Err(Error::new(Kind::Failed, "execute", name)
-                .because("it ended before it was ready")
-                .hint("--network none does without it; /dev/net/tun must be there and open to you")),
-        }
-    }
-
     /// Runs one command to its end and gives what it wrote to stdout.
-    fn command(&self, command: &Command) -> Result<Vec<u8>> {
+    fn command(&mut self, command: &Command) -> Result<Vec<u8>> {
         let words = command.words.iter().map(|word| word.fill(|n| self.values.get(n)));
         let mut process = self.tools.command(command.tool);
         process.args(words).env("VENEER_ROOT", self.state_root);
         process.envs(command.env.iter().map(|(name, value)| (*name, value.as_str())));
+        process.stdin(Stdio::null());
+        if command.until_eof {
+            let (theirs, ours) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| crate::error::system("pipe", "", e))?;
+            self.alive = Some(ours);
+            process.stdin(theirs);
+        }
         run(process, &self.tools.name(command.tool))
     }
 
@@ -138,7 +159,7 @@ pub fn runtime(tools: &Tools, state: &Path) -> std::process::Command {
     command
 }
 
-/// Runs `process` to its end. What it says goes to files without a name, not pipes: a program that leaves a server behind
+/// Runs `process` to its end; standard input is as the caller set it. What it says goes to files without a name, not pipes: a program that leaves a server behind
 /// (a FUSE server, say) may leave it our descriptors, and a pipe would then never end.
 pub fn run(mut process: std::process::Command, name: &str) -> Result<Vec<u8>> {
     let (mut out, mut err) = (memory_file()?, memory_file()?);
@@ -151,7 +172,7 @@ pub fn run(mut process: std::process::Command, name: &str) -> Result<Vec<u8>> {
     };
     let stdout = shared(&out).map_err(fail)?;
     let stderr = shared(&err).map_err(fail)?;
-    let status = process.stdin(Stdio::null()).stdout(stdout).stderr(stderr).status().map_err(fail)?;
+    let status = process.stdout(stdout).stderr(stderr).status().map_err(fail)?;
     if status.success() {
         return contents(&mut out);
     }
@@ -188,17 +209,18 @@ fn contents(file: &mut File) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The first address of `netwire attach`'s JSON line, without its prefix length.
-fn first_address(output: &[u8]) -> Result<String> {
+/// The line of JSON that `netwire attach` prints.
+fn wire(output: &[u8]) -> Result<Value> {
     let fail = || Error::new(Kind::Failed, "netwire attach", "").because("it printed no address");
-    let value: serde_json::Value = serde_json::from_slice(output).map_err(|e| fail().because(e))?;
-    let address = value["addresses"][0].as_str().ok_or_else(fail)?;
-    Ok(address.split('/').next().unwrap_or(address).to_owned())
+    let value: Value = serde_json::from_slice(output).map_err(|e| fail().because(e))?;
+    value["addresses"][0].as_str().ok_or_else(fail)?;
+    Ok(value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resolver::Choice;
 
     #[test]
     fn a_tools_words_become_the_error() {
@@ -218,9 +240,23 @@ mod tests {
     }
 
     #[test]
-    fn addresses() {
-        let line = br#"{"network":"bridge","addresses":["172.17.0.2/16"]}"#;
-        assert_eq!(first_address(line).unwrap(), "172.17.0.2");
-        assert!(first_address(b"{}").is_err());
+    fn what_networks_tell_becomes_names() {
+        let mut values = Values::new("/run".into());
+        let line = br#"{"network":"web","addresses":["172.18.0.2/16","fd00::2/64"],"gateway":"172.18.0.1","dns":[]}"#;
+        values.wires.push(wire(line).unwrap());
+        assert!(wire(b"{}").is_err());
+        let resolver = Choice {
+            behind_own: "options ndots:0\n".into(),
+            without: "nameserver 10.0.0.1\n".into(),
+            fell_back: false,
+        };
+        let names = Names { names: "box".into(), resolver, gateway: true };
+        values.name(&names);
+        assert_eq!(values.get(Name::Hosts), "172.18.0.2\tbox\nfd00::2\tbox");
+        assert_eq!(values.get(Name::Resolver), "nameserver 10.0.0.1");
+        assert_eq!(values.get(Name::Gateway), "172.18.0.1");
+        values.wires[0]["dns"] = serde_json::json!(["172.18.0.1"]);
+        values.name(&names);
+        assert_eq!(values.get(Name::Resolver), "nameserver 172.18.0.1\noptions ndots:0");
     }
 }

@@ -54,6 +54,14 @@ pub fn check(request: &Request, machine: &Machine) -> Result<()> {
                 .hint("leave out --driver: fuse serves it"));
         }
     }
+    crate::wiring::check(request)?;
+    if machine.rootless && matches!(request.network, crate::request::Network::Container(_)) {
+        return Err(Error::new(Kind::Request, "network", "container:")
+            .because(
+                "without root each container is in a user namespace of its own, and cannot join another one's network",
+            )
+            .hint("publish a port (-p) and use it by the machine's address, or run as root"));
+    }
     if request.init && request.programs.runtime.is_some() {
         return Err(Error::new(Kind::Request, "--init", "")
             .because("a runtime by others does not know our PID 1")

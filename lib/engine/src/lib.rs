@@ -6,11 +6,12 @@
 //! Machine ──┘   (pure)            └─ execute          the same commands, run by the supervisor
 //! ```
 //!
-//! - [`request`]: what the user asked for, as data; kept in the container's record
+//! - [`request`]: what the user asked for, as data; kept in the container's record. Of that, [`wiring`] is networks and
+//!   [`port`] ports, in docker's grammar
 //! - [`images`]: images in the store: load, list, resolve, remove
 //! - [`machine`], [`place`]: what this machine is like, and where run state lives on it
 //! - [`process`], [`accounts`]: request and image configuration become argv, environment, ids
-//! - [`bundle`]: the OCI `config.json`
+//! - [`bundle`]: the OCI `config.json`; [`resolver`]: the container's `/etc/hosts` and `/etc/resolv.conf`
 //! - [`plan`]: the list of commands; [`script`] prints it, [`execute`] runs it; [`text`] is what both fill in
 //! - [`launch`], [`supervise`]: a new container, and the one small process it has: log, streams, exit code
 //! - [`stream`], [`attach`]: how a terminal reaches it
@@ -35,12 +36,15 @@ pub mod machine;
 pub mod names;
 pub mod place;
 pub mod plan;
+pub mod port;
 pub mod process;
 pub mod request;
+pub mod resolver;
 pub mod script;
 pub mod stream;
 pub mod supervise;
 pub mod text;
 pub mod tools;
+pub mod wiring;
 
 pub use error::{Error, Kind, Result};

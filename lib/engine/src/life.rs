@@ -1,8 +1,9 @@
 //! Containers after they were made: who lives, who has ended, stopping, killing, removing, and what a crash left behind.
 
 use crate::place::Place;
+use crate::plan::Shared;
 use crate::process::Defaults;
-use crate::request::Request;
+use crate::request::{Network, Request};
 use crate::tools::Tools;
 use crate::{Error, Kind, Result, execute};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -81,6 +82,33 @@ pub fn is_live(state: &State) -> bool {
     state.boot == boot_id() && [state.process, state.supervisor].into_iter().flatten().any(lives)
 }
 
+/// The container whose network `request` asks for, if it does: one that runs. Where that has another one's network itself, the
+/// names are in the folder of the one whose network it was at first.
+pub fn shared(root: &Root, place: &Place, request: &Request) -> Result<Option<Shared>> {
+    let Network::Container(name) = &request.network else { return Ok(None) };
+    let missing = |e: store::Error| {
+        if e.kind == store::Kind::NotFound { no_such_container(name) } else { crate::error::store(e) }
+    };
+    let record = root.find_container(name).map_err(missing)?;
+    let now = state(root, &record.id)?;
+    let Some(process) = now.process.filter(|_| now.status == Status::Running) else {
+        let what = "cannot join network of a non running container";
+        return Err(Error::new(Kind::Conflict, "", format!("{what}: {}", record.id)));
+    };
+    let asked = Asked::of(&record)?;
+    if let Some(first) = shared(root, place, &asked.request)? {
+        return Ok(Some(Shared { pid: process.pid, ..first }));
+    }
+    let machine = crate::machine::Machine { hostname: crate::machine::hostname(), ..Default::default() };
+    let hostname = crate::plan::hostname(&record.id, &asked.request, &machine, None);
+    Ok(Some(Shared { pid: process.pid, folder: place.of(&record.id), hostname }))
+}
+
+/// docker's words.
+fn no_such_container(name: &str) -> Error {
+    Error::new(Kind::NotFound, "", format!("No such container: {name}")).hint("ctr ps lists those that run")
+}
+
 /// Clears away what containers whose supervisor died left: run state, network endpoints, cgroups, and with `--rm` themselves.
 pub fn settle(root: &Root, place: &Place, own: &std::path::Path) -> Result<()> {
     for record in root.containers().map_err(crate::error::store)? {
@@ -116,9 +144,10 @@ fn clear(root: &Root, place: &Place, own: &std::path::Path, record: &Record) -> 
     let mut delete = execute::runtime(&tools, &place.runtime());
     delete.args(["delete", "--force", record.id.as_str()]);
     let _ = execute::run(delete, "runtime delete");
-    if let crate::request::Network::Named(network) = crate::plan::network(&asked.request) {
+    for endpoint in crate::wiring::endpoints(&asked.request) {
         let mut detach = tools.command(crate::tools::Tool::Netwire);
-        detach.args(["detach", "--network", &network, "--id", record.id.as_str()]).env("VENEER_ROOT", root.path());
+        detach.args(["detach", "--network", &endpoint.network, "--id", record.id.as_str()]);
+        detach.env("VENEER_ROOT", root.path()).env("VENEER_RUN", place.path());
         let _ = execute::run(detach, "netwire");
     }
     let run = place.of(&record.id);

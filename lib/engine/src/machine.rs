@@ -14,8 +14,10 @@ pub struct Machine {
     pub cgroups: Cgroups,
     /// The machine's host name.
     pub hostname: String,
-    /// `/etc/resolv.conf`
+    /// `/etc/resolv.conf`, or what systemd-resolved asks itself where that names only its own stub.
     pub resolv_conf: String,
+    /// Our address towards everybody else; empty where there is none.
+    pub outbound: String,
     /// `/etc/hosts`
     pub hosts: String,
     /// Mount points of other file systems: what the image `host` does not show. Sorted.
@@ -68,8 +70,9 @@ impl Machine {
             rootless,
             has_id_ranges,
             cgroups,
-            hostname: read("/proc/sys/kernel/hostname").trim().to_owned(),
-            resolv_conf: read("/etc/resolv.conf"),
+            hostname: hostname(),
+            resolv_conf: resolv_conf(read("/etc/resolv.conf"), || read("/run/systemd/resolve/resolv.conf")),
+            outbound: if rootless { outbound() } else { String::new() },
             hosts: read("/etc/hosts"),
             elsewhere: elsewhere(&mounts),
             covered,
@@ -78,6 +81,29 @@ impl Machine {
             kernel: parse_release(&read("/proc/sys/kernel/osrelease")),
         }
     }
+}
+
+/// The machine's host name.
+pub fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
+/// docker: behind the stub of systemd-resolved, which no container reaches, are the real name servers.
+fn resolv_conf(usual: String, behind: impl FnOnce() -> String) -> String {
+    if !crate::resolver::is_local_only(&usual) {
+        return usual;
+    }
+    let behind = behind();
+    if behind.contains("nameserver") { behind } else { usual }
+}
+
+/// Which address packets to elsewhere are sent from. Nothing is sent: a datagram socket only looks at the routes.
+fn outbound() -> String {
+    use std::net::UdpSocket;
+    let towards =
+        |from: &str, to: &str| UdpSocket::bind(from).and_then(|s| s.connect(to).and_then(|()| s.local_addr()));
+    let found = towards("0.0.0.0:0", "192.0.2.1:9").or_else(|_| towards("[::]:0", "[2001:db8::1]:9"));
+    found.map_or_else(|_| String::new(), |address| address.ip().to_string())
 }
 
 /// The files that count each processor's overheatings: side channels (moby hides them too).

@@ -9,8 +9,10 @@
 use crate::machine::Machine;
 use crate::process::Process;
 use crate::request::{HOST, Network, Request};
-use crate::text::{Name, Text};
+use crate::resolver::{self, Choice};
+use crate::text::Text;
 use crate::tools::Tool;
+use crate::wiring::{self, Endpoint};
 use crate::{Result, bundle};
 use spec::ContainerId;
 use std::path::{Path, PathBuf};
@@ -30,6 +32,23 @@ pub struct Inputs<'a> {
     pub machine: &'a Machine,
     /// Where the writable layer and the overlay's work folder are.
     pub writable: Writable,
+    /// The container's name, which others on its networks call it by.
+    pub name: Option<&'a str>,
+    /// What the image says it listens on: `80/tcp`.
+    pub image_ports: &'a [String],
+    /// The container whose network it has, where it was asked for one.
+    pub shared: Option<&'a Shared>,
+}
+
+/// A running container whose network another one has too.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// Its process.
+    pub pid: i32,
+    /// The folder with the `hosts` and `resolv.conf` of the container that the network was made for.
+    pub folder: PathBuf,
+    /// That container's host name.
+    pub hostname: String,
 }
 
 /// The two folders an overlay writes to.
@@ -90,9 +109,20 @@ pub enum Action {
     },
     /// Execute a tool.
     Run(Command),
-    /// Start a server that runs beside the container: it says on descriptor 3 that it is ready, and ends when its standard
-    /// input does.
-    Serve(Command),
+    /// Make [`Hosts`](crate::text::Name::Hosts), [`Resolver`](crate::text::Name::Resolver) and
+    /// [`Gateway`](crate::text::Name::Gateway) of what the networks told.
+    Names(Names),
+}
+
+/// What becomes of the networks' words.
+#[derive(Debug, Clone)]
+pub struct Names {
+    /// What stands behind each address in `/etc/hosts`.
+    pub names: String,
+    /// `/etc/resolv.conf`, in both ways.
+    pub resolver: Choice,
+    /// Whether [`Gateway`](crate::text::Name::Gateway) is needed.
+    pub gateway: bool,
 }
 
 /// One command of a tool.
@@ -104,13 +134,21 @@ pub struct Command {
     pub env: Vec<(&'static str, String)>,
     /// Its words.
     pub words: Vec<Text>,
-    /// Which value its output gives.
-    pub output: Option<Name>,
+    /// Whether it prints what a network gave: a line of JSON.
+    pub wire: bool,
+    /// Whether its standard input is to end with us: that is what it leaves behind ends with.
+    pub until_eof: bool,
 }
 
 impl Command {
     fn new(tool: Tool, words: impl IntoIterator<Item = impl Into<Text>>) -> Self {
-        Self { tool, env: Vec::new(), words: words.into_iter().map(Into::into).collect(), output: None }
+        Self {
+            tool,
+            env: Vec::new(),
+            words: words.into_iter().map(Into::into).collect(),
+            wire: false,
+            until_eof: false,
+        }
     }
 }
 
@@ -123,11 +161,12 @@ pub fn network(request: &Request) -> Network {
     }
 }
 
-/// The container's host name: as asked, the machine's with its network, else the short id.
-pub fn hostname(id: &ContainerId, request: &Request, machine: &Machine) -> String {
-    match (&request.hostname, network(request)) {
-        (Some(name), _) => name.clone(),
-        (None, Network::Host) => machine.hostname.clone(),
+/// The container's host name: as asked, the machine's with its network, another container's with that one's, else the short id.
+pub fn hostname(id: &ContainerId, request: &Request, machine: &Machine, shared: Option<&Shared>) -> String {
+    match (&request.hostname, network(request), shared) {
+        (Some(name), ..) => name.clone(),
+        (None, Network::Host, _) => machine.hostname.clone(),
+        (None, Network::Container(_), Some(shared)) => shared.hostname.clone(),
         _ => id.short().to_owned(),
     }
 }
@@ -146,8 +185,8 @@ pub fn make(inputs: &Inputs<'_>) -> Result<Plan> {
         undo: None,
     });
     steps.push(mount(inputs));
-    if let Network::Named(network) = network(inputs.request) {
-        steps.extend(wire(inputs, &network));
+    if let Network::Named(_) = network(inputs.request) {
+        steps.extend(wire(inputs));
     }
     steps.extend(bundle::files(inputs).into_iter().map(|(why, path, content)| Step {
         why,
@@ -210,7 +249,7 @@ fn mount(inputs: &Inputs<'_>) -> Step {
     }
 }
 
-fn wire(inputs: &Inputs<'_>, network: &str) -> Vec<Step> {
+fn wire(inputs: &Inputs<'_>) -> Vec<Step> {
     let net = Text::tmp("net");
     let hold = Step {
         why: "a file to hold the network namespace",
@@ -223,39 +262,71 @@ fn wire(inputs: &Inputs<'_>, network: &str) -> Vec<Step> {
         action: Action::Run(Command::new(Tool::Nsrun, words)),
         undo: Some(Command::new(Tool::Umount, [net.clone()])),
     };
-    let connect = if inputs.machine.rootless { slirp(net) } else { attach(inputs, network, net) };
-    vec![hold, make, connect]
+    let mut steps = vec![hold, make];
+    let endpoints = wiring::endpoints(inputs.request);
+    steps.extend(endpoints.iter().enumerate().map(|(number, endpoint)| attach(inputs, endpoint, number)));
+    steps.push(Step {
+        why: "its own names, and its name servers",
+        action: Action::Names(Names {
+            names: names(&hostname(inputs.id, inputs.request, inputs.machine, inputs.shared)),
+            resolver: resolver::choose(&inputs.machine.resolv_conf, inputs.request),
+            gateway: inputs.request.wiring.hosts.iter().any(|(_, to)| to == resolver::HOST_GATEWAY),
+        }),
+        undo: None,
+    });
+    steps
 }
 
-fn attach(inputs: &Inputs<'_>, network: &str, net: Text) -> Step {
-    let id = inputs.id.as_str();
-    let words =
-        ["attach".into(), "--network".into(), Text::plain(network), "--netns".into(), net, "--id".into(), id.into()];
-    let mut attach = Command::new(Tool::Netwire, words);
-    attach.output = Some(Name::Address);
-    Step {
-        why: "an interface, an address and a route in it",
-        action: Action::Run(attach),
-        undo: Some(Command::new(Tool::Netwire, ["detach", "--network", network, "--id", id])),
+/// docker: a full name also stands without its domain.
+fn names(hostname: &str) -> String {
+    match hostname.split_once('.') {
+        Some((short, _)) => format!("{hostname} {short}"),
+        None => hostname.to_owned(),
     }
 }
 
-/// The address slirp4netns gives the one who uses it, and that of its name server (slirp4netns(1)).
-pub const SLIRP_ADDRESS: &str = "10.0.2.100";
-/// See [`SLIRP_ADDRESS`].
-pub const SLIRP_NAME_SERVER: &str = "10.0.2.3";
-
-/// A user may not touch the machine's network: a program of theirs carries the packets.
-fn slirp(net: Text) -> Step {
-    let mut words: Vec<Text> =
-        ["--configure", "--mtu=65520", "--disable-host-loopback", "--ready-fd=3", "--exit-fd=0", "--netns-type=path"]
-            .map(Text::from)
-            .into();
-    words.extend([net, "eth0".into()]);
+/// One interface; the first one has the default route and the ports.
+fn attach(inputs: &Inputs<'_>, endpoint: &Endpoint, number: usize) -> Step {
+    let id = inputs.id.as_str();
+    let network = endpoint.network.as_str();
+    let mut command = Command::new(Tool::Netwire, ["attach", "--network", network, "--netns"]);
+    command.words.push(Text::tmp("net"));
+    let mut add = |option: &str, value: &str| command.words.extend([Text::plain(option), Text::plain(value)]);
+    add("--id", id);
+    if number > 0 {
+        add("--ifname", &format!("eth{number}"));
+    }
+    if let Some(ip) = endpoint.ip {
+        add("--ip", &ip.to_string());
+    }
+    if let Some(ip) = endpoint.ip6 {
+        add("--ip6", &ip.to_string());
+    }
+    if let Some(mac) = &endpoint.mac {
+        add("--mac", mac);
+    }
+    if wiring::has_names(network) {
+        if let Some(name) = inputs.name {
+            add("--name", name);
+        }
+        for alias in wiring::aliases(inputs.id, inputs.request, endpoint) {
+            add("--alias", &alias);
+        }
+    }
+    if number == 0 {
+        for spec in wiring::published(inputs.request, inputs.image_ports) {
+            add("-p", &spec);
+        }
+    }
+    if wiring::is_users_program(network) {
+        command.words.push("--until-eof".into());
+        command.until_eof = true;
+    }
+    command.wire = true;
     Step {
-        why: "an interface in it, whose packets a program of the user's carries",
-        action: Action::Serve(Command::new(Tool::Slirp, words)),
-        undo: None,
+        why: if number == 0 { "an interface, an address and a route in it" } else { "an interface on another network" },
+        action: Action::Run(command),
+        undo: Some(Command::new(Tool::Netwire, ["detach", "--network", network, "--id", id])),
     }
 }
 

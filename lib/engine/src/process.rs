@@ -23,6 +23,8 @@ pub struct Defaults {
     pub user: String,
     /// `StopSignal`
     pub stop_signal: Option<String>,
+    /// `ExposedPorts`: `80/tcp`
+    pub ports: Vec<String>,
 }
 
 impl Defaults {
@@ -36,6 +38,7 @@ impl Defaults {
             workdir: config.working_dir().clone().unwrap_or_default(),
             user: config.user().clone().unwrap_or_default(),
             stop_signal: config.stop_signal().clone(),
+            ports: config.exposed_ports().clone().unwrap_or_default(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the user asked for, as data: `ctr run`'s options after parsing, kept in the container's record.
 
+use crate::wiring::Wiring;
 use crate::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -27,6 +28,8 @@ pub struct Request {
     pub volumes: Vec<Volume>,
     /// `--network`
     pub network: Network,
+    /// What else was said about networks: interfaces, ports, names.
+    pub wiring: Wiring,
     /// `--hostname`
     pub hostname: Option<String>,
     /// `-t`: a terminal.
@@ -74,7 +77,9 @@ pub enum Network {
     None,
     /// The machine's own.
     Host,
-    /// A network of netwire's, by name.
+    /// That of another container, by name or id.
+    Container(String),
+    /// A network of netwire's, by name; further ones are in [`Wiring::endpoints`].
     Named(String),
 }
 
@@ -86,12 +91,10 @@ impl Network {
             "none" => Self::None,
             "host" => Self::Host,
             "" => return Err(Error::new(Kind::Request, "network", "\"\"").because("no name given")),
-            other if other.starts_with("container:") => {
-                return Err(Error::new(Kind::Request, "network", other)
-                    .because("sharing another container's network is not supported")
-                    .hint("use none, host, or the name of a network"));
-            }
-            name => Self::Named(name.to_owned()),
+            name => match name.strip_prefix("container:") {
+                Some(container) => Self::Container(container.to_owned()),
+                None => Self::Named(name.to_owned()),
+            },
         })
     }
 }
@@ -164,6 +167,6 @@ mod tests {
     fn networks() {
         assert_eq!(Network::parse("none").unwrap(), Network::None);
         assert_eq!(Network::parse("bridge").unwrap(), Network::Named("bridge".into()));
-        assert!(Network::parse("container:x").is_err());
+        assert_eq!(Network::parse("container:x").unwrap(), Network::Container("x".into()));
     }
 }

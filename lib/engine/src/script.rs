@@ -3,7 +3,7 @@
 //! The script needs the single tools and a POSIX shell, no `ctr` and no store it could write to. It re-enters itself
 //! in namespaces of its own first, so that it leaves no mount behind whatever happens to it.
 
-use crate::plan::{Action, Command, Plan};
+use crate::plan::{Action, Command, Names, Plan};
 use crate::text::Text;
 use crate::tools::{Tool, Tools};
 use std::fmt::Write as _;
@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 pub fn print(plan: &Plan, tools: &Tools, title: &str) -> String {
     let mut body = String::new();
     let mut undo: Vec<String> = Vec::new();
+    let (mut wires, mut serves) = (0, false);
     body.push_str("exec 3<&-\n");
     body.push_str("tmp=$(mktemp -d)\nundo() { rm -rf \"$tmp\"; }\ntrap undo EXIT\n");
     body.push_str("trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM\n");
@@ -25,24 +26,21 @@ pub fn print(plan: &Plan, tools: &Tools, title: &str) -> String {
                 let _ = writeln!(body, "mkdir -p {}", words.join(" "));
             }
             Action::File { path, content } => body.push_str(&file(path, content)),
-            Action::Serve(serve) => {
-                // ready when something is written to descriptor 3; it ends when nobody holds the fifo's other end
-                let line = command(serve, tools);
-                let _ = writeln!(body, "mkfifo \"$tmp/ready\" \"$tmp/alive\"");
-                let _ = writeln!(body, "{line} <\"$tmp/alive\" >/dev/null 3>\"$tmp/ready\" &");
-                let _ = writeln!(body, "exec 4>\"$tmp/alive\"\nread -r ready <\"$tmp/ready\" || [ \"$ready\" ]");
-            }
+            Action::Names(names) => body.push_str(&derive(names)),
             Action::Run(run) => {
-                let line = command(run, tools);
-                let _ = match run.output {
-                    // the first address of netwire's JSON line, without its prefix length
-                    Some(name) => writeln!(
-                        body,
-                        "{0}=$({line} | sed -n 's/.*\"addresses\":\\[\"\\([^\"/]*\\).*/\\1/p')\n[ \"${0}\" ]",
-                        name.word()
-                    ),
-                    None => writeln!(body, "{line}"),
+                let mut line = command(run, tools);
+                if run.until_eof {
+                    // what it leaves behind ends when nobody holds the fifo for writing any more: when we end
+                    body.push_str("mkfifo \"$tmp/alive\"\nexec 4<>\"$tmp/alive\"\n");
+                    line.push_str(" <\"$tmp/alive\" 4>&-");
+                }
+                let _ = match (run.wire, wires) {
+                    (false, _) => writeln!(body, "{line}"),
+                    (true, 0) => writeln!(body, "wire=$({line})"),
+                    (true, _) => writeln!(body, "more=$({line})\nwire=\"$wire\n$more\""),
                 };
+                wires += usize::from(run.wire);
+                serves |= run.until_eof;
             }
         }
         if let Some(command_back) = &step.undo {
@@ -65,10 +63,10 @@ pub fn print(plan: &Plan, tools: &Tools, title: &str) -> String {
             Text::tmp("bundle"),
             plan.id.as_str().into(),
         ],
-        output: None,
+        wire: false,
+        until_eof: false,
     };
     let input = if plan.interactive { "" } else { " </dev/null" };
-    let serves = plan.steps.iter().any(|step| matches!(step.action, Action::Serve(_)));
     let closed = if serves { " 4>&-" } else { "" };
     let _ = writeln!(body, "{}{input}{closed} || code=$?\nexit $code", command(&run, tools));
 
@@ -83,6 +81,31 @@ pub fn print(plan: &Plan, tools: &Tools, title: &str) -> String {
          exec {} {outer} -- sh -eu /dev/fd/3 3<<'{end}'\n{body}{end}\n",
         tools.name(Tool::Nsrun)
     )
+}
+
+/// The members of netwire's lines that are needed, without a program that reads JSON: lists of texts, none of which holds a
+/// quote or a comma.
+fn derive(names: &Names) -> String {
+    let list = |member: &str| {
+        let sed = format!(r#"sed -n 's/.*"{member}":\[\([^]]*\).*/\1/p'"#);
+        format!(r#"$(printf '%s\n' "$wire" | {sed} | tr -d '"' | tr , ' ')"#)
+    };
+    let word = |text: &str| Text::plain(text.trim_end()).shell_word();
+    let mut out = format!("addresses={}\n[ \"$addresses\" ]\n", list("addresses"));
+    let line = format!(r#"printf '%s\t%s\n' "${{a%/*}}" {}"#, word(&names.names));
+    let _ = writeln!(out, "hosts=$(for a in $addresses; do {line}; done)");
+    let _ = writeln!(out, "dns={}", list("dns"));
+    let _ = writeln!(out, "resolver={}", word(&names.resolver.without));
+    let mut own = r"printf 'nameserver %s\n' $dns".to_owned();
+    if !names.resolver.behind_own.is_empty() {
+        let _ = write!(own, r"; printf '%s\n' {}", word(&names.resolver.behind_own));
+    }
+    let _ = writeln!(out, "[ -z \"$dns\" ] || resolver=$({own})");
+    if names.gateway {
+        let first = r#"sed -n '1s/.*"gateway":"\([^"]*\).*/\1/p'"#;
+        let _ = writeln!(out, r#"gateway=$(printf '%s\n' "$wire" | {first})"#);
+    }
+    out
 }
 
 fn command(command: &Command, tools: &Tools) -> String {

@@ -13,7 +13,6 @@ use crate::life::{Asked, own_process};
 use crate::machine::Machine;
 use crate::place::Place;
 use crate::plan::{self, Inputs, Plan, Writable};
-use crate::request::Network;
 use crate::stream::Event;
 use crate::text::Text;
 use crate::tools::Tools;
@@ -82,8 +81,8 @@ fn supervise(root: &Root, record: &Record, place: &Place, own: PathBuf, clients:
     listener.set_nonblocking(true).map_err(fail)?;
 
     let tools = Tools::new(&asked.request.programs, own);
-    let plan = plan_for(root, record, &asked)?;
-    let mut execution = Execution::new(&tools, Values { tmp: tmp.clone(), address: None }, root.path());
+    let plan = plan_for(root, record, &asked, place)?;
+    let mut execution = Execution::new(&tools, Values::new(tmp.clone()), root.path());
     let state_dir = place.runtime();
     let result = execution.run(&plan).and_then(|()| {
         let container = container::create(&execution, &state_dir, &plan)?;
@@ -110,12 +109,13 @@ fn supervise(root: &Root, record: &Record, place: &Place, own: PathBuf, clients:
 }
 
 /// The container's plan, with its writable layer in the store.
-fn plan_for(root: &Root, record: &Record, asked: &Asked) -> Result<Plan> {
+fn plan_for(root: &Root, record: &Record, asked: &Asked, place: &Place) -> Result<Plan> {
     let machine = Machine::probe(root.path());
     let layer = root.container_layer(&record.id);
     let text = |name: &str| Text::plain(&layer.join(name).to_string_lossy());
     let accounts = Accounts::of_container(root, record);
-    let hostname = plan::hostname(&record.id, &asked.request, &machine);
+    let shared = crate::life::shared(root, place, &asked.request)?;
+    let hostname = plan::hostname(&record.id, &asked.request, &machine, shared.as_ref());
     let process = process::resolve(&asked.request, &asked.defaults, &accounts, &hostname)?;
     plan::make(&Inputs {
         id: &record.id,
@@ -124,6 +124,9 @@ fn plan_for(root: &Root, record: &Record, asked: &Asked) -> Result<Plan> {
         process: &process,
         machine: &machine,
         writable: Writable { upper: text("diff"), work: text("work"), in_tmp: false },
+        name: Some(&record.name),
+        image_ports: &asked.defaults.ports,
+        shared: shared.as_ref(),
     })
 }
 
@@ -138,17 +141,14 @@ fn live(
     clients: &mut pump::Clients,
 ) -> Result<u8> {
     let id = &record.id;
-    let network = plan::network(&Asked::of(record)?.request);
     let log_path = root.container_folder(id).join(format!("{id}-json.log"));
     let log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path);
     let log = log.map_err(|e| Error::new(Kind::Failed, "open log", log_path.display()).because(e))?;
     root.update_container(id, |state| {
         state.status = Status::Running;
         state.process = crate::life::process(container.pid);
-        state.address = execution.values.address.clone();
-        if state.address.is_none() && matches!(network, Network::Named(_)) {
-            state.address = Some(plan::SLIRP_ADDRESS.to_owned());
-        }
+        state.address = execution.values.addresses().first().cloned();
+        state.wires.clone_from(&execution.values.wires);
         state.root = Some(execution.values.tmp.join("root"));
         state.started = Some(jiff::Timestamp::now().to_string());
         state.finished = None;

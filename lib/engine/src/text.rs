@@ -7,16 +7,24 @@ use std::fmt::Write as _;
 pub enum Name {
     /// The folder of this run: mount point, bundle, generated files.
     Tmp,
-    /// The container's address, as `netwire attach` told it.
-    Address,
+    /// The container's own lines of `/etc/hosts`, from the addresses that `netwire attach` told.
+    Hosts,
+    /// `/etc/resolv.conf`, with the network's own name servers where it has some.
+    Resolver,
+    /// The first network's gateway.
+    Gateway,
 }
 
 impl Name {
+    const ALL: [Self; 4] = [Self::Tmp, Self::Hosts, Self::Resolver, Self::Gateway];
+
     /// Its name in a script.
     pub fn word(self) -> &'static str {
         match self {
             Self::Tmp => "tmp",
-            Self::Address => "address",
+            Self::Hosts => "hosts",
+            Self::Resolver => "resolver",
+            Self::Gateway => "gateway",
         }
     }
 
@@ -24,12 +32,14 @@ impl Name {
     fn mark(self) -> char {
         match self {
             Self::Tmp => '\u{fdd0}',
-            Self::Address => '\u{fdd1}',
+            Self::Hosts => '\u{fdd1}',
+            Self::Resolver => '\u{fdd2}',
+            Self::Gateway => '\u{fdd3}',
         }
     }
 
     fn of_mark(c: char) -> Option<Self> {
-        [Self::Tmp, Self::Address].into_iter().find(|name| name.mark() == c)
+        Self::ALL.into_iter().find(|name| name.mark() == c)
     }
 }
 

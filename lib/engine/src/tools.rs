@@ -20,8 +20,6 @@ pub enum Tool {
     Netwire,
     /// `umount` of the system.
     Umount,
-    /// `slirp4netns`: a network for those who may not make one.
-    Slirp,
 }
 
 /// Which program stands behind each [`Tool`].
@@ -43,7 +41,7 @@ impl Tools {
             Tool::OvlMount => self.programs.mount.as_deref(),
             Tool::Runtime => self.programs.runtime.as_deref(),
             Tool::Netwire => self.programs.netwire.as_deref(),
-            Tool::Nsrun | Tool::Umount | Tool::Slirp => None,
+            Tool::Nsrun | Tool::Umount => None,
         }
     }
 
@@ -59,7 +57,7 @@ impl Tools {
     pub fn command(&self, tool: Tool) -> Command {
         match (self.foreign(tool), tool) {
             (Some(path), _) => Command::new(path),
-            (None, Tool::Umount | Tool::Slirp) => Command::new(own_name(tool)),
+            (None, Tool::Umount) => Command::new(own_name(tool)),
             (None, _) => ourselves(&self.own, OsStr::new(own_name(tool))),
         }
     }
@@ -78,7 +76,6 @@ fn own_name(tool: Tool) -> &'static str {
         Tool::Nsrun | Tool::Runtime => "nsrun",
         Tool::Netwire => "netwire",
         Tool::Umount => "umount",
-        Tool::Slirp => "slirp4netns",
     }
 }
 

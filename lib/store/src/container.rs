@@ -70,6 +70,8 @@ pub struct State {
     pub finished: Option<String>,
     /// Its address on its network.
     pub address: Option<String>,
+    /// What its networks gave it: the lines of JSON that `netwire attach` printed.
+    pub wires: Vec<serde_json::Value>,
     /// The mount point of its root file system, in the supervisor's mount namespace.
     pub root: Option<PathBuf>,
     /// Which boot of the machine this was written in (`/proc/sys/kernel/random/boot_id`).

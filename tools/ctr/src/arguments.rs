@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Run(Box<command::run::Args>),
     /// Run a command in a container that runs
     Exec(command::exec::Args),
+    /// Show which ports of this machine lead into a container
+    Port(command::port::Args),
     /// List containers
     Ps(command::ps::Args),
     /// Show what a container has written

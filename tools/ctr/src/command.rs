@@ -11,6 +11,7 @@ pub(crate) mod inspect;
 pub(crate) mod kill;
 pub(crate) mod load;
 pub(crate) mod logs;
+pub(crate) mod port;
 pub(crate) mod ps;
 pub(crate) mod rm;
 pub(crate) mod rmi;
@@ -18,6 +19,7 @@ pub(crate) mod run;
 pub(crate) mod stop;
 pub(crate) mod supervise;
 pub(crate) mod tag;
+pub(crate) mod wires;
 
 pub(crate) use crate::context::Context;
 
@@ -29,6 +31,7 @@ pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
     match arguments.command {
         Command::Run(args) => run::run(*args, &context),
         Command::Exec(args) => exec::run(args, &context),
+        Command::Port(args) => port::run(args, &context),
         Command::Ps(args) => ps::run(args, &context),
         Command::Logs(args) => logs::run(args, &context),
         Command::Stop(args) => stop::run(args, &context),

@@ -9,6 +9,9 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use store::Root;
 
+/// Set where an ordinary user's command runs again as root of a user namespace.
+pub(crate) const AGAIN: &str = "VENEER_AGAIN";
+
 /// The surroundings of a command.
 #[derive(Debug)]
 pub(crate) struct Context {
@@ -66,7 +69,7 @@ impl Context {
             cli::output::err_line("hint: install uidmap and have a range for you in /etc/subuid and /etc/subgid");
         }
         command.args(["--mount", "--propagation", "slave", "--"]).arg(&own).args(self.words.iter().skip(1));
-        command.env("VENEER_ROOT", self.state_root()?).env("VENEER_RUN", self.place()?.path());
+        command.env(AGAIN, "1").env("VENEER_ROOT", self.state_root()?).env("VENEER_RUN", self.place()?.path());
         let error = command.exec();
         Err(Failure::new(format!("execute {}: {error}", own.display())).code(cli::exit::OURS))
     }

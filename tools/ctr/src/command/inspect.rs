@@ -4,10 +4,11 @@ use super::Context;
 use crate::format::Template;
 use cli::failure::{Failure, Outcome};
 use engine::life::{self, Asked};
-use engine::plan;
-use engine::request::{HOST, Network};
+use engine::request::HOST;
 use serde_json::{Value, json};
 use store::{Record, Root, Status};
+
+mod network;
 
 /// Options of `ctr inspect`.
 #[derive(Debug, clap::Args)]
@@ -87,16 +88,9 @@ fn container(root: &Root, context: &Context, record: &Record) -> Result<Value, F
     let layer = root.container_layer(&record.id);
     let folder = root.container_folder(&record.id);
     let run = context.place()?.of(&record.id);
-    let network = plan::network(request);
-    let network_name = match &network {
-        Network::Named(name) => name.as_str(),
-        Network::Host => "host",
-        _ => "none",
-    };
     let (entrypoint, cmd) = engine::process::words(request, defaults);
     let words = [&*entrypoint, cmd].concat();
     let env = [&*defaults.env, &request.env].concat();
-    let address = state.address.clone().unwrap_or_default();
     let mounts: Vec<Value> = request.volumes.iter().map(|v| {
         json!({ "Type": "bind", "Source": v.source, "Destination": v.target, "Mode": if v.read_only { "ro" } else { "" },
                 "RW": !v.read_only, "Propagation": "rprivate" })
@@ -108,7 +102,7 @@ fn container(root: &Root, context: &Context, record: &Record) -> Result<Value, F
         .collect();
     let lower: Vec<String> = record.layers.iter().rev().map(|l| l.display().to_string()).collect();
     let zero = "0001-01-01T00:00:00Z";
-    Ok(json!({
+    let mut value = json!({
         "Id": record.id,
         "Created": record.created,
         "Path": words.first(),
@@ -138,7 +132,6 @@ fn container(root: &Root, context: &Context, record: &Record) -> Result<Value, F
         "Platform": "linux",
         "HostConfig": {
             "Binds": binds,
-            "NetworkMode": network_name,
             "AutoRemove": request.remove,
             "CapAdd": request.cap_add,
             "CapDrop": request.cap_drop,
@@ -170,9 +163,9 @@ fn container(root: &Root, context: &Context, record: &Record) -> Result<Value, F
             "Entrypoint": entrypoint,
             "StopSignal": defaults.stop_signal.as_deref().unwrap_or("SIGTERM"),
         },
-        "NetworkSettings": {
-            "IPAddress": address,
-            "Networks": { network_name: { "IPAddress": address } },
-        },
-    }))
+        "NetworkSettings": network::settings(record, &asked, &state),
+    });
+    network::host_config(&mut value["HostConfig"], &asked);
+    value["Config"]["ExposedPorts"] = network::exposed_ports(&asked);
+    Ok(value)
 }

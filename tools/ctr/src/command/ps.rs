@@ -79,12 +79,9 @@ fn row(record: &Record, state: &State, no_trunc: bool) -> Value {
     let command = asked.as_ref().map(command_of).unwrap_or_default();
     let cut = command.chars().count() > COMMAND && !no_trunc;
     let shown: String = if cut { command.chars().take(COMMAND - 1).chain(['…']).collect() } else { command };
-    let network = asked.as_ref().map(|a| engine::plan::network(&a.request));
-    let network = match network {
-        Some(engine::request::Network::Named(name)) => name,
-        Some(engine::request::Network::Host) => "host".into(),
-        _ => "none".into(),
-    };
+    let network = asked.as_ref().map_or_else(String::new, networks);
+    let exposed = asked.as_ref().filter(|_| state.status == Status::Running);
+    let exposed = exposed.map(|a| engine::wiring::exposed(&a.request, &a.defaults.ports)).unwrap_or_default();
     let mounts: Vec<String> =
         asked.iter().flat_map(|a| a.request.volumes.iter()).map(|v| v.source.to_string_lossy().into_owned()).collect();
     json!({
@@ -95,12 +92,26 @@ fn row(record: &Record, state: &State, no_trunc: bool) -> Value {
         "RunningFor": since(&record.created).map_or_else(String::new, human::ago),
         "State": state_word(state.status),
         "Status": status(state),
-        "Ports": "",
+        "Ports": engine::port::display(&super::port::bound(state), &exposed),
         "Names": record.name,
         "Networks": network,
         "Mounts": mounts.join(","),
         "Labels": "",
     })
+}
+
+/// The networks it is on, as docker joins them; one that has another container's has none of its own.
+fn networks(asked: &Asked) -> String {
+    use engine::request::Network;
+    match engine::plan::network(&asked.request) {
+        Network::Named(_) => {
+            let names = engine::wiring::endpoints(&asked.request).into_iter().map(|e| e.network);
+            names.collect::<Vec<_>>().join(",")
+        }
+        Network::Host => "host".into(),
+        Network::Container(_) => String::new(),
+        Network::None | Network::Default => "none".into(),
+    }
 }
 
 /// The command line that runs in it.

@@ -10,8 +10,8 @@ use engine::machine::Machine;
 use engine::plan::{self, Inputs, Writable};
 use engine::process::{self, Defaults};
 use engine::request::{HOST, Network, Programs, Request, Volume};
-use engine::script;
 use engine::tools::{self, Tools};
+use engine::{resolver, script, wiring};
 use std::path::PathBuf;
 
 /// Options of `ctr run`.
@@ -51,9 +51,8 @@ pub(crate) struct Args {
     /// A folder or file of this machine inside the container
     #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
     volume: Vec<String>,
-    /// none, host, or a network's name [default: bridge; none for the image host]
-    #[arg(long, visible_alias = "net", value_name = "NETWORK")]
-    network: Option<String>,
+    #[command(flatten)]
+    wires: super::wires::Wires,
     /// Host name inside
     #[arg(short = 'h', long)]
     hostname: Option<String>,
@@ -101,25 +100,41 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let ours = |failure: Failure| failure.code(cli::exit::OURS);
     let mut request = request(&args).map_err(ours)?;
     let machine = context.machine().map_err(ours)?;
-    if machine.rootless
-        && matches!(plan::network(&request), Network::Named(_))
-        && tools::in_path("slirp4netns").is_none()
-    {
-        // said once: becoming root runs us again
-        if !rustix::process::geteuid().is_root() {
-            cli::output::complain(
-                "ctr",
-                "no network inside: a user's packets need slirp4netns, which is not installed",
-            );
-        }
-        request.network = Network::None;
+    if machine.rootless {
+        let carried = ["pasta", "slirp4netns"].into_iter().any(|program| tools::in_path(program).is_some());
+        say(wiring::without_root(&mut request, carried).map_err(run_failure)?);
     }
     launch::check(&request, &machine).map_err(run_failure)?;
+    say(wiring::discarded(&request));
+    tell_of_name_servers(&request, &machine);
     if args.explain {
-        return explain(&request, &machine, context).map_err(ours);
+        return explain(&args, &request, &machine, context).map_err(ours);
     }
     context.become_root().map_err(ours)?;
     start(&args, &request, &machine, context)
+}
+
+/// Says a word once: becoming root runs us again.
+fn say(word: Option<&str>) {
+    if let Some(word) = word.filter(|_| !is_run_again()) {
+        cli::output::complain("ctr", word);
+    }
+}
+
+/// Whether an ordinary user's command is running again, as root of a user namespace.
+fn is_run_again() -> bool {
+    rustix::process::geteuid().is_root() && std::env::var_os(crate::context::AGAIN).is_some()
+}
+
+/// A container cannot ask a name server that listens on the machine's loopback alone.
+fn tell_of_name_servers(request: &Request, machine: &Machine) {
+    let own = matches!(plan::network(request), Network::Named(name) if !wiring::is_users_program(&name));
+    if own && resolver::is_local_only(&machine.resolv_conf) && request.wiring.dns.is_empty() {
+        let instead = resolver::FALLBACK.join(" and ");
+        say(Some(&format!(
+            "this machine's name servers listen on its loopback alone: {instead} are used (--dns names others)"
+        )));
+    }
 }
 
 fn start(args: &Args, request: &Request, machine: &Machine, context: &Context) -> Outcome {
@@ -183,13 +198,27 @@ fn base(request: &Request, root: &store::Root) -> engine::Result<Base> {
     Ok(Base { id: Some(image.id), layers: image.layers, defaults: Defaults::of_image(&image.config) })
 }
 
-fn explain(request: &Request, machine: &Machine, context: &Context) -> Outcome {
+fn explain(args: &Args, request: &Request, machine: &Machine, context: &Context) -> Outcome {
     let base = if request.image == HOST { Base::host() } else { base(request, &context.store()?)? };
     let id = launch::new_id()?;
     let accounts = Accounts::load(&base.layers);
-    let process = process::resolve(request, &base.defaults, &accounts, &plan::hostname(&id, request, machine))?;
-    let inputs =
-        Inputs { id: &id, request, layers: &base.layers, process: &process, machine, writable: Writable::temporary() };
+    let shared = match &request.network {
+        Network::Container(_) => engine::life::shared(&context.store()?, &context.place()?, request)?,
+        _ => None,
+    };
+    let hostname = plan::hostname(&id, request, machine, shared.as_ref());
+    let process = process::resolve(request, &base.defaults, &accounts, &hostname)?;
+    let inputs = Inputs {
+        id: &id,
+        request,
+        layers: &base.layers,
+        process: &process,
+        machine,
+        writable: Writable::temporary(),
+        name: args.name.as_deref(),
+        image_ports: &base.defaults.ports,
+        shared: shared.as_ref(),
+    };
     let plan = plan::make(&inputs)?;
     let tools = Tools::new(&request.programs, context.own()?);
     let words: Vec<String> = context
@@ -238,6 +267,7 @@ fn request(args: &Args) -> Result<Request, Failure> {
             }
         }
     }
+    let (network, wiring) = args.wires.read()?;
     Ok(Request {
         image: args.image.clone(),
         command: args.command.clone(),
@@ -246,7 +276,8 @@ fn request(args: &Args) -> Result<Request, Failure> {
         workdir: args.workdir.clone(),
         user: args.user.clone(),
         volumes,
-        network: args.network.as_deref().map(Network::parse).transpose()?.unwrap_or_default(),
+        network,
+        wiring,
         hostname: args.hostname.clone(),
         tty: args.tty,
         interactive: args.interactive,
