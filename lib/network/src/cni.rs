@@ -30,11 +30,15 @@ pub mod place;
 pub mod plugin;
 pub mod request;
 
+mod bandwidth;
 mod bridge;
+mod child;
 mod fixed;
 mod host_local;
 mod loopback;
+mod ptp;
 mod rules;
+mod tuning;
 
 use crate::state::State;
 use call::Call;

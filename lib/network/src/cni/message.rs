@@ -200,6 +200,8 @@ pub enum Scope {
     Universe = 0,
     /// On the link.
     Link = 253,
+    /// This host's own.
+    Host = 254,
     /// Whatever is there: for deletion.
     Nowhere = 255,
 }

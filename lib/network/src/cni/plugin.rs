@@ -1,7 +1,7 @@
 //! What a type must be able to do, and which types there are.
 
 use super::call::Call;
-use super::{bridge, fixed, host_local, loopback};
+use super::{bandwidth, bridge, child, fixed, host_local, loopback, ptp, tuning};
 use spec::cni::{Attachment, Failure, Success};
 
 /// A type of plugin.
@@ -27,12 +27,19 @@ pub(super) trait Plugin: Sync {
 }
 
 /// The types' names.
-pub const NAMES: [&str; 4] = ["bridge", "host-local", "loopback", "static"];
+pub const NAMES: [&str; 10] =
+    ["bridge", "ptp", "macvlan", "ipvlan", "vlan", "loopback", "tuning", "bandwidth", "host-local", "static"];
 
 /// The type called `name`.
 pub(super) fn of(name: &str) -> Option<&'static dyn Plugin> {
     Some(match name {
         "bridge" => &bridge::Bridge,
+        "ptp" => &ptp::Ptp,
+        "macvlan" => &child::Macvlan,
+        "ipvlan" => &child::Ipvlan,
+        "vlan" => &child::Vlan,
+        "tuning" => &tuning::Tuning,
+        "bandwidth" => &bandwidth::Bandwidth,
         "host-local" => &host_local::HostLocal,
         "loopback" => &loopback::Loopback,
         "static" => &fixed::Static,
