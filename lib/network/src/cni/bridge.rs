@@ -98,20 +98,25 @@ impl Wish {
         if !(0..=4094).contains(&keys.vlan) {
             return Err(invalid(format!("invalid VLAN ID {} (must be between 0 and 4094)", keys.vlan)));
         }
-        if keys.ip_masq_backend == "iptables" {
-            return Err(unsupported("ipMasqBackend", "\"iptables\"").details("rules are nftables here"));
+        if !["", "nftables", "iptables"].contains(&keys.ip_masq_backend.as_str()) {
+            return Err(unsupported("ipMasqBackend", format!("\"{}\"", keys.ip_masq_backend)));
         }
         let addressed = !call.configuration.ipam.is_empty();
-        if addressed && keys.disable_container_interface {
-            return Err(invalid("cannot use IPAM when DisableContainerInterface flag is set"));
-        }
-        if keys.hairpin_mode && keys.promisc_mode {
-            return Err(invalid("cannot set hairpin mode and promiscuous mode at the same time"));
-        }
         keys.is_gateway |= keys.is_default_gateway;
         let vlan = u16::try_from(keys.vlan).ok().filter(|vlan| *vlan > 0);
         let trunk = trunk(&keys.vlan_trunk)?;
         Ok(Self { vlan, trunk, addressed, mac: call.mac()?, keys })
+    }
+
+    /// What only ADD minds: with whatever was made DEL must be able to do away.
+    fn refuse_contradictions(&self) -> Result<(), Failure> {
+        if self.addressed && self.keys.disable_container_interface {
+            return Err(invalid("cannot use IPAM when DisableContainerInterface flag is set"));
+        }
+        if self.keys.hairpin_mode && self.keys.promisc_mode {
+            return Err(invalid("cannot set hairpin mode and promiscuous mode at the same time"));
+        }
+        Ok(())
     }
 
     fn filters(&self) -> bool {
@@ -156,6 +161,7 @@ fn trunk(parts: &[Trunk]) -> Result<Vec<u16>, Failure> {
 impl Plugin for Bridge {
     fn add(&self, call: &Call<'_>) -> Result<Success, Failure> {
         let wish = Wish::read(call)?;
+        wish.refuse_contradictions()?;
         let namespace = call.namespace()?;
         let (mut here, mut inside) = (Place::here()?, Place::inside(&namespace)?);
         let bridge = ensure(&mut here, &wish)?;

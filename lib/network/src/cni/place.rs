@@ -268,13 +268,13 @@ pub fn prepare(
         for (family, key) in &keys {
             let _ = set(&format!("{family}/conf/{interface}/{key}"), "1");
         }
-        if !v6 {
-            return Ok(());
-        }
         if duplicates {
             let _ = set(&format!("ipv6/conf/{interface}/enhanced_dad"), "1");
         }
         let _ = set(&format!("ipv6/conf/{interface}/accept_dad"), if duplicates { "1" } else { "0" });
+        if !v6 {
+            return Ok(());
+        }
         for name in ["lo", interface] {
             set(&format!("ipv6/conf/{name}/disable_ipv6"), "0")?;
         }

@@ -1,7 +1,7 @@
 //! What a type must be able to do, and which types there are.
 
 use super::call::Call;
-use super::{bandwidth, bridge, child, fixed, host_local, loopback, ptp, tuning};
+use super::{bandwidth, bridge, child, firewall, fixed, host_local, loopback, portmap, ptp, tuning};
 use spec::cni::{Attachment, Failure, Success};
 
 /// A type of plugin.
@@ -27,8 +27,20 @@ pub(super) trait Plugin: Sync {
 }
 
 /// The types' names.
-pub const NAMES: [&str; 10] =
-    ["bridge", "ptp", "macvlan", "ipvlan", "vlan", "loopback", "tuning", "bandwidth", "host-local", "static"];
+pub const NAMES: [&str; 12] = [
+    "bridge",
+    "ptp",
+    "macvlan",
+    "ipvlan",
+    "vlan",
+    "loopback",
+    "portmap",
+    "firewall",
+    "tuning",
+    "bandwidth",
+    "host-local",
+    "static",
+];
 
 /// The type called `name`.
 pub(super) fn of(name: &str) -> Option<&'static dyn Plugin> {
@@ -38,6 +50,8 @@ pub(super) fn of(name: &str) -> Option<&'static dyn Plugin> {
         "macvlan" => &child::Macvlan,
         "ipvlan" => &child::Ipvlan,
         "vlan" => &child::Vlan,
+        "portmap" => &portmap::Portmap,
+        "firewall" => &firewall::Firewall,
         "tuning" => &tuning::Tuning,
         "bandwidth" => &bandwidth::Bandwidth,
         "host-local" => &host_local::HostLocal,

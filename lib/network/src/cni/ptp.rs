@@ -33,8 +33,8 @@ struct Keys {
 
 fn read(call: &Call<'_>) -> Result<Keys, Failure> {
     let keys: Keys = call.configuration.decode()?;
-    if keys.ip_masq_backend == "iptables" {
-        return Err(unsupported("ipMasqBackend", "\"iptables\"").details("rules are nftables here"));
+    if !["", "nftables", "iptables"].contains(&keys.ip_masq_backend.as_str()) {
+        return Err(unsupported("ipMasqBackend", format!("\"{}\"", keys.ip_masq_backend)));
     }
     if call.configuration.ipam.is_empty() {
         return Err(invalid("ptp needs addresses: an ipam section"));
