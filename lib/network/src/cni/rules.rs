@@ -268,7 +268,7 @@ fn take_out(sets: &[message::Set], subject: &str, meant: impl Fn(&str) -> bool) 
         let generation = rules.generation()?;
         let (mut gone, mut left) = (Vec::new(), 0);
         for set in sets {
-            for element in rules.list(TABLE, set.name)? {
+            for element in rules.list(&message::dump_elements(TABLE, set.name), set.name)? {
                 if meant(&element.comment) { gone.push(element) } else { left += 1 }
             }
         }
@@ -276,8 +276,10 @@ fn take_out(sets: &[message::Set], subject: &str, meant: impl Fn(&str) -> bool) 
             return Ok(Ok(()));
         }
         let mut others = OWNED.iter().chain([&BRIDGES]).filter(|set| !sets.contains(set));
-        let is_last =
-            left == 0 && others.try_fold(true, |none, set| Ok(none && rules.list(TABLE, set.name)?.is_empty()))?;
+        let is_last = left == 0
+            && others.try_fold(true, |none, set| {
+                Ok(none && rules.list(&message::dump_elements(TABLE, set.name), set.name)?.is_empty())
+            })?;
         let changes = match is_last {
             true => vec![message::delete_table(TABLE)],
             false => message::delete_elements(TABLE, &gone),

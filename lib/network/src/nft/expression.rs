@@ -22,6 +22,9 @@ const META_KEY_IIF: u32 = 4;
 const LOOKUP_SET: u16 = 1;
 const LOOKUP_SREG: u16 = 2;
 const LOOKUP_DREG: u16 = 3;
+const LOOKUP_FLAGS: u16 = 5;
+/// `NFT_LOOKUP_F_INV`
+const NOT_IN_SET: u32 = 1;
 
 const IMMEDIATE_DREG: u16 = 1;
 const IMMEDIATE_DATA: u16 = 2;
@@ -61,6 +64,7 @@ const PAYLOAD_DREG: u16 = 1;
 const PAYLOAD_BASE: u16 = 2;
 const PAYLOAD_OFFSET: u16 = 3;
 const PAYLOAD_LEN: u16 = 4;
+const LINK_HEADER: u32 = 0;
 const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
 /// TCP, UDP and SCTP have the destination port at the same place.
@@ -157,6 +161,12 @@ pub enum Expression {
     Source(Family, &'static str),
     /// `ip saddr . ip daddr @SET`
     Ends(Family, &'static str),
+    /// The source is a key of a map.
+    Known(Family, &'static str),
+    /// What a map says of the source, with the destination, is in a set: both are of one kind.
+    WithinOne(Family, &'static str, &'static str),
+    /// `iifname . ether saddr != @SET`, in the family bridge
+    Forged(&'static str),
     /// `fib daddr type local`
     ToThisMachine,
     /// `dnat ip to meta l4proto . th dport map @MAP`
@@ -234,6 +244,21 @@ impl Expression {
                 let source = payload(NETWORK_HEADER, family.source(), family.width(), FIRST);
                 let destination = payload(NETWORK_HEADER, family.destination(), family.width(), at(family.width()));
                 with(is(family), [source, destination, lookup(set)])
+            }
+            Self::Known(family, map) => {
+                let load = payload(NETWORK_HEADER, family.source(), family.width(), FIRST);
+                with(is(family), [load, translate(map)])
+            }
+            Self::WithinOne(family, map, set) => {
+                let source = payload(NETWORK_HEADER, family.source(), family.width(), FIRST);
+                let destination = payload(NETWORK_HEADER, family.destination(), family.width(), at(4));
+                with(is(family), [source, translate(map), destination, lookup(set)])
+            }
+            Self::Forged(set) => {
+                let other =
+                    Attributes::new().text(LOOKUP_SET, set).be32(LOOKUP_SREG, FIRST).be32(LOOKUP_FLAGS, NOT_IN_SET);
+                let source = payload(LINK_HEADER, 6, 6, SECOND);
+                vec![meta(META_KEY_IIFNAME, FIRST), source, ("lookup", Some(other))]
             }
             Self::ToThisMachine => {
                 let fib = Attributes::new()

@@ -92,6 +92,8 @@ pub enum Kind {
     Port,
     /// A number.
     Mark,
+    /// A hardware address.
+    Hardware,
 }
 
 impl Kind {
@@ -104,6 +106,7 @@ impl Kind {
             Self::Protocol => (12, 4),
             Self::Port => (13, 4),
             Self::Mark => (19, 4),
+            Self::Hardware => (9, 8),
         }
     }
 

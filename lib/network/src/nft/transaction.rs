@@ -59,9 +59,14 @@ impl Rules {
         Ok((generation, found.collect()))
     }
 
-    /// Everything in a set; nothing where there is no such set.
+    /// Everything in a set of our table; nothing where there is no such set.
     pub fn elements(&mut self, set: &'static str) -> Result<Vec<Element>> {
-        let Ok(messages) = self.socket.dump(&message::dump_elements(TABLE, set))? else { return Ok(Vec::new()) };
+        self.list(&message::dump_elements(TABLE, set), set)
+    }
+
+    /// Everything that `request` lists of a set, in whatever table.
+    pub fn list(&mut self, request: &Request, set: &'static str) -> Result<Vec<Element>> {
+        let Ok(messages) = self.socket.dump(request)? else { return Ok(Vec::new()) };
         Ok(messages.iter().flat_map(|message| message::read_elements(set, message)).collect())
     }
 

@@ -63,7 +63,7 @@ pub(super) fn take_out(subject: &str, meant: impl Fn(&str) -> bool) -> Result<()
         let (mut gone, mut left) = (Vec::new(), 0);
         for set in [PINNED, ALLOWED] {
             let dump = bridged(message::dump_elements(TABLE, set.name));
-            for element in rules.list_by(&dump, set.name)? {
+            for element in rules.list(&dump, set.name)? {
                 if meant(&element.comment) { gone.push(element) } else { left += 1 }
             }
         }
