@@ -346,7 +346,10 @@ fn address(
     let v6 = result.ips.iter().any(|ip| ip.address.address.is_ipv6());
     place::prepare(namespace, interface, v6, wish.keys.enabledad, &["ipv4"])?;
     // `configure` finds the interface by name; which of the result's it is comes later.
-    inside.configure(interface, result)?;
+    let index = inside.configure(interface, result)?;
+    if v6 && wish.keys.enabledad {
+        inside.settle(index)?;
+    }
     let mut tagged = None;
     if wish.keys.is_gateway {
         let target = match wish.vlan {

@@ -88,7 +88,8 @@ impl<K: Kind> Wish<K> {
             let v6 = result.ips.iter().any(|ip| ip.address.address.is_ipv6());
             result.ips.iter_mut().for_each(|ip| ip.interface = Some(0));
             place::prepare(namespace, interface, v6, true, &["ipv4", "ipv6"])
-                .and_then(|()| inside.configure(interface, &result).map(drop))
+                .and_then(|()| inside.configure(interface, &result))
+                .and_then(|index| if v6 { inside.settle(index) } else { Ok(()) })
         };
         let found = done.and_then(|()| inside.need(interface)).inspect_err(|_| {
             if delegated {

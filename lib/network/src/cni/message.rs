@@ -213,9 +213,14 @@ pub fn add_route(link: u32, route: &Route, scope: Scope, source: Option<IpAddr>)
 
 /// Takes a route away.
 pub fn delete_route(link: u32, route: &Route) -> Request {
-    Request { kind: libc::RTM_DELROUTE, flags: 0, payload: route_payload(link, route, Scope::Nowhere, None) }
+    let mut payload = route_payload(link, route, Scope::Nowhere, None);
+    // Whoever made it, also the kernel itself.
+    payload[PROTOCOL_AT] = libc::RTPROT_UNSPEC;
+    Request { kind: libc::RTM_DELROUTE, flags: 0, payload }
 }
 
+/// Where `struct rtmsg` says who made the route.
+const PROTOCOL_AT: usize = 5;
 const RTA_METRICS: u16 = 8;
 const RTA_TABLE: u16 = 15;
 const METRIC_MTU: u16 = 2;

@@ -14,6 +14,11 @@ use crate::socket::{Message, Request, Socket};
 use spec::cni::failure::code;
 use spec::cni::{Cidr, Failure, Route, Success};
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long addresses may be tentative, and how often that is looked at.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A link as it is.
 #[derive(Debug, Clone)]
@@ -204,6 +209,30 @@ impl Place {
         let all = self.dump(&address::dump(), "list addresses")?;
         let of_link = all.iter().filter_map(Address::read).filter(|a| a.link == index);
         Ok(of_link.map(|a| Cidr { address: a.address, prefix: a.subnet.prefix() }).collect())
+    }
+
+    /// Waits until the kernel has seen that nobody else on the link has the addresses of the link with number `index`.
+    pub fn settle(&mut self, index: u32) -> Result<(), Failure> {
+        const TENTATIVE: u8 = libc::IFA_F_TENTATIVE as u8;
+        const DUPLICATE: u8 = libc::IFA_F_DADFAILED as u8;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let all = self.dump(&address::dump(), "list addresses")?;
+            let of_link = |m: &&Message| Address::read(m).is_some_and(|a| a.link == index && !a.is_link_local());
+            let flags = |m: &Message| m.payload.get(2).copied().unwrap_or(0);
+            if let Some(taken) = all.iter().filter(of_link).find(|m| flags(m) & DUPLICATE != 0).and_then(Address::read)
+            {
+                let msg = format!("failed to settle addresses: somebody else has {}", taken.address);
+                return Err(Failure::new(code::INTERNAL, msg));
+            }
+            if !all.iter().filter(of_link).any(|m| flags(m) & TENTATIVE != 0) {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                return Err(Failure::new(code::TRY_AGAIN, "failed to settle addresses: they are still tentative"));
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// All routes of the main table and others.
