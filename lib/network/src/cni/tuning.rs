@@ -13,6 +13,7 @@ use super::inspection::damaged;
 use super::message::{Link, link};
 use super::place::{Found, Place};
 use super::plugin::Plugin;
+use super::request::Command;
 use crate::socket::Request;
 use crate::sysctl::{self, Setting};
 use backup::Backup;
@@ -78,7 +79,9 @@ impl Wish {
             }
             Setting::new(key, value).map_err(|why| invalid(format!("invalid net sysctl key: \"{key}\"")).details(why))
         });
-        let parameters = checked.collect::<Result<_, _>>()?;
+        // Parameters that never were set are nothing to DEL.
+        let parameters =
+            if call.request.command == Command::Del { Vec::new() } else { checked.collect::<Result<_, _>>()? };
         // Here, unlike elsewhere, what args say goes before what the runtime says.
         let mac = if asked.mac.is_empty() { call.mac()? } else { Some(parse_mac(&asked.mac)?) };
         Ok(Self {
