@@ -1,0 +1,6 @@
+//! The names of a network: a small DNS server on the bridge's addresses.
+
+mod answer;
+mod name;
+mod wire;
+mod zone;
