@@ -1,5 +1,7 @@
 //! The names of a network: a small DNS server on the bridge's addresses.
 
+#![allow(dead_code)]
+
 mod answer;
 mod name;
 mod wire;

@@ -38,6 +38,7 @@ pub mod bridge;
 pub mod cni;
 pub mod definition;
 pub mod driver;
+pub mod dns;
 pub mod error;
 pub mod etcd;
 pub mod fdb;

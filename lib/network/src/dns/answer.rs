@@ -112,9 +112,9 @@ mod tests {
         for _ in 0..message[7] {
             let length = usize::from(message[at + 11]);
             let data = &message[at + 12..at + 12 + length];
-            text += &match length {
-                4 => format!(" {}", std::net::Ipv4Addr::from(<[u8; 4]>::try_from(data).unwrap())),
-                16 => format!(" {}", std::net::Ipv6Addr::from(<[u8; 16]>::try_from(data).unwrap())),
+            text += &match u16::from_be_bytes([message[at + 2], message[at + 3]]) {
+                kind::A => format!(" {}", std::net::Ipv4Addr::from(<[u8; 4]>::try_from(data).unwrap())),
+                kind::AAAA => format!(" {}", std::net::Ipv6Addr::from(<[u8; 16]>::try_from(data).unwrap())),
                 _ => format!(" {}", crate::dns::name::Name::read(&message, at + 12).unwrap().0),
             };
             at += 12 + length;
@@ -124,10 +124,11 @@ mod tests {
 
     #[test]
     fn verdicts() {
-        let own = zone("web", Some("lan.example"), vec![
-            entry("c1", &["db", "sql"], &["10.9.0.2", "fd09::2"]),
-            entry("c2", &["db2", "sql"], &["10.9.0.3"]),
-        ]);
+        let own = zone(
+            "web",
+            Some("lan.example"),
+            vec![entry("c1", &["db", "sql"], &["10.9.0.2", "fd09::2"]), entry("c2", &["db2", "sql"], &["10.9.0.3"])],
+        );
         let ask = |name: &str, kind| asked(&own, &[], name, kind, 0);
         assert_eq!(ask("DB", kind::A), "0: 10.9.0.2");
         assert_eq!(ask("db.web", kind::AAAA), "0: fd09::2");

@@ -66,8 +66,7 @@ impl Zone {
 
     fn enter(&mut self, entry: Entry) {
         let short = entry.container.get(..SHORT_ID).unwrap_or(&entry.container);
-        let names: Vec<Name> =
-            entry.names.iter().map(String::as_str).chain([short]).filter_map(Name::parse).collect();
+        let names: Vec<Name> = entry.names.iter().map(String::as_str).chain([short]).filter_map(Name::parse).collect();
         let suffix = self.origin.domain.as_ref().or(self.origin.network.as_ref());
         let called = names.first().map(|name| suffix.and_then(|s| name.with(s)).unwrap_or_else(|| name.clone()));
         for name in names {
@@ -84,7 +83,8 @@ impl Zone {
     /// The addresses of `name`; it may be in full.
     pub(crate) fn find(&self, name: &Name) -> Option<&[IpAddr]> {
         let within = |suffix: &Option<Name>| name.below(suffix.as_ref()?).and_then(|short| self.names.get(&short));
-        let found = self.names.get(name).or_else(|| within(&self.origin.domain)).or_else(|| within(&self.origin.network));
+        let found =
+            self.names.get(name).or_else(|| within(&self.origin.domain)).or_else(|| within(&self.origin.network));
         found.map(Vec::as_slice)
     }
 
@@ -137,10 +137,14 @@ pub(crate) mod tests {
     #[test]
     fn each_name_leads_to_all_who_have_it() {
         let id = "0123456789abcdef".repeat(4);
-        let zone = zone("web", Some("corp.example"), vec![
-            entry(&id, &["DB", "sql", "api.example.com"], &["10.9.0.2", "fd09::2"]),
-            entry("c2", &["db2", "sql", "db2"], &["10.9.0.3"]),
-        ]);
+        let zone = zone(
+            "web",
+            Some("corp.example"),
+            vec![
+                entry(&id, &["DB", "sql", "api.example.com"], &["10.9.0.2", "fd09::2"]),
+                entry("c2", &["db2", "sql", "db2"], &["10.9.0.3"]),
+            ],
+        );
         let find = |name: &str| {
             let found = zone.find(&Name::parse(name).unwrap())?;
             Some(found.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
