@@ -3,6 +3,7 @@
 //! ```text
 //! DEFINITIONS/NAME.json     a network's definition; kept for good
 //! LEASES/NAME.json          who has which of its addresses; means nothing after a reboot
+//! LEASES/NAME.INODE.dns     the name server of a network, in the network namespace INODE (see [`crate::dns`])
 //! LEASES/NAME.lock          the lock of one network: its leases, its bridge
 //! LEASES/.lock              the lock of the folder: which networks there are
 //! LEASES/user/              what carries packets for those without root: see [`crate::rootless`]
@@ -52,6 +53,32 @@ impl State {
         self.leases.join(name)
     }
 
+    /// Where the record of the name server of `network` is, for the network namespace with number `caller`.
+    pub(crate) fn server_path(&self, network: &str, caller: u64) -> PathBuf {
+        self.leases.join(format!("{network}.{caller}.dns"))
+    }
+
+    /// The same folders by absolute paths, for a process that works elsewhere.
+    pub(crate) fn absolute(&self) -> std::io::Result<Self> {
+        Ok(Self { definitions: std::path::absolute(&self.definitions)?, leases: std::path::absolute(&self.leases)? })
+    }
+
+    /// The options that make netwire find these folders.
+    pub(crate) fn options(&self) -> Vec<std::ffi::OsString> {
+        let above = |folder: &Path| folder.parent().unwrap_or(Path::new("/")).as_os_str().to_owned();
+        let mut options = vec!["--state".into(), above(&self.definitions)];
+        if self.leases != self.definitions.join("run") {
+            options.extend(["--run".into(), above(&self.leases)]);
+        }
+        options
+    }
+
+    /// The file that is locked by [`Self::lock_network`].
+    pub(crate) fn open_network_lock(&self, network: &str) -> Result<File> {
+        let path = self.leases.join(format!("{network}.lock"));
+        open_lock(&self.leases, &path).map_err(|e| failed("open", path.display(), e))
+    }
+
     /// The names of all networks that are defined, in order.
     pub fn list(&self) -> Result<Vec<String>> {
         let entries = match std::fs::read_dir(&self.definitions) {
@@ -79,10 +106,7 @@ impl State {
 
     fn lock(&self, path: &Path) -> Result<Lock> {
         let wrong = |e: io::Error| failed("lock", path.display(), e);
-        ensure_folder(&self.leases).map_err(wrong)?;
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600);
-        let mut file = options.open(path).map_err(wrong)?;
+        let mut file = open_lock(&self.leases, path).map_err(wrong)?;
         loop {
             match Flock::lock(file, FlockArg::LockExclusive) {
                 Ok(locked) => return Ok(Lock { _file: locked }),
@@ -145,6 +169,11 @@ pub(crate) fn damaged(path: &Path, source: serde_json::Error) -> Error {
     Error::new(Kind::Invalid, "read", path.display())
         .because(source)
         .hint("the file is not what netwire wrote; move it away to begin anew")
+}
+
+fn open_lock(folder: &Path, path: &Path) -> io::Result<File> {
+    ensure_folder(folder)?;
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 fn ensure_folder(folder: &Path) -> io::Result<()> {

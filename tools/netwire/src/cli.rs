@@ -61,6 +61,9 @@ pub enum Verb {
     Publish(crate::publish::Publish),
     /// Take ports of a container away, and end what came in by them
     Unpublish(crate::publish::Unpublish),
+    /// Start, stop and show the name servers of networks
+    #[command(subcommand)]
+    Dns(crate::dns::Verb),
     /// Set the loopback interface of a namespace up
     Loopback {
         /// The namespace

@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod cni;
+pub mod dns;
 pub mod plan;
 pub mod publish;
 mod rootless;

@@ -65,6 +65,8 @@ pub enum Step {
     },
     /// Publish, unpublish or list ports.
     Publish(crate::publish::Plan),
+    /// Name servers.
+    Dns(crate::dns::Step),
     /// Set `lo` up.
     Loopback(Reference),
 }
@@ -154,6 +156,7 @@ pub fn plan(args: Args, places: &Places) -> Result<Plan, Failure> {
         },
         Verb::Publish(typed) => Step::Publish(crate::publish::Plan::publish(typed)?),
         Verb::Unpublish(typed) => Step::Publish(crate::publish::Plan::unpublish(typed)?),
+        Verb::Dns(verb) => Step::Dns(crate::dns::plan(verb)?),
         Verb::Loopback { netns } => Step::Loopback(reference(&netns)?),
     };
     if let Step::Remove { names, .. } | Step::Inspect(names) = &step {

@@ -51,6 +51,7 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
             warnings.iter().for_each(|warning| output::complain(NAME, warning));
             printed(crate::publish::print(&ports))
         }
+        Step::Dns(step) => crate::dns::run(state, step),
         Step::Loopback(namespace) => {
             attach::loopback(namespace)?;
             Ok(exit::DONE)

@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(ask("example.com", kind::A), "forward");
         assert_eq!(ask("nobody.web", kind::A), "forward", "there may be a domain called so");
         assert_eq!(ask("localhost", kind::AAAA), "0: ::1");
-        assert_eq!(ask("db", kind::AXFR), "4:");
+        assert_eq!((ask("db", kind::IXFR), ask("db", 252)), ("4:".into(), "4:".into()), "AXFR too");
     }
 
     #[test]

@@ -12,13 +12,13 @@ const MOST_LABEL: usize = 63;
 
 /// A name, in lower case.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Name {
+pub(crate) struct Name {
     wire: Vec<u8>,
 }
 
 impl Name {
     /// Reads `text` (`db`, `db.example.org`, with or without a dot at its end). `None` where it is no name.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.strip_suffix('.').unwrap_or(text);
         let mut wire = Vec::with_capacity(text.len() + 2);
         for label in text.split('.') {

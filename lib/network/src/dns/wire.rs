@@ -41,7 +41,6 @@ pub(crate) mod kind {
     pub(crate) const DS: u16 = 43;
     pub(crate) const DNSKEY: u16 = 48;
     pub(crate) const IXFR: u16 = 251;
-    pub(crate) const AXFR: u16 = 252;
     pub(crate) const MAILA: u16 = 254;
     pub(crate) const ANY: u16 = 255;
 }

@@ -107,11 +107,6 @@ impl Zone {
     pub(crate) fn has(&self, container: &str) -> bool {
         self.addresses.values().any(|host| host.container == container)
     }
-
-    /// How many names there are.
-    pub(crate) fn len(&self) -> usize {
-        self.names.len()
-    }
 }
 
 #[cfg(test)]
@@ -162,6 +157,5 @@ pub(crate) mod tests {
         assert_eq!((&host.container, host.name.as_ref().unwrap().to_string().as_str()), (&id, "db.corp.example"));
         assert!(zone.covers("10.9.0.77".parse().unwrap()) && !zone.covers("10.9.1.1".parse().unwrap()));
         assert!(zone.has("c2") && !zone.has("c3"));
-        assert_eq!(zone.len(), 6);
     }
 }
