@@ -11,6 +11,7 @@ use crate::bandwidth::{self, Bandwidth};
 use crate::bridge::veth::{self, outer_name};
 use crate::bridge::{self, unless};
 use crate::definition::{DEFAULT, Definition};
+use crate::dns;
 use crate::driver::{Driver, Endpoint, Ground};
 use crate::error::{Error, Kind, Result, refused};
 use crate::lease::{Book, Lease, Process};
@@ -54,6 +55,8 @@ pub struct Wish {
     pub name: Option<String>,
     /// Its other names there.
     pub aliases: Vec<String>,
+    /// The name servers the network's server asks for it; those of the network where there are none.
+    pub dns: Vec<IpAddr>,
     /// Routes of its own, beside the network's.
     pub routes: Vec<Via>,
     /// How much may go in and out.
@@ -76,6 +79,7 @@ impl Wish {
             mac: None,
             name: None,
             aliases: Vec::new(),
+            dns: Vec::new(),
             routes: Vec::new(),
             bandwidth: None,
             sysctls: Vec::new(),
@@ -167,6 +171,7 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
         attacher: Process::own(),
         name: wish.name.clone(),
         aliases: wish.aliases.clone(),
+        dns: wish.dns.clone(),
         routes: wish.routes.clone(),
         bandwidth: wish.bandwidth,
         sysctls: wish.sysctls.clone(),
@@ -175,6 +180,11 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
     book.store()?;
     drop(lock);
 
+    // It starts while the interface is made, and ends by itself if that fails.
+    let dns = dns::ensure_running(state, &definition).unwrap_or_else(|e| {
+        warnings.push(format!("names on network {} are not answered: {e}", definition.name));
+        Vec::new()
+    });
     let endpoint = Endpoint { definition: &definition, ground, lease: &lease, inside: &inside, known: known.is_some() };
     if let Err(e) = wire(&endpoint, &mut socket) {
         let _ = driver.unplug(&lease, own, &mut socket);
@@ -207,6 +217,7 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
         mtu: ground.mtu,
         dns: Vec::new(),
         ports: published.ports,
+        dns,
         warnings,
     })
 }

@@ -80,7 +80,7 @@ fn create(socket: &mut Socket, definition: &Definition) -> Result<Link> {
 }
 
 /// The bridge's own addresses.
-fn addresses(definition: &Definition) -> impl Iterator<Item = (IpAddr, u8)> {
+pub(crate) fn addresses(definition: &Definition) -> impl Iterator<Item = (IpAddr, u8)> {
     let without_v4 = definition.flag("inhibit_ipv4", false);
     let own = definition.subnets.iter().filter_map(|pool| Some((pool.gateway?, pool.subnet.prefix())));
     own.filter(move |(address, _)| !(without_v4 && address.is_ipv4()))

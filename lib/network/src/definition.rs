@@ -52,6 +52,12 @@ pub struct Definition {
     /// Whether it has a name server.
     #[serde(default)]
     pub dns: bool,
+    /// Whom that asks what it does not know; without any the machine's own resolvers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns_servers: Vec<IpAddr>,
+    /// The domain that its containers' names are in, beside the network's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns_domain: Option<String>,
     /// Routes that each container gets beside the default one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Via>,
@@ -121,6 +127,8 @@ impl Definition {
             internal: false,
             isolate: true,
             dns: false,
+            dns_servers: Vec::new(),
+            dns_domain: None,
             routes: Vec::new(),
             options: BTreeMap::new(),
             labels: BTreeMap::new(),

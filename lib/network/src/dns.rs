@@ -40,6 +40,11 @@ use crate::namespace::Namespace;
 use crate::state::State;
 use std::path::Path;
 
+/// Whether `text` can be asked for.
+pub fn is_name(text: &str) -> bool {
+    !text.contains(char::is_control) && name::Name::parse(text).is_some()
+}
+
 /// Serves the names of `definition` in this process until it ends: with sockets and lock that were handed to it, or with
 /// its own. `ready` is called when questions are answered.
 pub fn serve(

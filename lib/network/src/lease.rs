@@ -50,6 +50,9 @@ pub struct Lease {
     /// Its other names there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
+    /// The name servers it is to be asked for; those of the network where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns: Vec<IpAddr>,
     /// Routes of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Via>,
@@ -337,6 +340,7 @@ mod tests {
             attacher: Process::own(),
             name: Some("web".into()),
             aliases: vec!["www".into()],
+            dns: Vec::new(),
             routes: Vec::new(),
             bandwidth: Some(Bandwidth { inward: Some(Limit { rate_bits: 8, burst_bits: None }), outward: None }),
             sysctls: vec![Setting::parse("net.ipv4.conf.IFNAME.forwarding=0").unwrap()],

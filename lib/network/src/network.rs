@@ -124,7 +124,11 @@ pub fn remove(state: &State, name: &str) -> std::result::Result<(), Vec<Error>> 
                 .hint(format!("detach them first: netwire detach --network {name} --id {}", users[0])),
         ]);
     }
-    let mut failures: Vec<Error> = definition.driver.remove(&mut socket, &definition).err().into_iter().collect();
+    let mut failures: Vec<Error> = Vec::new();
+    if definition.dns {
+        failures.extend(crate::dns::stop(state, name).err());
+    }
+    failures.extend(definition.driver.remove(&mut socket, &definition).err());
     if definition.driver.has_bridge() {
         let facts = nft::Facts::of(&definition);
         failures.extend(nft::remove(&facts).err());

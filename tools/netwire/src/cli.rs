@@ -150,6 +150,12 @@ pub struct Create {
     /// No name server for the network
     #[arg(long)]
     pub disable_dns: bool,
+    /// Whom the network's name server asks what it does not know; may be repeated [default: as /etc/resolv.conf says]
+    #[arg(long = "dns", value_name = "IP", conflicts_with = "disable_dns")]
+    pub dns_servers: Vec<IpAddr>,
+    /// A domain that the containers' names are in, beside the network's name
+    #[arg(long, value_name = "DOMAIN", conflicts_with = "disable_dns")]
+    pub dns_domain: Option<String>,
     /// An option in docker's or podman's words, like com.docker.network.driver.mtu=1400; may be repeated
     #[arg(short, long = "opt", visible_alias = "option", value_name = "KEY=VALUE")]
     pub options: Vec<String>,
@@ -194,6 +200,9 @@ pub struct Attach {
     /// Another name for it there; may be repeated
     #[arg(long = "alias", value_name = "NAME")]
     pub aliases: Vec<String>,
+    /// Whom the network's name server asks for it what it does not know; may be repeated [default: as the network says]
+    #[arg(long, value_name = "IP")]
+    pub dns: Vec<IpAddr>,
     /// A route of its own; may be repeated. Without a gateway it goes by the network's
     #[arg(long = "route", value_name = "CIDR[,IP[,METRIC]]")]
     pub routes: Vec<String>,

@@ -99,6 +99,22 @@ pub(crate) fn plan(verb: Verb) -> Result<Step, Failure> {
     })
 }
 
+/// A domain, checked.
+pub(crate) fn domain(text: String) -> Result<String, Failure> {
+    if dns::is_name(&text) {
+        return Ok(text);
+    }
+    Err(Failure::usage(format!("`{text}` is no domain: parts of 1 to 63 bytes with dots between, 253 in all")))
+}
+
+/// A name or alias, checked. Any text that can be asked for is one.
+pub(crate) fn host(text: String) -> Result<String, Failure> {
+    if dns::is_name(&text) {
+        return Ok(text);
+    }
+    Err(Failure::usage(format!("`{text}` is no name: parts of 1 to 63 bytes with dots between, 253 in all")))
+}
+
 /// Does it.
 pub(crate) fn run(state: &State, step: &Step) -> Outcome {
     match step {

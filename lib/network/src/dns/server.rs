@@ -13,7 +13,6 @@ use crate::dns::books::Books;
 use crate::dns::flight::{Client, Flights, Landing, askable};
 use crate::dns::listen::{Bridge, Door, is_own};
 use crate::dns::resolv::{MOST_SERVERS, PORT, Servers};
-use crate::dns::source;
 use crate::dns::stream::Connections;
 use crate::dns::token::{Table, Token, Waits};
 use crate::dns::wire::{NoQuery, Query, STREAM_BYTES, kind};
@@ -94,7 +93,7 @@ impl Server {
             Ok(())
         };
         tell().map_err(wrong)?;
-        let own_resolvers = source::servers(definition).into_iter().map(|ip| SocketAddr::new(ip, PORT)).collect();
+        let own_resolvers = definition.dns_servers.iter().map(|ip| SocketAddr::new(*ip, PORT)).collect();
         Ok(Self {
             last_look,
             addresses: doors.iter().map(|door| door.address).collect(),

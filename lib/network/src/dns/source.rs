@@ -1,5 +1,6 @@
 //! Where names come from: a network's definition and its book of leases, read as what a name server needs.
 
+use crate::bridge;
 use crate::definition::Definition;
 use crate::dns::name::Name;
 use crate::dns::zone::{Entry, Origin};
@@ -22,12 +23,12 @@ pub(crate) struct Member {
 /// The containers on `network` that were attached from the network namespace `caller`.
 pub(crate) fn members(state: &State, network: &str, caller: u64) -> Result<Vec<Member>> {
     let book = Book::load(state, network)?;
-    let members = book.leases().filter(|(_, lease)| lease.caller == caller).map(|(address, lease)| Member {
+    let members = book.leases().filter(|lease| lease.caller == caller).map(|lease| Member {
         entry: Entry {
             container: lease.container.clone(),
-            names: Vec::new(),
-            addresses: vec![IpAddr::from(address)],
-            servers: Vec::new(),
+            names: lease.name.iter().chain(&lease.aliases).cloned().collect(),
+            addresses: lease.addresses.clone(),
+            servers: lease.dns.clone(),
         },
         outer: lease.outer.clone(),
         attacher: lease.attacher,
@@ -37,24 +38,19 @@ pub(crate) fn members(state: &State, network: &str, caller: u64) -> Result<Vec<M
 
 /// What a network is, as far as its names go.
 pub(crate) fn origin(definition: &Definition) -> Origin {
-    Origin { network: Name::parse(&definition.name), domain: domain(definition), subnets: vec![definition.subnet] }
+    Origin {
+        network: Name::parse(&definition.name),
+        domain: definition.dns_domain.as_deref().and_then(Name::parse),
+        subnets: definition.subnets.iter().map(|pool| pool.subnet).collect(),
+    }
 }
 
-/// Whether a network has a name server.
+/// Whether a network has a name server: one that was created with names, and that has a bridge which that can listen on.
 pub fn has_names(definition: &Definition) -> bool {
-    definition.name != crate::definition::DEFAULT
+    definition.dns && definition.driver.has_bridge()
 }
 
 /// Its bridge's addresses, which the server listens on.
 pub fn addresses(definition: &Definition) -> Vec<IpAddr> {
-    vec![IpAddr::from(definition.gateway)]
-}
-
-/// The servers its other questions go to; none for the machine's.
-pub(crate) fn servers(_definition: &Definition) -> Vec<IpAddr> {
-    Vec::new()
-}
-
-fn domain(_definition: &Definition) -> Option<Name> {
-    None
+    bridge::addresses(definition).map(|(address, _)| address).collect()
 }

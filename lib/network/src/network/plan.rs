@@ -10,6 +10,7 @@ use crate::route::Via;
 use crate::socket::Socket;
 use crate::state::State;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 const OP: &str = "create network";
 /// Names the default network's bridge; the number is the first that is free.
@@ -40,6 +41,10 @@ pub struct Plan {
     pub internal: bool,
     /// Whether it has a name server.
     pub dns: bool,
+    /// Whom that asks what it does not know.
+    pub dns_servers: Vec<IpAddr>,
+    /// The domain that its containers' names are in.
+    pub dns_domain: Option<String>,
     /// Routes that each container gets.
     pub routes: Vec<Via>,
     /// See [`option`].
@@ -62,6 +67,8 @@ impl Plan {
             mtu: None,
             internal: false,
             dns: name != DEFAULT,
+            dns_servers: Vec::new(),
+            dns_domain: None,
             routes: Vec::new(),
             options: BTreeMap::new(),
             labels: BTreeMap::new(),
@@ -104,6 +111,8 @@ pub fn create(state: &State, plan: &Plan) -> Result<Definition> {
     made.internal = plan.internal || plan.says("internal").unwrap_or(false);
     made.isolate = plan.option("isolate").is_none_or(|value| option::truth(value).unwrap_or(true));
     made.dns = plan.dns;
+    made.dns_servers.clone_from(&plan.dns_servers);
+    made.dns_domain.clone_from(&plan.dns_domain);
     made.routes.clone_from(&plan.routes);
     made.options.clone_from(&plan.options);
     made.labels.clone_from(&plan.labels);
