@@ -215,7 +215,6 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
         gateway: gateways.first().copied(),
         gateways,
         mtu: ground.mtu,
-        dns: Vec::new(),
         ports: published.ports,
         dns,
         warnings,

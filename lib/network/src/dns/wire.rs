@@ -352,8 +352,8 @@ pub(crate) mod tests {
             assert_eq!(answer[2] & 2 != 0, count < 100, "TC where something is missing");
             assert_eq!(count == 100, bytes > 1650, "{bytes}: {count}");
             assert!(answer.len() + 16 > bytes || count == 100, "as many as fit");
-            assert_eq!(read.is_answered_by(&answer, 0x1234), true);
-            assert_eq!(read.is_answered_by(&answer, 0x1235), false);
+            assert!(read.is_answered_by(&answer, 0x1234));
+            assert!(!read.is_answered_by(&answer, 0x1235));
         }
     }
 
