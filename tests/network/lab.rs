@@ -54,7 +54,23 @@ impl Lab {
         let out = self.command(line).output().expect("netwire runs");
         let (stdout, stderr) = text(&out);
         assert!(out.status.success() && stderr.is_empty(), "netwire {line}: {}\n{stdout}{stderr}", out.status);
+        if line.starts_with("detach") {
+            self.settled();
+        }
         stdout
+    }
+
+    /// Waits until the kernel has deleted what was detached; nobody else waits for that.
+    #[track_caller]
+    pub(crate) fn settled(&self) {
+        let leaving = || self.sh("cat /run/state/networks/run/*.json 2>/dev/null || :").contains("\"leaving\"");
+        for _ in 0..1000 {
+            if !leaving() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("what was detached is still there");
     }
 
     /// Runs `netwire`, which must fail with `code`, print nothing on stdout, and say `message` and (where not empty) `hint`.

@@ -4,7 +4,10 @@
 //! then without a lock the interface is born inside ([`crate::driver`]), and addresses and routes are set there.
 //! It may be repeated: what is whole is left alone, what is half-made is made anew with the same addresses.
 //!
-//! Detach: the link goes first, then the lease; so what fails half-way is still known, and detach can be repeated.
+//! Detach: the link goes first, then the lease; so what fails half-way is still known, and detach can be repeated. Nobody
+//! waits until the kernel has deleted a link: see `attach/leave.rs`.
+
+mod leave;
 
 use crate::address;
 use crate::bandwidth::{self, Bandwidth};
@@ -30,6 +33,8 @@ use crate::state::State;
 use crate::sysctl::{self, Setting};
 use serde::Serialize;
 use std::net::IpAddr;
+
+pub use leave::settle;
 
 /// The interface's name inside where none is given.
 pub const INTERFACE: &str = "eth0";
@@ -134,20 +139,9 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
             .hint("give the namespace of the container; `unshare -n` or `ip netns add` makes one"));
     }
     let mut socket = Socket::open_route()?;
-    let (definition, lock, mut book, ground) = match prepare(state, &wish.network, &mut socket) {
-        Err(e) if e.kind == Kind::InUse && wish.network == DEFAULT => {
-            network::redefine_default(state)?;
-            prepare(state, &wish.network, &mut socket)?
-        }
-        prepared => prepared?,
-    };
+    let Place { definition, lock, mut book, ground, known, addresses } = place(state, wish, own, &mut socket)?;
     let driver = definition.driver;
     let mut warnings = rules(&definition)?;
-    let known = book.find(&wish.container, &wish.interface).cloned();
-    let addresses = match &known {
-        Some(lease) => still_fits(wish, lease)?,
-        None => book.choose(&definition, &wish.addresses, own, &mut socket)?,
-    };
     let outer = match driver.has_outer_end() {
         true => outer_name(&definition.id, &wish.container, &wish.interface),
         false => String::new(),
@@ -169,6 +163,7 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
         namespace: inside.identity().clone(),
         caller: own,
         attacher: Process::own(),
+        leaving: None,
         name: wish.name.clone(),
         aliases: wish.aliases.clone(),
         dns: wish.dns.clone(),
@@ -203,6 +198,10 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
         }
     };
     warnings.extend(published.warnings);
+    if book.leaving().next().is_some() {
+        // Whose taker was killed; it is no reason to fail.
+        let _ = settle(state, &wish.network, false);
+    }
     let gateways = endpoint.gateways();
     Ok(Attachment {
         network: definition.name.clone(),
@@ -232,17 +231,22 @@ pub fn detach(
     let one = |e: Error| vec![e];
     let Some(definition) = Definition::load(state, network).map_err(one)? else { return Ok(()) };
     let own = Namespace::own().map_err(one)?.identity().inode;
-    let book = Book::load(state, network).map_err(one)?;
     let mut socket = Socket::open_route().map_err(one)?;
-    let wanted = |lease: &&Lease| lease.container == container && interface.is_none_or(|name| lease.interface == name);
-    let leases: Vec<_> = book.leases().filter(wanted).collect();
+    let wanted = |lease: &Lease| lease.container == container && interface.is_none_or(|name| lease.interface == name);
+    let known = Book::load(state, network).map_err(one)?.entries().any(&wanted);
     let mut failures = Vec::new();
     failures.extend(publish::unpublish(state, network, container, None).err());
-    for lease in &leases {
-        let done = definition.driver.unplug(lease, own, &mut socket).and_then(|()| release(state, network, lease));
-        failures.extend(done.err());
-    }
-    if leases.is_empty() && definition.driver.has_outer_end() {
+    if known {
+        for lease in leave::begin(state, &definition, own, &mut socket, wanted).map_err(one)? {
+            let gone = match lease.leaving {
+                Some(_) => leave::finish_one(state, network, &lease, &mut socket),
+                None => {
+                    definition.driver.unplug(&lease, own, &mut socket).and_then(|()| release(state, network, &lease))
+                }
+            };
+            failures.extend(gone.err());
+        }
+    } else if definition.driver.has_outer_end() {
         // The run folder may have been lost; the link's name is known without it.
         let outer = outer_name(&definition.id, container, interface.unwrap_or(INTERFACE));
         failures.extend(veth::delete(&outer, &mut socket).err());
@@ -255,6 +259,51 @@ pub fn loopback(namespace: &Reference) -> Result<()> {
     let mut inside = Namespace::open(namespace)?.route_socket()?;
     inside.ask(link::set_up(LOOPBACK))?.map_err(|refusal| refused("set up interface", LOOPBACK, refusal))?;
     Ok(())
+}
+
+/// What is attached to, and with what addresses; the network's lock is held.
+struct Place {
+    definition: Definition,
+    lock: crate::state::Lock,
+    book: Book,
+    ground: Ground,
+    /// The lease that the interface has already.
+    known: Option<Lease>,
+    addresses: Vec<IpAddr>,
+}
+
+/// How often those who leave are waited for.
+const ATTEMPTS: usize = 4;
+
+fn place(state: &State, wish: &Wish, own: u64, socket: &mut Socket) -> Result<Place> {
+    for attempt in 1.. {
+        let (definition, lock, mut book, ground) = match prepare(state, &wish.network, socket) {
+            Err(e) if e.kind == Kind::InUse && wish.network == DEFAULT => {
+                network::redefine_default(state)?;
+                prepare(state, &wish.network, socket)?
+            }
+            prepared => prepared?,
+        };
+        let known = book.entry(&wish.container, &wish.interface).cloned();
+        if attempt < ATTEMPTS && known.as_ref().is_some_and(|lease| lease.leaving.is_some()) {
+            drop(lock);
+            settle(state, &wish.network, true)?;
+            continue;
+        }
+        let addresses = match &known {
+            Some(lease) => still_fits(wish, lease),
+            None => book.choose(&definition, &wish.addresses, own, socket),
+        };
+        match addresses {
+            Err(e) if attempt < ATTEMPTS && leave::may_be_in_the_way(&e, &book) => {
+                drop(lock);
+                settle(state, &wish.network, true)?;
+            }
+            Err(e) => return Err(e),
+            Ok(addresses) => return Ok(Place { definition, lock, book, ground, known, addresses }),
+        }
+    }
+    unreachable!("the last attempt returns")
 }
 
 type Prepared = (Definition, crate::state::Lock, Book, Ground);
@@ -388,6 +437,6 @@ fn routes(endpoint: &Endpoint<'_>, index: u32) -> Vec<NewRoute> {
 fn release(state: &State, network: &str, lease: &Lease) -> Result<()> {
     let _lock = state.lock_network(network)?;
     let mut book = Book::load(state, network)?;
-    let same = book.find(&lease.container, &lease.interface) == Some(lease);
+    let same = book.entry(&lease.container, &lease.interface) == Some(lease);
     if same && book.release(&lease.container, &lease.interface).is_some() { book.store() } else { Ok(()) }
 }

@@ -16,7 +16,7 @@ use crate::socket::Socket;
 use crate::state::{self, Durability, State};
 use crate::sysctl::Setting;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -44,6 +44,9 @@ pub struct Lease {
     pub caller: u64,
     /// Who attaches it: while that lives, the link may be still to come.
     pub attacher: Process,
+    /// It was detached, and its link is being deleted; until then it holds its addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<Leaving>,
     /// The container's name among those on the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -62,6 +65,15 @@ pub struct Lease {
     /// What is written below `/proc/sys/net` inside; `IFNAME` stands for the interface.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sysctls: Vec<Setting>,
+}
+
+/// How a lease ends: see [`crate::attach`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// The number of the link that is deleted.
+    pub link: u32,
+    /// Who deletes it.
+    pub by: Process,
 }
 
 /// A process, told from later ones with the same id by when it started.
@@ -152,24 +164,39 @@ impl Book {
         state::replace(&self.path, &bytes, Durability::Run)
     }
 
-    /// All of them, by address.
+    /// Those of interfaces that are attached, by address.
     pub fn leases(&self) -> impl Iterator<Item = &Lease> {
+        self.entries().filter(|lease| lease.leaving.is_none())
+    }
+
+    /// Those of interfaces that were detached and are not gone yet.
+    pub fn leaving(&self) -> impl Iterator<Item = &Lease> {
+        self.entries().filter(|lease| lease.leaving.is_some())
+    }
+
+    /// Both.
+    pub fn entries(&self) -> impl Iterator<Item = &Lease> {
         self.leases.0.iter()
     }
 
-    /// Whether there are none.
+    /// Whether there are none, also none that leave.
     pub fn is_empty(&self) -> bool {
         self.leases.0.is_empty()
     }
 
-    /// The lease of the container's interface.
+    /// The lease of the container's interface, when that is attached.
     pub fn find(&self, container: &str, interface: &str) -> Option<&Lease> {
-        self.leases().find(|lease| lease.container == container && lease.interface == interface)
+        self.entry(container, interface).filter(|lease| lease.leaving.is_none())
+    }
+
+    /// The lease of the container's interface, also when that leaves.
+    pub fn entry(&self, container: &str, interface: &str) -> Option<&Lease> {
+        self.entries().find(|lease| lease.container == container && lease.interface == interface)
     }
 
     /// The lease that holds `address`.
     pub fn holder(&self, address: IpAddr) -> Option<&Lease> {
-        self.leases().find(|lease| lease.addresses.contains(&address))
+        self.entries().find(|lease| lease.addresses.contains(&address))
     }
 
     /// Gives the addresses of the container's interface back.
@@ -229,7 +256,7 @@ impl Book {
 
     /// The lowest free address of the first of `pools` that has one.
     fn lowest(&self, pools: &[&Pool]) -> Option<IpAddr> {
-        let taken: BTreeSet<IpAddr> = self.leases().flat_map(|lease| lease.addresses.iter().copied()).collect();
+        let taken: BTreeSet<IpAddr> = self.entries().flat_map(|lease| lease.addresses.iter().copied()).collect();
         pools.iter().find_map(|pool| {
             let mut held = taken.iter().copied().skip_while(|address| *address < pool.first()).peekable();
             pool.addresses().find(|address| {
@@ -245,10 +272,19 @@ impl Book {
             return Ok(());
         }
         let links = socket.dump(&link::dump())?.map_err(|refusal| crate::error::refused("list links", "", refusal))?;
-        let links: HashSet<String> = links.iter().filter_map(Link::read).map(|link| link.name).collect();
+        let links: HashMap<String, u32> =
+            links.iter().filter_map(Link::read).map(|link| (link.name, link.index)).collect();
         self.leases.0.retain(|lease| {
+            if let Some(exit) = &lease.leaving {
+                let there = if lease.caller == own {
+                    links.get(&lease.outer) == Some(&exit.link)
+                } else {
+                    lease.namespace.is_there()
+                };
+                return there || exit.by.is_alive();
+            }
             let outside = lease.caller == own && !lease.outer.is_empty();
-            let wired = if outside { links.contains(&lease.outer) } else { lease.namespace.is_there() };
+            let wired = if outside { links.contains_key(&lease.outer) } else { lease.namespace.is_there() };
             wired || lease.attacher.is_alive()
         });
         Ok(())
@@ -338,6 +374,7 @@ mod tests {
             namespace: Identity { path: "/none".into(), inode: 1 },
             caller: 1,
             attacher: Process::own(),
+            leaving: None,
             name: Some("web".into()),
             aliases: vec!["www".into()],
             dns: Vec::new(),

@@ -105,6 +105,7 @@ pub fn inspect(state: &State, name: &str) -> Result<View> {
 /// the definition stays then, so that it can be tried again.
 pub fn remove(state: &State, name: &str) -> std::result::Result<(), Vec<Error>> {
     let one = |e: Error| vec![e];
+    crate::attach::settle(state, name, true).map_err(one)?;
     let _folder = state.lock_folder().map_err(one)?;
     let Some(definition) = Definition::load(state, name).map_err(one)? else {
         if name == DEFAULT {
