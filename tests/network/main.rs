@@ -4,11 +4,16 @@
 //! happens in there: bridges, rules and traffic never touch the machine's. When the test's thread ends, also by a failed
 //! assertion, the namespace dies with all that is in it.
 
+mod cable;
 mod crash;
 mod errors;
+mod ipvlan;
 mod lab;
 mod lifecycle;
+mod macvlan;
 mod packets;
 mod pools;
+mod ptp;
 mod rules;
+mod vlan;
 mod wiring;

@@ -1,0 +1,110 @@
+//! Tags: a container that has a VLAN of a link to itself, and networks on a VLAN of their parent. By the CNI plugins first.
+//! 802.1Q is a module of Debian's kernel, so all of it runs in the virtual machine.
+
+mod modules {
+    use crate::cable::{By, Cable, answers, lan, neighbours};
+    use crate::lab::{Lab, lab};
+    use serde_json::{Value, json};
+    use std::net::IpAddr;
+    use testkit::need;
+
+    /// The neighbour's addresses in VLAN 50 of the cable.
+    const TAGGED: [&str; 2] = ["10.50.0.2", "fd00:50::2"];
+
+    fn each(kind: &str, body: impl Fn(&Lab, By) + Sync) {
+        for by in By::all(kind) {
+            lab(|lab| {
+                lan(lab);
+                lab.sh("ip -n lan link add link eth0 name eth0.50 type vlan id 50; ip -n lan link set eth0.50 up
+                     ip -n lan addr add 10.50.0.2/24 dev eth0.50; ip -n lan addr add fd00:50::2/64 dev eth0.50 nodad");
+                body(lab, by);
+            });
+        }
+    }
+
+    fn cable(kind: &'static str, plugin: Value, options: &str) -> Cable {
+        let subnets = vec![("10.50.0.0/24", "10.50.0.2", "10.50.0.16"), ("fd00:50::/64", "fd00:50::2", "fd00:50::100")];
+        Cable { kind, plugin, options: options.to_owned(), subnets }
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    #[ignore = "runs in the virtual machine"]
+    fn a_container_has_a_tag_for_itself() {
+        need!(root, "ip", "busybox");
+        each("vlan", |lab, by| {
+            let cable = cable("vlan", json!({"master": "uplink", "vlanId": 50}), "-o parent=uplink -o vlan=50");
+            by.create(lab, "tagged", &cable);
+            lab.container("c1");
+            let one = by.attach(lab, "tagged", &cable, "c1");
+            for to in TAGGED {
+                assert!(answers(lab, "c1", ip(to)), "{to}");
+            }
+            assert_eq!(lab.connect("lan", "c1", one.four).to_string(), TAGGED[0]);
+            // Without the tag nobody is there.
+            lab.sh("ip -n lan link set eth0.50 down; ip -n lan addr add 10.50.0.3/24 dev br0");
+            assert!(!answers(lab, "c1", ip("10.50.0.3")));
+            lab.container("c2");
+            let refused = by.try_attach(lab, "tagged", &cable, "c2").expect_err("a second one");
+            if by == By::Netwire {
+                assert!(refused.contains("hint: "), "{refused}");
+            }
+            by.detach(lab, "tagged", &cable, "c1");
+            by.attach(lab, "tagged", &cable, "c2");
+        });
+    }
+
+    #[test]
+    #[ignore = "runs in the virtual machine"]
+    fn a_parent_with_a_tag_is_made_and_removed() {
+        need!(root, "ip", "busybox");
+        for kind in ["macvlan", "ipvlan"] {
+            each(kind, |lab, by| {
+                let cable = cable(kind, json!({"master": "uplink.50"}), "-o parent=uplink.50");
+                if by == By::Cni {
+                    lab.sh("ip link add link uplink name uplink.50 type vlan id 50; ip link set uplink.50 up");
+                }
+                by.create(lab, "tagged", &cable);
+                let [one, two] = ["c1", "c2"].map(|id| {
+                    lab.container(id);
+                    by.attach(lab, "tagged", &cable, id)
+                });
+                neighbours(lab, ("c1", &one), ("c2", &two), true);
+                for to in TAGGED {
+                    assert!(answers(lab, "c1", ip(to)), "{to}");
+                }
+                assert_eq!(lab.connect("lan", "c2", two.four).to_string(), TAGGED[0]);
+                if by == By::Netwire {
+                    // A second network on it keeps it, whoever made it.
+                    lab.netwire("network create more -d macvlan -o parent=uplink.50 --subnet 10.51.0.0/24");
+                    for id in ["c1", "c2"] {
+                        by.detach(lab, "tagged", &cable, id);
+                    }
+                    lab.netwire("network rm tagged");
+                    assert!(lab.links().contains(&"uplink.50".to_owned()));
+                    lab.netwire("network rm more");
+                    assert_eq!(lab.links(), ["uplink"]);
+                }
+            });
+        }
+    }
+
+    #[test]
+    #[ignore = "runs in the virtual machine"]
+    fn a_parent_that_was_there_stays() {
+        need!(root, "ip");
+        lab(|lab| {
+            lan(lab);
+            lab.sh("ip link add link uplink name uplink.50 type vlan id 50; ip link set uplink.50 up");
+            lab.netwire("network create tagged -d macvlan -o parent=uplink.50 --subnet 10.50.0.0/24");
+            lab.container("c1");
+            lab.attach("--network tagged --netns c1 --id c1");
+            lab.netwire("detach --network tagged --id c1");
+            lab.netwire("network rm tagged");
+            assert!(lab.links().contains(&"uplink.50".to_owned()));
+        });
+    }
+}

@@ -1,0 +1,37 @@
+//! cgroup v2 alone: what holds on this machine's tree of version 1 (or both) holds there too. The tests of limits, `update`,
+//! `events` and groups run once more inside a virtual machine (`tests/lab/vm.sh`), all in one boot, references first as ever.
+//!
+//! They are those of the targets `runtime` and `conformance` and, in the room itself, `cgroups`: built by `cargo test --workspace`, or by hand with
+//! `cargo test --no-run --test runtime --test conformance && cargo test --no-run -p runtime --test cgroups`. The guest sees this machine's files.
+
+use crate::guest;
+use std::process::Command;
+use testkit::{fixture, need};
+
+#[test]
+fn what_holds_on_v1_holds_on_v2() {
+    need!(root, vm, "runc", "crun", "busybox");
+    let runtime = guest::executable("runtime", "limits::who_forks_more_is_refused");
+    let room = guest::executable("cgroups", "limits_hold");
+    let sentences = guest::executable("conformance", "the_sentences_on_cgroup_v2_hold");
+    // Each container copies it, which from a folder of this machine would take most of the guest's time.
+    let shared = tempfile::tempdir().expect("folder");
+    fixture::busybox_rootfs(&shared.path().join("rootfs"));
+    let script = format!(
+        "mkdir /tmp/fixtures && tar -C /tmp/fixtures -xf rootfs.tar || exit
+         export VENEER_REQUIRE=root,cgroup2,runc,crun,busybox VENEER_FIXTURES=/tmp/fixtures RUST_BACKTRACE=0
+         '{room}' --test-threads=2; first=$?
+         '{runtime}' limits:: update:: events:: cgroups:: --test-threads=2; second=$?
+         '{sentences}' --exact the_sentences_on_cgroup_v2_hold; third=$?
+         find /sys/fs/cgroup -name '*veneer*' | sed 's/^/left: /'
+         exit $((first | second | third))",
+        room = room.display(),
+        runtime = runtime.display(),
+        sentences = sentences.display(),
+    );
+    let packed = Command::new("tar").current_dir(shared.path()).args(["-cf", "rootfs.tar", "rootfs"]).status();
+    assert!(packed.expect("tar runs").success());
+    let said = guest::run(shared.path(), &script);
+    assert_eq!(said.matches("test result: ok.").count(), 3, "{said}");
+    assert!(!said.contains("SKIPPED") && !said.contains("left: "), "{said}");
+}
