@@ -15,7 +15,7 @@ use crate::bridge::veth::{self, outer_name};
 use crate::bridge::{self, unless};
 use crate::definition::{DEFAULT, Definition};
 use crate::dns;
-use crate::driver::{Driver, Endpoint, Ground};
+use crate::driver::{self, Driver, Endpoint, Ground};
 use crate::error::{Error, Kind, Result, refused};
 use crate::lease::{Book, Lease, Process};
 use crate::link::{self, Link};
@@ -141,13 +141,13 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
     let mut socket = Socket::open_route()?;
     let Place { definition, lock, mut book, ground, known, addresses } = place(state, wish, own, &mut socket)?;
     let driver = definition.driver;
-    let mut warnings = rules(&definition)?;
     let outer = match driver.has_outer_end() {
         true => outer_name(&definition.id, &wish.container, &wish.interface),
         false => String::new(),
     };
+    let mut warnings = rules(&definition, &outer)?;
     let of_address = || known.as_ref().map(|lease| lease.mac).or_else(|| addresses.first().map(|a| Mac::of(*a)));
-    let mac = match wish.mac.or_else(of_address) {
+    let mac = match wish.mac.or(ground.mac).or_else(of_address) {
         Some(mac) => mac,
         None => Mac::random()?,
     };
@@ -321,12 +321,15 @@ fn prepare(state: &State, name: &str, socket: &mut Socket) -> Result<Prepared> {
 }
 
 /// Packet rules and forwarding; gives what could not be had and can be lived without.
-fn rules(definition: &Definition) -> Result<Vec<String>> {
+fn rules(definition: &Definition, outer: &str) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
-    if !definition.driver.has_bridge() {
+    if !definition.driver.is_routed() {
         return Ok(warnings);
     }
-    let facts = nft::Facts::of(definition);
+    let facts = match definition.driver.has_bridge() {
+        true => nft::Facts::of(definition),
+        false => driver::ptp::facts(definition, outer),
+    };
     match nft::ensure(&facts) {
         Err(e) if e.kind == Kind::Unsupported && !definition.internal => {
             warnings.push(format!(
@@ -386,7 +389,7 @@ fn wire(endpoint: &Endpoint<'_>, socket: &mut Socket) -> Result<()> {
     for (what, answer) in inner_requests(endpoint, index, &mut inner)? {
         unless(answer, libc::EEXIST).map_err(|refusal| refused("set", what, refusal))?;
     }
-    if definition.driver.has_bridge() {
+    if definition.driver.has_outer_end() {
         veth::await_carrier(endpoint, socket)?;
     }
     Ok(())
@@ -400,7 +403,8 @@ fn inner_requests(endpoint: &Endpoint<'_>, index: u32, inner: &mut Socket) -> Re
     for (address, prefix) in endpoint.addresses() {
         told.push((format!("address {address}"), address::add(index, address, prefix)));
     }
-    for new in routes(endpoint, index) {
+    let first = endpoint.definition.driver.first_routes(endpoint, index);
+    for new in first.into_iter().chain(routes(endpoint, index)) {
         told.push((format!("route to {}", new.destination), route::add(&new)));
     }
     let (what, requests): (Vec<String>, Vec<Request>) = told.into_iter().unzip();

@@ -55,7 +55,7 @@ pub fn ensure(socket: &mut Socket, definition: &Definition) -> Result<Ground> {
     for answer in socket.transact(&requests)? {
         unless(answer, libc::EEXIST).map_err(wrong)?;
     }
-    Ok(Ground { index: bridge.index, mtu: bridge.mtu })
+    Ok(Ground { index: bridge.index, mtu: bridge.mtu, mac: None })
 }
 
 fn create(socket: &mut Socket, definition: &Definition) -> Result<Link> {
@@ -140,7 +140,7 @@ pub fn find(socket: &mut Socket, name: &str) -> Result<Option<Link>> {
     }
 }
 
-fn mtu_of(socket: &mut Socket, index: u32) -> Result<Option<u32>> {
+pub(crate) fn mtu_of(socket: &mut Socket, index: u32) -> Result<Option<u32>> {
     let links = tables::everything(socket, &link::dump(), "list links")?;
     Ok(links.iter().filter_map(Link::read).find(|link| link.index == index).map(|link| link.mtu).filter(|mtu| *mtu > 0))
 }

@@ -10,11 +10,21 @@
 //! Addresses, routes and the state of the interface inside are the same for all kinds and set by [`crate::attach`] after
 //! `plug`. Each function may be repeated, and may find what a crash left of itself.
 
+mod child;
+mod ipvlan;
+mod macvlan;
+pub(crate) mod parent;
+pub(crate) mod ptp;
+mod vlan;
+
 use crate::bridge;
 use crate::definition::Definition;
 use crate::error::{Error, Kind, Result};
 use crate::lease::Lease;
+use crate::mac::Mac;
 use crate::namespace::Namespace;
+use crate::pool;
+use crate::route::NewRoute;
 use crate::socket::Socket;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -55,6 +65,8 @@ pub struct Ground {
     pub index: u32,
     /// The largest packet in bytes.
     pub mtu: u32,
+    /// The hardware address that every endpoint has, where they have none of their own.
+    pub mac: Option<Mac>,
 }
 
 /// One interface of a container, as it is to be.
@@ -75,7 +87,11 @@ pub struct Endpoint<'a> {
 impl Endpoint<'_> {
     /// The addresses with the number of bits of their subnets.
     pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> {
-        self.lease.addresses.iter().map(|address| {
+        let alone = self.definition.driver == Driver::Ptp;
+        self.lease.addresses.iter().map(move |address| {
+            if alone {
+                return (*address, pool::width(*address));
+            }
             let pool = self.definition.pool_of(*address);
             (*address, pool.map_or(crate::pool::width(*address), |pool| pool.subnet.prefix()))
         })
@@ -101,6 +117,16 @@ impl Driver {
         matches!(self, Self::Bridge | Self::Overlay | Self::Ptp)
     }
 
+    /// Whether its endpoints hang on a link of the machine.
+    pub fn has_parent(self) -> bool {
+        matches!(self, Self::Macvlan | Self::Ipvlan | Self::Vlan)
+    }
+
+    /// Whether this machine forwards what its containers send.
+    pub fn is_routed(self) -> bool {
+        self.has_outer_end()
+    }
+
     /// Whether its subnets are its own, so that no route of the machine and no other network may overlap them. The others
     /// share the subnet of the link they are on.
     pub fn owns_subnets(self) -> bool {
@@ -111,6 +137,8 @@ impl Driver {
     pub fn prepare(self, socket: &mut Socket, definition: &Definition) -> Result<Ground> {
         match self {
             Self::Bridge => bridge::ensure(socket, definition),
+            Self::Macvlan | Self::Ipvlan | Self::Vlan => parent::prepare(socket, definition),
+            Self::Ptp => ptp::prepare(socket, definition),
             other => Err(unfinished(other)),
         }
     }
@@ -120,14 +148,30 @@ impl Driver {
     pub fn plug(self, endpoint: &Endpoint<'_>, socket: &mut Socket, inner: &mut Socket) -> Result<()> {
         match self {
             Self::Bridge => bridge::plug(endpoint, socket, inner),
+            Self::Macvlan => macvlan::plug(endpoint, socket, inner),
+            Self::Ipvlan => ipvlan::plug(endpoint, socket, inner),
+            Self::Vlan => vlan::plug(endpoint, socket, inner),
+            Self::Ptp => ptp::plug(endpoint, socket, inner),
             other => Err(unfinished(other)),
         }
+    }
+
+    /// Routes inside that must be there before any that goes by a gateway.
+    pub(crate) fn first_routes(self, endpoint: &Endpoint<'_>, index: u32) -> Vec<NewRoute> {
+        if self == Self::Ptp { ptp::routes(endpoint, index) } else { Vec::new() }
+    }
+
+    /// Whether the interface of a lease that has no outer end is there.
+    pub(crate) fn is_plugged(lease: &Lease) -> bool {
+        child::is_plugged(lease)
     }
 
     /// Removes the interface. `own` is the number of the calling thread's network namespace. That there is none is fine.
     pub fn unplug(self, lease: &Lease, own: u64, socket: &mut Socket) -> Result<()> {
         match self {
             Self::Bridge => bridge::unplug(lease, own, socket),
+            Self::Macvlan | Self::Ipvlan | Self::Vlan => child::unplug(lease),
+            Self::Ptp => ptp::unplug(lease, own, socket),
             other => Err(unfinished(other)),
         }
     }
@@ -136,6 +180,8 @@ impl Driver {
     pub fn remove(self, socket: &mut Socket, definition: &Definition) -> Result<()> {
         match self {
             Self::Bridge => bridge::remove(socket, definition),
+            Self::Macvlan | Self::Ipvlan | Self::Vlan => parent::remove(socket, definition),
+            Self::Ptp => Ok(()),
             other => Err(unfinished(other)),
         }
     }

@@ -6,6 +6,7 @@
 
 use crate::bandwidth::Bandwidth;
 use crate::definition::{Definition, Pool};
+use crate::driver::Driver;
 use crate::error::{Error, Kind, Result};
 use crate::link::{self, Link};
 use crate::mac::Mac;
@@ -275,6 +276,7 @@ impl Book {
         let links: HashMap<String, u32> =
             links.iter().filter_map(Link::read).map(|link| (link.name, link.index)).collect();
         self.leases.0.retain(|lease| {
+<<<<<<< HEAD
             if let Some(exit) = &lease.leaving {
                 let there = if lease.caller == own {
                     links.get(&lease.outer) == Some(&exit.link)
@@ -285,6 +287,13 @@ impl Book {
             }
             let outside = lease.caller == own && !lease.outer.is_empty();
             let wired = if outside { links.contains_key(&lease.outer) } else { lease.namespace.is_there() };
+=======
+            let wired = match lease.outer.as_str() {
+                "" => Driver::is_plugged(lease),
+                outer if lease.caller == own => links.contains(outer),
+                _ => lease.namespace.is_there(),
+            };
+>>>>>>> 1db6705 (network: macvlan, ipvlan, VLAN and point-to-point networks fitted in)
             wired || lease.attacher.is_alive()
         });
         Ok(())

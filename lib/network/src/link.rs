@@ -125,7 +125,7 @@ pub fn create_bridge(name: &str, mac: Mac, mtu: Option<u32>) -> Request {
 pub struct Veth<'a> {
     /// The end that stays here.
     pub outer: &'a str,
-    /// The bridge here that it becomes a port of, by number.
+    /// The bridge here that it becomes a port of, by number; 0 for none.
     pub bridge: u32,
     /// The end inside.
     pub inner: &'a str,
@@ -152,7 +152,9 @@ pub fn create_veth(veth: &Veth<'_>) -> Request {
     let mut message = up(named(veth.outer));
     message.attributes.extend(queues);
     message.attributes.push(LinkAttribute::Mtu(veth.mtu));
-    message.attributes.push(LinkAttribute::Controller(veth.bridge));
+    if veth.bridge != 0 {
+        message.attributes.push(LinkAttribute::Controller(veth.bridge));
+    }
     message.attributes.push(LinkAttribute::LinkInfo(vec![
         LinkInfo::Kind(InfoKind::Veth),
         LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),

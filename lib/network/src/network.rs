@@ -4,6 +4,7 @@ mod plan;
 
 use crate::bandwidth::Bandwidth;
 use crate::definition::{DEFAULT, Definition};
+use crate::driver;
 use crate::error::{Error, Kind, Result};
 use crate::lease::{Book, Lease};
 use crate::mac::Mac;
@@ -125,11 +126,16 @@ pub fn remove(state: &State, name: &str) -> std::result::Result<(), Vec<Error>> 
                 .hint(format!("detach them first: netwire detach --network {name} --id {}", users[0])),
         ]);
     }
+<<<<<<< HEAD
     let mut failures: Vec<Error> = Vec::new();
     if definition.dns {
         failures.extend(crate::dns::stop(state, name).err());
     }
     failures.extend(definition.driver.remove(&mut socket, &definition).err());
+=======
+    driver::parent::hand_on(&mut socket, &definition, &all(state).map_err(one)?).map_err(one)?;
+    let mut failures: Vec<Error> = definition.driver.remove(&mut socket, &definition).err().into_iter().collect();
+>>>>>>> 1db6705 (network: macvlan, ipvlan, VLAN and point-to-point networks fitted in)
     if definition.driver.has_bridge() {
         let facts = nft::Facts::of(&definition);
         failures.extend(nft::remove(&facts).err());

@@ -39,6 +39,7 @@ const KEYS: &[Key] = &[
     key("mode", "macvlan_mode", &[Macvlan], macvlan_mode),
     key("mode", "ipvlan_mode", &[Ipvlan], ipvlan_mode),
     key("ipvlan_flag", "", &[Ipvlan], ipvlan_flag),
+    key("bcqueuelen", "", &[Macvlan], number),
     key("vlan", "", &[Vlan], vlan),
 ];
 
@@ -80,6 +81,9 @@ pub fn check(driver: Driver, options: &BTreeMap<String, String>) -> Result<(), S
         if name == key.docker && options.get(key.name).is_some_and(|other| other != value) {
             return Err(format!("options `{name}` and `{}` contradict each other", key.name));
         }
+    }
+    if driver == Vlan && get(options, "vlan").is_none() {
+        return Err("a network of driver vlan needs to be told which: -o vlan=TAG".into());
     }
     Ok(())
 }
@@ -177,6 +181,7 @@ mod tests {
             (Driver::Bridge, "mtu", "12", "option `mtu`: `12` is not in 68..=65535"),
             (Driver::Bridge, "vrf", "red", "option `vrf` is not supported"),
             (Driver::Ipvlan, "ipvlan_mode", "l4", "`l4` is none of l2, l3, l3s"),
+            (Driver::Vlan, "parent", "up0", "needs to be told which: -o vlan=TAG"),
             (Driver::Bridge, "icc", "maybe", "`maybe` is neither true nor false"),
         ] {
             assert!(check(driver, &options(&[(key, value)])).unwrap_err().contains(why), "{key}");

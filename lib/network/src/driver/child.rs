@@ -1,7 +1,8 @@
 //! An interface that hangs on a parent: born inside the container's namespace, with no end here.
 //!
 //! Nothing of it can be seen from outside. So its life is told, and it is removed, from inside its namespace: as long as the
-//! path that led there leads there still, and the interface of the lease's name has the lease's hardware address.
+//! path that led there leads there still, and the interface of the lease's name has the lease's hardware address and bears
+//! its addresses as alias (several ipvlans share one hardware address).
 
 use super::Endpoint;
 use crate::bridge::find;
@@ -30,15 +31,13 @@ pub(super) fn plug(
         return Err(Error::new(Kind::Invalid, "create interface", name)
             .because(format!("it has its parent's hardware address, {mac}, and can have no other")));
     }
-    if let Some(present) = find(inner, name)?.filter(|_| endpoint.known) {
-        let own = present.kind == kind && present.mac == Some(lease.mac);
-        if own && present.below == Some(ground.index) {
-            return Ok(());
+    let present = if endpoint.known { find(inner, name)? } else { None };
+    if let Some(present) = present.filter(|link| link.kind == kind && is_own(lease, link)) {
+        if present.below == Some(ground.index) {
+            return mark(lease, inner);
         }
-        if own {
-            // Its parent is another one now: the default route has moved, or a VLAN was made anew.
-            veth::delete(name, inner)?;
-        }
+        // Its parent is another one now: the default route has moved, or a VLAN was made anew.
+        veth::delete(name, inner)?;
     }
     let child = Child {
         name,
@@ -47,7 +46,7 @@ pub(super) fn plug(
         mac: Some(lease.mac).filter(|_| ground.mac.is_none()),
         mtu: Some(ground.mtu),
     };
-    let Err(refusal) = socket.ask(create(&child))? else { return Ok(()) };
+    let Err(refusal) = socket.ask(create(&child))? else { return mark(lease, inner) };
     let taken = refusal.errno == libc::EEXIST && find(inner, name)?.is_some();
     let error = |refusal: Refusal| refused("create interface", name, refusal);
     Err(match refusal.errno {
@@ -61,6 +60,22 @@ pub(super) fn plug(
 
 fn module(kind: &str) -> &str {
     if kind == "vlan" { "8021q" } else { kind }
+}
+
+/// What is written on the interface: whose it is.
+fn alias(lease: &Lease) -> String {
+    let all: Vec<String> = lease.addresses.iter().map(ToString::to_string).collect();
+    if all.is_empty() { lease.mac.to_string() } else { all.join(" ") }
+}
+
+/// A link cannot be born with an alias; what has none yet was made just before a crash.
+fn is_own(lease: &Lease, link: &Link) -> bool {
+    link.mac == Some(lease.mac) && (link.alias.is_empty() || link.alias == alias(lease))
+}
+
+fn mark(lease: &Lease, inner: &mut Socket) -> Result<()> {
+    let marked = inner.ask(link::set_alias(&lease.interface, &alias(lease)))?;
+    marked.map(drop).map_err(|refusal| refused("create interface", &lease.interface, refusal))
 }
 
 /// Removes the interface; that it, or its namespace, is gone is fine.
@@ -83,18 +98,17 @@ fn present(lease: &Lease) -> Result<Option<(Link, Socket)>> {
     }
     let mut inner = Namespace::open(&Reference::Path(lease.namespace.path.clone()))?.route_socket()?;
     let found = find(&mut inner, &lease.interface)?;
-    let own = |link: &Link| KINDS.contains(&link.kind.as_str()) && link.mac == Some(lease.mac);
+    let own = |link: &Link| KINDS.contains(&link.kind.as_str()) && is_own(lease, link);
     Ok(found.filter(own).map(|link| (link, inner)))
 }
 
 /// Says that a parent is taken by others.
 pub(super) fn busy(errno: i32, error: Error) -> Error {
     match errno {
-        libc::EBUSY => error.hint("the parent is a port of a bridge, or has containers of another kind (macvlan, ipvlan)"),
+        libc::EBUSY => {
+            error.hint("the parent is a port of a bridge, or has containers of another kind (macvlan, ipvlan)")
+        }
         libc::ENETDOWN => error.hint("set the parent up first: ip link set PARENT up"),
         _ => error,
     }
 }
-
-#[allow(unused_imports)]
-use link as _;

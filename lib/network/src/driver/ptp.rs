@@ -15,7 +15,7 @@ use crate::address;
 use crate::bridge::{Tables, find, mtu_of, unless, veth};
 use crate::definition::Definition;
 use crate::error::{Result, refused};
-use crate::link;
+use crate::lease::Lease;
 use crate::nft;
 use crate::pool::{self, Subnet};
 use crate::route::{self, NewRoute};
@@ -38,7 +38,7 @@ pub(super) fn prepare(socket: &mut Socket, definition: &Definition) -> Result<Gr
 
 pub(super) fn plug(endpoint: &Endpoint<'_>, socket: &mut Socket, inner: &mut Socket) -> Result<()> {
     let lease = endpoint.lease;
-    veth::ensure(endpoint, socket, inner)?;
+    veth::plug(endpoint, socket, inner)?;
     let wrong = |refusal: Refusal| refused("set up interface", &lease.outer, refusal);
     let outer = find(socket, &lease.outer)?.ok_or_else(|| veth::vanished("set up interface", &lease.outer))?;
     let mut requests = Vec::new();
@@ -51,7 +51,7 @@ pub(super) fn plug(endpoint: &Endpoint<'_>, socket: &mut Socket, inner: &mut Soc
     for answer in socket.transact(&requests)? {
         unless(answer, libc::EEXIST).map_err(wrong)?;
     }
-    nft::ensure(&facts(endpoint.definition, &lease.outer))
+    Ok(())
 }
 
 /// The routes inside that lead to the gateway and to the rest of the subnet, before any other can go by it.
@@ -62,12 +62,6 @@ pub(super) fn routes(endpoint: &Endpoint<'_>, index: u32) -> Vec<NewRoute> {
     there.chain(neighbours.collect::<Vec<_>>()).collect()
 }
 
-/// What packet rules must know of the line whose outer end is the link called `outer`. Lines are open to each other: each is
-/// a network of its own to the rules.
-pub(crate) fn facts<'a>(definition: &'a Definition, outer: &'a str) -> nft::Facts<'a> {
-    nft::Facts { link: outer, isolate: !definition.flag("icc", true), ..nft::Facts::of(definition) }
-}
-
 fn gateways<'a>(endpoint: &'a Endpoint<'_>) -> impl Iterator<Item = IpAddr> + 'a {
     endpoint.lease.addresses.iter().filter_map(|address| endpoint.definition.pool_of(*address)?.gateway)
 }
@@ -76,9 +70,14 @@ fn to(link: u32, destination: Subnet, gateway: Option<IpAddr>) -> NewRoute {
     NewRoute { link: Some(link), destination, gateway, metric: None }
 }
 
-/// Deletes the interface and takes the line out of the packet rules.
-pub(super) fn unplug(definition: &Definition, lease: &crate::lease::Lease, own: u64, socket: &mut Socket) -> Result<()> {
-    let _ = link::NAME_BYTES;
-    let gone = nft::remove(&facts(definition, &lease.outer));
-    veth::unplug(lease, own, socket).and(gone)
+/// What packet rules must know of the line whose outer end is the link called `outer`: each is a network of its own to them.
+/// Lines are open to each other unless the option `icc` says otherwise.
+pub(crate) fn facts<'a>(definition: &'a Definition, outer: &'a str) -> nft::Facts<'a> {
+    nft::Facts { link: outer, isolate: !definition.flag("icc", true), ..nft::Facts::of(definition) }
+}
+
+/// Deletes the interface, then takes the line out of the packet rules.
+pub(super) fn unplug(lease: &Lease, own: u64, socket: &mut Socket) -> Result<()> {
+    let gone = veth::unplug(lease, own, socket);
+    gone.and(nft::remove(&nft::Facts::plain("", &lease.outer)))
 }

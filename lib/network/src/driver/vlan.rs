@@ -14,10 +14,12 @@ pub(super) fn plug(endpoint: &Endpoint<'_>, socket: &mut Socket, inner: &mut Soc
     let missing = || invalid("it has no option `vlan`".into()).hint("create it anew with -o vlan=TAG");
     let tag = vlan::parse_tag(definition.option("vlan").ok_or_else(missing)?).map_err(invalid)?;
     let create = |it: &Child<'_>| vlan::create(it, tag);
-    child::plug(endpoint, socket, inner, "vlan", create, |errno, error| match errno {
+    child::plug(endpoint, socket, inner, "vlan", create, |errno, error| {
+        match errno {
         libc::EEXIST => error.hint(format!(
             "VLAN {tag} of the parent is in use; for several containers create the network with -d macvlan -o parent=NAME.{tag}"
         )),
         errno => child::busy(errno, error),
+    }
     })
 }
