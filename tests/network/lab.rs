@@ -156,6 +156,13 @@ impl Lab {
         let port = listener.local_addr().expect("its address").port();
         std::thread::scope(|scope| {
             let serving = scope.spawn(move || {
+                // A client that never comes must not keep the test from ending.
+                rustix::net::sockopt::set_socket_timeout(
+                    &listener,
+                    rustix::net::sockopt::Timeout::Recv,
+                    Some(PATIENCE * 2),
+                )
+                .expect("a timeout");
                 let (mut stream, peer) = listener.accept().expect("a connection");
                 let mut got = [0; 4];
                 stream.read_exact(&mut got).expect("data");

@@ -24,7 +24,7 @@ const PARENTED: &[Driver] = &[Macvlan, Ipvlan, Vlan];
 const KEYS: &[Key] = &[
     key("mtu", "com.docker.network.driver.mtu", ALL, mtu),
     key("bridge_name", "com.docker.network.bridge.name", BRIDGED, interface),
-    key("icc", "com.docker.network.bridge.enable_icc", BRIDGED, boolean),
+    key("icc", "com.docker.network.bridge.enable_icc", ROUTED, boolean),
     key("masquerade", "com.docker.network.bridge.enable_ip_masquerade", ROUTED, boolean),
     key("inhibit_ipv4", "com.docker.network.bridge.inhibit_ipv4", &[Bridge], boolean),
     key("gateway_mode_ipv4", "com.docker.network.bridge.gateway_mode_ipv4", ROUTED, gateway_mode),
