@@ -99,13 +99,14 @@ const ONE_NETWORK: &str = r#"table inet veneer {
 
 	chain postrouting {
 		type nat hook postrouting priority srcnat; policy accept;
+		ct status dnat iifname @networks oifname @networks masquerade comment "a neighbour's published port"
+		ct status dnat ip saddr . ip daddr @itself4 masquerade comment "one's own published port"
+		ct status dnat ip6 saddr . ip6 daddr @itself6 masquerade comment "one's own published port"
+		iifname @open oifname @open accept comment "between open networks"
 		ip daddr != 224.0.0.0/4 iifname @outbound4 masquerade comment "leaving a network"
 		ip6 daddr != ff00::/8 iifname @outbound6 masquerade comment "leaving a network"
 		ip daddr != 224.0.0.0/4 ip saddr @sources4 iif != 0 masquerade comment "leaving a link"
 		ip6 daddr != ff00::/8 ip6 saddr @sources6 iif != 0 masquerade comment "leaving a link"
-		ct status dnat iifname @networks oifname @networks masquerade comment "a neighbour's published port"
-		ct status dnat ip saddr . ip daddr @itself4 masquerade comment "one's own published port"
-		ct status dnat ip6 saddr . ip6 daddr @itself6 masquerade comment "one's own published port"
 		ip saddr 127.0.0.0/8 oifname @networks masquerade comment "from loopback"
 		ip6 saddr ::1 oifname @networks masquerade comment "from loopback"
 	}

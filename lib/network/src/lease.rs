@@ -276,24 +276,19 @@ impl Book {
         let links: HashMap<String, u32> =
             links.iter().filter_map(Link::read).map(|link| (link.name, link.index)).collect();
         self.leases.0.retain(|lease| {
-<<<<<<< HEAD
             if let Some(exit) = &lease.leaving {
-                let there = if lease.caller == own {
-                    links.get(&lease.outer) == Some(&exit.link)
-                } else {
-                    lease.namespace.is_there()
+                let there = match lease.outer.as_str() {
+                    "" => Driver::is_plugged(lease),
+                    outer if lease.caller == own => links.get(outer) == Some(&exit.link),
+                    _ => lease.namespace.is_there(),
                 };
                 return there || exit.by.is_alive();
             }
-            let outside = lease.caller == own && !lease.outer.is_empty();
-            let wired = if outside { links.contains_key(&lease.outer) } else { lease.namespace.is_there() };
-=======
             let wired = match lease.outer.as_str() {
                 "" => Driver::is_plugged(lease),
-                outer if lease.caller == own => links.contains(outer),
+                outer if lease.caller == own => links.contains_key(outer),
                 _ => lease.namespace.is_there(),
             };
->>>>>>> 1db6705 (network: macvlan, ipvlan, VLAN and point-to-point networks fitted in)
             wired || lease.attacher.is_alive()
         });
         Ok(())

@@ -126,16 +126,12 @@ pub fn remove(state: &State, name: &str) -> std::result::Result<(), Vec<Error>> 
                 .hint(format!("detach them first: netwire detach --network {name} --id {}", users[0])),
         ]);
     }
-<<<<<<< HEAD
     let mut failures: Vec<Error> = Vec::new();
     if definition.dns {
         failures.extend(crate::dns::stop(state, name).err());
     }
-    failures.extend(definition.driver.remove(&mut socket, &definition).err());
-=======
     driver::parent::hand_on(&mut socket, &definition, &all(state).map_err(one)?).map_err(one)?;
-    let mut failures: Vec<Error> = definition.driver.remove(&mut socket, &definition).err().into_iter().collect();
->>>>>>> 1db6705 (network: macvlan, ipvlan, VLAN and point-to-point networks fitted in)
+    failures.extend(definition.driver.remove(&mut socket, &definition).err());
     if definition.driver.has_bridge() {
         let facts = nft::Facts::of(&definition);
         failures.extend(nft::remove(&facts).err());

@@ -73,9 +73,9 @@ pub(super) fn begin(
     Ok(others)
 }
 
-/// Only an outer end of our own namespace can be cut off, and only one with nothing else hung on it.
+/// Only an outer end of our own namespace can be cut off, and only one with nothing else hung on it (an ifb, rules of its own).
 fn is_quick(definition: &Definition, lease: &Lease, own: u64) -> bool {
-    definition.driver.has_outer_end() && lease.caller == own && !lease.outer.is_empty() && lease.bandwidth.is_none()
+    definition.driver.has_bridge() && lease.caller == own && !lease.outer.is_empty() && lease.bandwidth.is_none()
 }
 
 /// Sets the outer end down and gives its number; `None` where it is gone already.

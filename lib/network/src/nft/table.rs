@@ -101,10 +101,6 @@ pub fn rules() -> Vec<Rule> {
         rule(&GUARD, "nobody outside has a loopback address", vec![SourceLoopback(V4), FromOutside, Drop]),
         rule(&PREROUTING, "published ports", vec![ToThisMachine, Jump(PUBLISHED.name)]),
         rule(&OUTPUT, "published ports", vec![ToThisMachine, Jump(PUBLISHED.name)]),
-        rule(&POSTROUTING, "leaving a network", vec![NotToGroup(V4), InterfaceIn(OUTBOUND4.name), Masquerade]),
-        rule(&POSTROUTING, "leaving a network", vec![NotToGroup(V6), InterfaceIn(OUTBOUND6.name), Masquerade]),
-        rule(&POSTROUTING, "leaving a link", vec![NotToGroup(V4), Source(V4, SOURCES4.name), Routed, Masquerade]),
-        rule(&POSTROUTING, "leaving a link", vec![NotToGroup(V6), Source(V6, SOURCES6.name), Routed, Masquerade]),
         rule(
             &POSTROUTING,
             "a neighbour's published port",
@@ -112,6 +108,12 @@ pub fn rules() -> Vec<Rule> {
         ),
         rule(&POSTROUTING, "one's own published port", vec![CtStatusDnat, Ends(V4, ITSELF4.name), Masquerade]),
         rule(&POSTROUTING, "one's own published port", vec![CtStatusDnat, Ends(V6, ITSELF6.name), Masquerade]),
+        // Open networks see each other as they are.
+        rule(&POSTROUTING, "between open networks", vec![InterfaceIn(OPEN.name), InterfaceOut(OPEN.name), Accept]),
+        rule(&POSTROUTING, "leaving a network", vec![NotToGroup(V4), InterfaceIn(OUTBOUND4.name), Masquerade]),
+        rule(&POSTROUTING, "leaving a network", vec![NotToGroup(V6), InterfaceIn(OUTBOUND6.name), Masquerade]),
+        rule(&POSTROUTING, "leaving a link", vec![NotToGroup(V4), Source(V4, SOURCES4.name), Routed, Masquerade]),
+        rule(&POSTROUTING, "leaving a link", vec![NotToGroup(V6), Source(V6, SOURCES6.name), Routed, Masquerade]),
         rule(&POSTROUTING, "from loopback", vec![SourceLoopback(V4), InterfaceOut(NETWORKS.name), Masquerade]),
         rule(&POSTROUTING, "from loopback", vec![SourceLoopback(V6), InterfaceOut(NETWORKS.name), Masquerade]),
         rule(&FORWARD, "answers", vec![CtStateAny(ESTABLISHED | RELATED), Accept]),
