@@ -40,3 +40,28 @@ fn fifty_starts_in_a_row_leave_nothing() {
         }
     }
 }
+
+/// What waits for a program that takes its time gives back the memory that it can do without.
+#[test]
+fn a_long_wait_takes_little_memory() {
+    need!(root);
+    let line = ["--fork", "--kill-child", "sleep", "1000"];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_nsrun")).args(line).spawn().expect("starts");
+    let file = format!("/proc/{}/smaps_rollup", child.id());
+    let resident_kb = || {
+        let text = std::fs::read_to_string(&file).ok()?;
+        text.lines().find_map(|l| l.strip_prefix("Rss:"))?.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    };
+    let shrunk = |all: &[u64]| all.last().zip(all.first()).is_some_and(|(now, first)| now * 3 / 2 < *first);
+    let mut all = Vec::new();
+    for _ in 0..100 {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        all.extend(resident_kb());
+        if shrunk(&all) {
+            break;
+        }
+    }
+    child.kill().expect("a child");
+    child.wait().expect("a child");
+    assert!(shrunk(&all), "kB from one tenth of a second to the next: {all:?}");
+}

@@ -6,7 +6,7 @@ use crate::run::wait_for;
 use crate::{file, foreground};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::PidfdFlags;
 use rustix::termios::{OptionalActions, Termios};
 use std::io::{Stdin, stdin, stdout};
@@ -39,6 +39,10 @@ impl Drop for Raw {
         let _ = rustix::termios::tcsetattr(&self.terminal, OptionalActions::Now, &self.was);
     }
 }
+
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+/// After this long without an event it is a program that takes its time, and we give back what memory we can.
+const SETTLED: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// The signals that mean the program, not us: real-time ones too.
 fn passed_on() -> SigSet {
@@ -90,7 +94,7 @@ fn attend(pid: i32, master: Option<BorrowedFd<'_>>, leads: bool) -> Result<u8> {
     }
     let mut input = master.is_some();
     let mut output = master;
-    let mut ended = false;
+    let (mut ended, mut settled) = (false, false);
     while !ended || output.is_some() {
         let standard_input = stdin();
         let mut fds = vec![PollFd::new(&signals, PollFlags::IN), PollFd::new(&pidfd, PollFlags::IN)];
@@ -105,14 +109,19 @@ fn attend(pid: i32, master: Option<BorrowedFd<'_>>, leads: bool) -> Result<u8> {
                 fds.push(PollFd::new(&standard_input, PollFlags::IN));
             }
         }
-        let patience = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        let happened = rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, ended.then_some(&patience)));
+        let patience = if ended { Some(&NOW) } else { (!settled).then_some(&SETTLED) };
+        let happened = rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, patience));
         let count = happened.map_err(|e| failed("poll", "", e))?;
         let ready: Vec<bool> = fds.iter().map(|f| !f.revents().is_empty()).collect();
         let is = |at: usize| ready.get(at).copied().unwrap_or(false);
         drop(fds);
-        if ended && count == 0 {
-            break;
+        if count == 0 {
+            if ended {
+                break;
+            }
+            settled = true;
+            sys::text::release();
+            continue;
         }
         if is(0) {
             while let Ok(Some(info)) = signals.read_signal() {

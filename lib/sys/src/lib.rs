@@ -22,4 +22,5 @@ pub mod personality;
 pub mod schedule;
 pub mod seccomp;
 pub mod spawn;
+pub mod text;
 pub mod xattrat;
