@@ -74,7 +74,7 @@ pub fn choose(machine: &str, request: &Request) -> Choice {
             fell_back = true;
         }
     }
-    let own = |list: &[String]| list.iter().map(|s| s.clone()).collect::<Vec<_>>();
+    let own = |list: &[String]| list.to_vec();
     let theirs = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect::<Vec<_>>();
     let search = if wiring.dns_search.is_empty() { theirs(found.search) } else { own(&wiring.dns_search) };
     // docker: a lone dot means none

@@ -16,6 +16,7 @@
 //!
 //! The words of [`USER`] networks are the same as of bridges: attach (which may be repeated), detach (twice is fine).
 
+pub mod forward;
 pub mod keeper;
 pub mod pasta;
 pub mod record;
@@ -24,10 +25,12 @@ pub mod slirp;
 use crate::error::{Error, Kind, Result};
 use crate::link;
 use crate::namespace::{Namespace, Reference};
+use crate::port::Spec;
 use crate::state::State;
+use forward::{Forward, Listening};
 use record::Record;
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 /// The name of the network that is carried by whichever program is there; [`Program::name`]s name one.
@@ -83,29 +86,6 @@ pub fn is_meant_by(network: &str) -> bool {
     network == USER || Program::ALL.iter().any(|program| program.name() == network)
 }
 
-/// The protocol of a published port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// TCP
-    Tcp,
-    /// UDP
-    Udp,
-}
-
-/// One port of the caller's that leads into the container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Forward {
-    /// The address it listens on; any where none is given.
-    pub host_ip: Option<IpAddr>,
-    /// The port outside.
-    pub host_port: u16,
-    /// The port inside.
-    pub container_port: u16,
-    /// TCP or UDP.
-    pub protocol: Protocol,
-}
-
 /// What is to be attached, and where.
 #[derive(Debug, Clone)]
 pub struct Wish {
@@ -117,8 +97,8 @@ pub struct Wish {
     pub container: String,
     /// The interface's name inside.
     pub interface: String,
-    /// Ports that lead into it.
-    pub ports: Vec<Forward>,
+    /// Ports that are to lead into it.
+    pub ports: Vec<Spec>,
     /// Whether standard input is what the container ends with: the other end of a pipe that somebody holds.
     pub alive: bool,
 }
@@ -134,14 +114,17 @@ pub struct Attachment {
     pub interface: String,
     /// Its addresses with the subnet's prefix.
     pub addresses: Vec<String>,
-    /// Where the default route goes.
-    pub gateway: Ipv4Addr,
+    /// The first of the gateways.
+    pub gateway: IpAddr,
+    /// Where the default routes go, one a family.
+    pub gateways: Vec<IpAddr>,
     /// The largest packet in bytes.
     pub mtu: u32,
     /// The name server inside.
     pub dns: Vec<IpAddr>,
-    /// Ports that lead into it.
-    pub ports: Vec<Forward>,
+    /// The ports of the caller's that lead there; left out where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Listening>,
     /// What could not be done and is no reason to fail; one line each.
     #[serde(skip)]
     pub warnings: Vec<String>,
@@ -162,7 +145,8 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
         record::Claim::Standing(attachment) => return Ok(attachment),
         record::Claim::Ours(record) => record,
     };
-    let done = free(&wish.ports).and_then(|()| first_that_works(&candidates, wish, &inside, &mut record));
+    let done = forward::choose(&wish.ports)
+        .and_then(|ports| first_that_works(&candidates, wish, &ports, &inside, &mut record));
     if done.is_err() {
         let _ = record.forget();
     }
@@ -210,23 +194,33 @@ fn candidates(network: &str) -> Result<Vec<Candidate>> {
 fn first_that_works(
     candidates: &[Candidate],
     wish: &Wish,
+    ports: &[Forward],
     inside: &Namespace,
     record: &mut Record,
 ) -> Result<Attachment> {
-    let mut failed = None;
+    let mut failed: Option<Error> = None;
     for (program, path) in candidates {
         let routes = Routes::of_this_namespace();
         if *program == Program::Pasta && !routes.any() && candidates.len() > 1 {
             // It takes its bearings from the default route.
             continue;
         }
-        let job = keeper::Job { program: *program, path: path.clone(), routes, wish, inside };
+        let job = keeper::Job { program: *program, path: path.clone(), routes, wish, ports, inside };
         match keeper::start(&job, record) {
             Ok(attachment) => return Ok(attachment),
             Err(error) => failed = Some(error),
         }
     }
-    Err(failed.unwrap_or_else(|| Error::new(Kind::Unsupported, ATTACH, &wish.network).because("no program is left")))
+    let error =
+        failed.unwrap_or_else(|| Error::new(Kind::Unsupported, ATTACH, &wish.network).because("no program is left"));
+    // Both make a tap interface, and say little of why they cannot.
+    match std::fs::File::options().read(true).write(true).open("/dev/net/tun") {
+        Err(e) if error.hint.is_none() => {
+            let why = Error::new(Kind::NotPermitted, "open", "/dev/net/tun").because(e);
+            Err(error.hint(format!("{why}: it must be there and open to you")))
+        }
+        _ => Err(error),
+    }
 }
 
 /// The families that have a default route in the caller's namespace.
@@ -266,35 +260,6 @@ fn has_default_6(table: &str) -> bool {
             && fields.get(1) == Some(&"00")
             && fields.last() != Some(&"lo")
     })
-}
-
-/// Whether the ports can be had: the programs' own words for it are few.
-fn free(ports: &[Forward]) -> Result<()> {
-    for port in ports {
-        let any = [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)];
-        for ip in port.host_ip.map_or_else(|| any.to_vec(), |ip| vec![ip]) {
-            let address = SocketAddr::new(ip, port.host_port);
-            let bound = match port.protocol {
-                Protocol::Tcp => TcpListener::bind(address).map(drop),
-                Protocol::Udp => UdpSocket::bind(address).map(drop),
-            };
-            match bound {
-                Err(e) if e.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
-                Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
-                    return Err(Error::new(Kind::InUse, "publish", address).because("port is already allocated"));
-                }
-                Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
-                    return Err(Error::new(Kind::NotPermitted, "publish", address).because(e).hint(format!(
-                        "choose a port above 1023, or let users have it: sysctl net.ipv4.ip_unprivileged_port_start={}",
-                        port.host_port
-                    )));
-                }
-                Err(e) => return Err(Error::new(Kind::Invalid, "publish", address).because(e)),
-                Ok(()) => {}
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

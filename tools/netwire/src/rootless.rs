@@ -13,10 +13,18 @@ pub(crate) use network::rootless::is_meant_by;
 /// What is to be attached. What such a network cannot do is refused by name.
 pub(crate) fn wish(attach: Attach) -> Result<Wish, Failure> {
     network::link::check_name(&attach.ifname).map_err(Failure::usage)?;
-    for (option, given) in [("--ip", !attach.addresses.is_empty()), ("--mac", attach.mac.is_some())] {
+    for (option, given) in [
+        ("--ip", !attach.addresses.is_empty()),
+        ("--mac", attach.mac.is_some()),
+        ("--alias", !attach.aliases.is_empty()),
+        ("--route", !attach.routes.is_empty()),
+        ("--sysctl", !attach.sysctls.is_empty()),
+        ("--ingress-rate", attach.ingress_rate.is_some()),
+        ("--egress-rate", attach.egress_rate.is_some()),
+    ] {
         if given {
             return Err(Failure::usage(format!(
-                "network {} cannot take {option}: its addresses are fixed",
+                "attach: network {} takes no {option}: a program of the user's carries it",
                 attach.network
             )));
         }
@@ -26,7 +34,7 @@ pub(crate) fn wish(attach: Attach) -> Result<Wish, Failure> {
         namespace: reference(&attach.netns)?,
         container: container_id(attach.id)?,
         interface: attach.ifname,
-        ports: Vec::new(),
+        ports: crate::publish::specs(&attach.ports)?,
         alive: attach.until_eof,
     })
 }

@@ -8,7 +8,10 @@
 //! process that never asked for one.
 
 use super::record::{self, Record};
-use super::{ADDRESS, ADDRESS_6, ATTACH, Attachment, GATEWAY, MTU, NAME_SERVER, Program, Routes, Wish, pasta, slirp};
+use super::{
+    ADDRESS, ADDRESS_6, ATTACH, Attachment, Forward, GATEWAY, GATEWAY_6, MTU, NAME_SERVER, Program, Routes, Wish,
+    pasta, slirp,
+};
 use crate::error::{Error, Kind, Result, failed};
 use crate::lease::Process;
 use crate::namespace::{Namespace, Reference};
@@ -19,6 +22,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -36,6 +40,8 @@ pub struct Job<'a> {
     pub routes: Routes,
     /// What was asked for.
     pub wish: &'a Wish,
+    /// Its ports, chosen.
+    pub ports: &'a [Forward],
     /// The container's namespace.
     pub inside: &'a Namespace,
 }
@@ -64,7 +70,7 @@ pub(super) enum Target {
 #[derive(Debug, Serialize, Deserialize)]
 enum Word {
     Up(Attachment),
-    Failed { why: String },
+    Failed { why: String, hint: Option<String> },
 }
 
 /// A program that is up.
@@ -92,13 +98,14 @@ pub fn start(job: &Job<'_>, record: &mut Record) -> Result<Attachment> {
     .map_err(wrong)?;
     let mut said = String::new();
     File::from(ours).read_to_string(&mut said).map_err(wrong)?;
-    let refuse = |why: String| {
-        Err(Error::new(Kind::System, ATTACH, &job.wish.network).because(format!("{}: {why}", job.program.name())))
+    let refuse = |why: String, hint: Option<String>| {
+        let error = Error::new(Kind::System, ATTACH, &job.wish.network);
+        Err(Error { hint, ..error.because(format!("{}: {why}", job.program.name())) })
     };
     match serde_json::from_str(&said) {
         Ok(Word::Up(attachment)) => Ok(attachment),
-        Ok(Word::Failed { why }) => refuse(why),
-        Err(_) => refuse("it ended before it was up".into()),
+        Ok(Word::Failed { why, hint }) => refuse(why, hint),
+        Err(_) => refuse("it ended before it was up".into(), None),
     }
 }
 
@@ -122,7 +129,7 @@ fn keep_running(job: &Job<'_>, record: &mut Record, mut report: File) -> std::io
     let started = bring_up(job, record);
     let word = match &started {
         Ok((_, attachment)) => Word::Up(attachment.clone()),
-        Err(e) => Word::Failed { why: e.to_string() },
+        Err(e) => Word::Failed { why: e.to_string(), hint: e.hint.clone() },
     };
     // Who asked may be dead; what was made then is found by its record.
     let _ = serde_json::to_writer(&mut report, &word).map(|()| report.flush());
@@ -146,18 +153,23 @@ fn bring_up(job: &Job<'_>, record: &mut Record) -> Result<(Running, Attachment)>
     };
     quicken(job.inside, true);
     let running = running?;
-    let has_six = job.program == Program::Pasta && job.routes.six;
-    let six = has_six.then(|| format!("{ADDRESS_6}/64"));
-    let has_four = job.program == Program::Slirp4netns || job.routes.four;
+    let four = job.program == Program::Slirp4netns || job.routes.four;
+    let six = job.program == Program::Pasta && job.routes.six;
+    let (four, six) = (
+        four.then(|| (format!("{ADDRESS}/24"), IpAddr::from(GATEWAY))),
+        six.then(|| (format!("{ADDRESS_6}/64"), IpAddr::from(GATEWAY_6))),
+    );
+    let (addresses, gateways): (Vec<String>, Vec<IpAddr>) = four.into_iter().chain(six).unzip();
     let attachment = Attachment {
         network: job.wish.network.clone(),
         driver: job.program,
         interface: job.wish.interface.clone(),
-        addresses: has_four.then(|| format!("{ADDRESS}/24")).into_iter().chain(six).collect(),
-        gateway: GATEWAY,
+        addresses,
+        gateway: gateways.first().copied().unwrap_or(GATEWAY.into()),
+        gateways,
         mtu: MTU,
         dns: vec![NAME_SERVER.into()],
-        ports: job.wish.ports.clone(),
+        ports: job.ports.iter().flat_map(|port| port.listening(job.program)).collect(),
         warnings: Vec::new(),
     };
     record.program = Some(running.process);

@@ -5,9 +5,10 @@
 
 use super::keeper::{Job, Running, Target};
 use super::record::Record;
-use super::{ADDRESS, ADDRESS_6, ATTACH, Forward, GATEWAY, GATEWAY_6, NAME_SERVER, Protocol};
+use super::{ADDRESS, ADDRESS_6, ATTACH, Forward, GATEWAY, GATEWAY_6, NAME_SERVER};
 use crate::error::{Error, Kind, Result, failed};
 use crate::lease::Process;
+use crate::port::Protocol;
 use nix::sys::signal::SigSet;
 use std::ffi::OsString;
 use std::io::{Read, Seek};
@@ -63,7 +64,7 @@ fn words(job: &Job<'_>) -> Vec<OsString> {
         add("-g", GATEWAY_6.to_string());
     }
     for (option, protocol) in [("-t", Protocol::Tcp), ("-u", Protocol::Udp)] {
-        let specs = specs(&job.wish.ports, protocol);
+        let specs = specs(job.ports, protocol);
         if specs.is_empty() {
             add(option, "none".into());
         }

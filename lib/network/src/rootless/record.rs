@@ -35,6 +35,8 @@ pub struct Record {
     pub keeper: Process,
     /// The program that carries the packets, once it is up.
     pub program: Option<Process>,
+    /// What was asked for: the ports.
+    pub asked: Vec<String>,
     /// What was printed of it.
     pub attachment: Option<Attachment>,
     boot: String,
@@ -117,7 +119,7 @@ pub fn claim(state: &State, wish: &Wish, namespace: Identity) -> Result<Claim> {
         let refuse = |why: &str| Error::new(Kind::InUse, super::ATTACH, &wish.network).because(why.to_owned());
         let standing = found.attachment.clone().filter(|_| found.is_alive() && found.is_kept());
         match standing {
-            Some(attachment) if found.namespace.inode == namespace.inode && attachment.ports == wish.ports => {
+            Some(attachment) if found.namespace.inode == namespace.inode && found.asked == asked(wish) => {
                 return Ok(Claim::Standing(attachment));
             }
             Some(_) => {
@@ -135,12 +137,17 @@ pub fn claim(state: &State, wish: &Wish, namespace: Identity) -> Result<Claim> {
         namespace,
         keeper: Process::own(),
         program: None,
+        asked: asked(wish),
         attachment: None,
         boot: crate::lease::boot_id(),
         path,
     };
     record.store()?;
     Ok(Claim::Ours(record))
+}
+
+fn asked(wish: &Wish) -> Vec<String> {
+    wish.ports.iter().map(ToString::to_string).collect()
 }
 
 /// Ends and forgets what `container` has.

@@ -5,7 +5,7 @@
 use super::keeper::{Job, Running, Target};
 use super::pasta::memory_file;
 use super::record::Record;
-use super::{ADDRESS, ATTACH, Forward, MTU, Protocol};
+use super::{ADDRESS, ATTACH, Forward, MTU};
 use crate::error::{Error, Kind, Result, failed};
 use crate::lease::Process;
 use nix::sys::signal::SigSet;
@@ -39,7 +39,7 @@ pub(super) fn start(job: &Job<'_>, record: &Record) -> Result<Running> {
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(said.try_clone().map_err(wrong)?);
     let mut child = sys::daemon::spawn_with_mask(&mut command, SigSet::empty()).map_err(wrong)?;
     let hold = child.stdin.take().map(Into::into);
-    let up = await_answer(&mut child, &socket).and_then(|()| publish(&socket, &job.wish.ports));
+    let up = await_answer(&mut child, &socket).and_then(|()| publish(&socket, job.ports));
     if let Err(e) = up {
         drop(hold);
         let _ = child.wait();
@@ -78,12 +78,8 @@ fn publish(socket: &Path, ports: &[Forward]) -> Result<()> {
                 .because("slirp4netns has ports on IPv4 addresses only")
                 .hint("--network pasta has both, where passt is installed"));
         };
-        let proto = match port.protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-        };
         let request = serde_json::json!({ "execute": "add_hostfwd", "arguments": {
-            "proto": proto, "host_addr": host, "host_port": port.host_port,
+            "proto": port.protocol, "host_addr": host, "host_port": port.host_port,
             "guest_addr": ADDRESS, "guest_port": port.container_port,
         }});
         let fail = |why: String| Error::new(Kind::System, "publish", port.host_port).because(why);

@@ -118,6 +118,8 @@ fn network(record: &Record, asked: &Asked, endpoint: &Endpoint, wire: &Value) ->
         }
     }
     let text = |member: &str| wire[member].as_str().unwrap_or_default();
+    let gateways: Vec<&str> = wire["gateways"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let gateway = |six: bool| gateways.iter().find(|ip| ip.contains(':') == six).copied().unwrap_or_default();
     let has_names = wiring::has_names(&endpoint.network);
     let aliases = wiring::aliases(&record.id, &asked.request, endpoint);
     let names: Vec<&str> = std::iter::once(record.name.as_str()).chain(aliases.iter().map(String::as_str)).collect();
@@ -133,10 +135,10 @@ fn network(record: &Record, asked: &Asked, endpoint: &Endpoint, wire: &Value) ->
         "GwPriority": 0,
         "NetworkID": wire["network_id"].as_str().unwrap_or_default(),
         "EndpointID": text("host_interface"),
-        "Gateway": text("gateway"),
+        "Gateway": gateway(false),
         "IPAddress": four.0,
         "IPPrefixLen": four.1,
-        "IPv6Gateway": text("gateway6"),
+        "IPv6Gateway": gateway(true),
         "GlobalIPv6Address": six.0,
         "GlobalIPv6PrefixLen": six.1,
         "DNSNames": if has_names { json!(names) } else { Value::Null },
