@@ -6,6 +6,10 @@
 
 mod cable;
 mod crash;
+mod dns;
+mod dns_client;
+mod dns_forward;
+mod dns_life;
 mod errors;
 mod ipvlan;
 mod lab;

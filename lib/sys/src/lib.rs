@@ -19,6 +19,7 @@ pub mod memory_policy;
 pub mod mount_attr;
 pub mod namespace;
 pub mod personality;
+pub mod reading_only;
 pub mod schedule;
 pub mod seccomp;
 pub mod spawn;

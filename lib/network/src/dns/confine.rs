@@ -129,5 +129,8 @@ pub(crate) fn leave_rights() -> io::Result<()> {
     rustix::thread::set_no_new_privs(true)?;
     let _ = sys::capability::keep_bounding(0);
     let _ = sys::capability::clear_ambient();
-    sys::capability::set(sys::capability::Sets::default())
+    sys::capability::set(sys::capability::Sets::default())?;
+    // A kernel without seccomp serves as well.
+    let _ = sys::reading_only::confine();
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::bridge;
 use crate::definition::Definition;
 use crate::dns::name::Name;
-use crate::dns::zone::{Entry, Origin};
+use crate::dns::zone::{Entry, Origin, short};
 use crate::error::Result;
 use crate::lease::{Book, Process};
 use crate::state::State;
@@ -26,7 +26,11 @@ pub(crate) fn members(state: &State, network: &str, caller: u64) -> Result<Vec<M
     let members = book.leases().filter(|lease| lease.caller == caller).map(|lease| Member {
         entry: Entry {
             container: lease.container.clone(),
-            names: lease.name.iter().chain(&lease.aliases).cloned().collect(),
+            names: [lease.name.as_deref().unwrap_or_else(|| short(&lease.container))]
+                .into_iter()
+                .chain(lease.aliases.iter().map(String::as_str))
+                .map(str::to_owned)
+                .collect(),
             addresses: lease.addresses.clone(),
             servers: lease.dns.clone(),
         },

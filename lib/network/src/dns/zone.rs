@@ -54,6 +54,11 @@ pub(crate) struct Host {
     pub(crate) servers: Vec<IpAddr>,
 }
 
+/// An id as people type it.
+pub(crate) fn short(id: &str) -> &str {
+    id.get(..SHORT_ID).unwrap_or(id)
+}
+
 impl Zone {
     /// The names of `entries`.
     pub(crate) fn new(origin: Origin, entries: impl IntoIterator<Item = Entry>) -> Self {
@@ -65,7 +70,7 @@ impl Zone {
     }
 
     fn enter(&mut self, entry: Entry) {
-        let short = entry.container.get(..SHORT_ID).unwrap_or(&entry.container);
+        let short = short(&entry.container);
         let names: Vec<Name> = entry.names.iter().map(String::as_str).chain([short]).filter_map(Name::parse).collect();
         let suffix = self.origin.domain.as_ref().or(self.origin.network.as_ref());
         let called = names.first().map(|name| suffix.and_then(|s| name.with(s)).unwrap_or_else(|| name.clone()));
