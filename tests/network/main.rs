@@ -10,6 +10,7 @@ mod dns;
 mod dns_client;
 mod dns_forward;
 mod dns_life;
+mod dns_peers;
 mod errors;
 mod ipvlan;
 mod lab;
