@@ -4,6 +4,7 @@
 //! happens in there: bridges, rules and traffic never touch the machine's. When the test's thread ends, also by a failed
 //! assertion, the namespace dies with all that is in it.
 
+mod bandwidth;
 mod cable;
 mod crash;
 mod dns;
@@ -20,5 +21,6 @@ mod packets;
 mod pools;
 mod ptp;
 mod rules;
+mod sysctl;
 mod vlan;
 mod wiring;

@@ -11,8 +11,9 @@ mod modules {
     /// The neighbour's addresses in VLAN 50 of the cable.
     const TAGGED: [&str; 2] = ["10.50.0.2", "fd00:50::2"];
 
-    fn each(kind: &str, body: impl Fn(&Lab, By) + Sync) {
-        for by in By::all(kind) {
+    /// The reference first; but once is enough, in there it takes its time.
+    fn each(bys: &[By], body: impl Fn(&Lab, By) + Sync) {
+        for by in bys.iter().copied() {
             lab(|lab| {
                 lan(lab);
                 lab.sh("ip -n lan link add link eth0 name eth0.50 type vlan id 50; ip -n lan link set eth0.50 up
@@ -35,7 +36,7 @@ mod modules {
     #[ignore = "runs in the virtual machine"]
     fn a_container_has_a_tag_for_itself() {
         need!(root, "ip", "busybox");
-        each("vlan", |lab, by| {
+        each(&By::all("vlan"), |lab, by| {
             let cable = cable("vlan", json!({"master": "uplink", "vlanId": 50}), "-o parent=uplink -o vlan=50");
             by.create(lab, "tagged", &cable);
             lab.container("c1");
@@ -61,8 +62,8 @@ mod modules {
     #[ignore = "runs in the virtual machine"]
     fn a_parent_with_a_tag_is_made_and_removed() {
         need!(root, "ip", "busybox");
-        for kind in ["macvlan", "ipvlan"] {
-            each(kind, |lab, by| {
+        for (kind, bys) in [("macvlan", By::all("macvlan")), ("ipvlan", vec![By::Netwire])] {
+            each(&bys, |lab, by| {
                 let cable = cable(kind, json!({"master": "uplink.50"}), "-o parent=uplink.50");
                 if by == By::Cni {
                     lab.sh("ip link add link uplink name uplink.50 type vlan id 50; ip link set uplink.50 up");

@@ -141,6 +141,11 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
     let mut socket = Socket::open_route()?;
     let Place { definition, lock, mut book, ground, known, addresses } = place(state, wish, own, &mut socket)?;
     let driver = definition.driver;
+    if wish.bandwidth.is_some() && !driver.has_outer_end() {
+        return Err(Error::new(Kind::Unsupported, "limit interface", &wish.interface)
+            .because(format!("a container on a network of driver {driver} has no end outside that could be limited"))
+            .hint("attach it without limits, or to a network of driver bridge or ptp"));
+    }
     let outer = match driver.has_outer_end() {
         true => outer_name(&definition.id, &wish.container, &wish.interface),
         false => String::new(),
@@ -374,8 +379,11 @@ fn wire(endpoint: &Endpoint<'_>, socket: &mut Socket) -> Result<()> {
         let set = socket.ask(port_flags::set_isolated(&lease.outer, true))?;
         set.map_err(|refusal| refused("keep from its neighbours", &lease.outer, refusal))?;
     }
-    if let Some(limits) = lease.bandwidth.filter(|_| !lease.outer.is_empty()) {
+    if let Some(limits) = lease.bandwidth {
         bandwidth::apply(socket, &lease.outer, &limits)?;
+        bandwidth::sweep(socket)?;
+    } else if endpoint.known && !lease.outer.is_empty() {
+        bandwidth::remove(socket, &lease.outer)?;
     }
     sysctl::apply(endpoint.inside, &lease.interface, &lease.sysctls)?;
     let answers =

@@ -4,7 +4,7 @@
 //! after a reboot there are no containers. What died without a word is collected when there are many leases, when the
 //! subnet is full or when its address is asked for; so the usual attach costs the same however many there are.
 
-use crate::bandwidth::Bandwidth;
+use crate::bandwidth::{self, Bandwidth};
 use crate::definition::{Definition, Pool};
 use crate::driver::Driver;
 use crate::error::{Error, Kind, Result};
@@ -275,7 +275,7 @@ impl Book {
         let links = socket.dump(&link::dump())?.map_err(|refusal| crate::error::refused("list links", "", refusal))?;
         let links: HashMap<String, u32> =
             links.iter().filter_map(Link::read).map(|link| (link.name, link.index)).collect();
-        self.leases.0.retain(|lease| {
+        let alive = |lease: &Lease| {
             if let Some(exit) = &lease.leaving {
                 let there = match lease.outer.as_str() {
                     "" => Driver::is_plugged(lease),
@@ -290,7 +290,14 @@ impl Book {
                 _ => lease.namespace.is_there(),
             };
             wired || lease.attacher.is_alive()
-        });
+        };
+        // The kernel takes a dead container's links away, but not what limited them.
+        let limited = |lease: &&Lease| lease.caller == own && lease.bandwidth.is_some() && !alive(lease);
+        let forgotten: Vec<_> = self.leases.0.iter().filter(limited).map(|l| bandwidth::forget(&l.outer)).collect();
+        self.leases.0.retain(alive);
+        if !forgotten.is_empty() {
+            socket.transact(&forgotten)?;
+        }
         Ok(())
     }
 }

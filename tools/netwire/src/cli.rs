@@ -206,17 +206,17 @@ pub struct Attach {
     /// A route of its own; may be repeated. Without a gateway it goes by the network's
     #[arg(long = "route", value_name = "CIDR[,IP[,METRIC]]")]
     pub routes: Vec<String>,
-    /// The most that goes into the container, in bits a second: 500K, 10M, 1G
-    #[arg(long, value_name = "BITS")]
+    /// The most that goes into the container, in bits a second: 500kbit, 10mbit, 1g
+    #[arg(long, visible_alias = "rate-in", value_name = "RATE")]
     pub ingress_rate: Option<String>,
-    /// What may go into it at once, in bits [default: as much as does no harm]
-    #[arg(long, value_name = "BITS", requires = "ingress_rate")]
+    /// What may go into it at once, in bytes: 64k, 1m [default: as much as does no harm]
+    #[arg(long, visible_alias = "burst-in", value_name = "BYTES", requires = "ingress_rate")]
     pub ingress_burst: Option<String>,
     /// The most that comes out of the container, in bits a second
-    #[arg(long, value_name = "BITS")]
+    #[arg(long, visible_alias = "rate-out", value_name = "RATE")]
     pub egress_rate: Option<String>,
-    /// What may come out of it at once, in bits [default: as much as does no harm]
-    #[arg(long, value_name = "BITS", requires = "egress_rate")]
+    /// What may come out of it at once, in bytes [default: as much as does no harm]
+    #[arg(long, visible_alias = "burst-out", value_name = "BYTES", requires = "egress_rate")]
     pub egress_burst: Option<String>,
     /// A setting inside, as of sysctl(8): net.ipv4.conf.IFNAME.rp_filter=2, where IFNAME is the interface; may be repeated
     #[arg(long = "sysctl", value_name = "KEY=VALUE")]
