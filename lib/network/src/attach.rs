@@ -23,6 +23,7 @@ use crate::mac::Mac;
 use crate::namespace::{Namespace, Reference};
 use crate::network;
 use crate::nft;
+use crate::overlay;
 use crate::pool::Subnet;
 use crate::port::Spec;
 use crate::port_flags;
@@ -243,6 +244,7 @@ pub fn detach(
     failures.extend(publish::unpublish(state, network, container, None).err());
     if known {
         for lease in leave::begin(state, &definition, own, &mut socket, wanted).map_err(one)? {
+            overlay::release(state, &definition, &lease);
             let gone = match lease.leaving {
                 Some(_) => leave::finish_one(state, network, &lease, &mut socket),
                 None => {
@@ -297,7 +299,12 @@ fn place(state: &State, wish: &Wish, own: u64, socket: &mut Socket) -> Result<Pl
         }
         let addresses = match &known {
             Some(lease) => still_fits(wish, lease),
-            None => book.choose(&definition, &wish.addresses, own, socket),
+            None => {
+                let who = (wish.container.as_str(), wish.interface.as_str(), wish.mac);
+                overlay::choose(state, &definition, &wish.addresses, who, |definition| {
+                    book.choose(definition, &wish.addresses, own, socket)
+                })
+            }
         };
         match addresses {
             Err(e) if attempt < ATTEMPTS && leave::may_be_in_the_way(&e, &book) => {
@@ -321,7 +328,7 @@ fn prepare(state: &State, name: &str, socket: &mut Socket) -> Result<Prepared> {
     let definition = Definition::load(state, name)?
         .ok_or_else(|| Error::new(Kind::NotFound, ATTACH, name).because("the network was removed meanwhile"))?;
     let book = Book::load(state, name)?;
-    let ground = definition.driver.prepare(socket, &definition)?;
+    let ground = definition.driver.prepare(state, socket, &definition)?;
     Ok((definition, lock, book, ground))
 }
 
@@ -450,5 +457,8 @@ fn release(state: &State, network: &str, lease: &Lease) -> Result<()> {
     let _lock = state.lock_network(network)?;
     let mut book = Book::load(state, network)?;
     let same = book.entry(&lease.container, &lease.interface) == Some(lease);
+    if let (true, Some(definition)) = (same, Definition::load(state, network)?) {
+        overlay::release(state, &definition, lease);
+    }
     if same && book.release(&lease.container, &lease.interface).is_some() { book.store() } else { Ok(()) }
 }

@@ -22,7 +22,7 @@ const SYSCTLS: &str = "/proc/sys/net";
 pub const LEAST_MTU_V6: u32 = 1280;
 
 /// What is written on a network's bridge, so that two state roots that chose the same name do not take each other's.
-fn alias(definition: &Definition) -> String {
+pub(crate) fn alias(definition: &Definition) -> String {
     format!("network {} {}", definition.name, definition.id)
 }
 

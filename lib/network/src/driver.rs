@@ -16,16 +16,19 @@ mod macvlan;
 pub(crate) mod parent;
 pub(crate) mod ptp;
 mod vlan;
+pub mod vxlan;
 
 use crate::bridge;
 use crate::definition::Definition;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::lease::Lease;
 use crate::mac::Mac;
 use crate::namespace::Namespace;
+use crate::overlay;
 use crate::pool;
 use crate::route::NewRoute;
 use crate::socket::Socket;
+use crate::state::State;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
@@ -134,12 +137,12 @@ impl Driver {
     }
 
     /// Makes sure that what all endpoints share stands. Called at each attach, under the network's lock.
-    pub fn prepare(self, socket: &mut Socket, definition: &Definition) -> Result<Ground> {
+    pub fn prepare(self, state: &State, socket: &mut Socket, definition: &Definition) -> Result<Ground> {
         match self {
             Self::Bridge => bridge::ensure(socket, definition),
             Self::Macvlan | Self::Ipvlan | Self::Vlan => parent::prepare(socket, definition),
             Self::Ptp => ptp::prepare(socket, definition),
-            other => Err(unfinished(other)),
+            Self::Overlay => overlay::prepare(state, socket, definition),
         }
     }
 
@@ -147,12 +150,11 @@ impl Driver {
     /// the caller's namespace, `inner` one of the container's.
     pub fn plug(self, endpoint: &Endpoint<'_>, socket: &mut Socket, inner: &mut Socket) -> Result<()> {
         match self {
-            Self::Bridge => bridge::plug(endpoint, socket, inner),
+            Self::Bridge | Self::Overlay => bridge::plug(endpoint, socket, inner),
             Self::Macvlan => macvlan::plug(endpoint, socket, inner),
             Self::Ipvlan => ipvlan::plug(endpoint, socket, inner),
             Self::Vlan => vlan::plug(endpoint, socket, inner),
             Self::Ptp => ptp::plug(endpoint, socket, inner),
-            other => Err(unfinished(other)),
         }
     }
 
@@ -169,26 +171,21 @@ impl Driver {
     /// Removes the interface. `own` is the number of the calling thread's network namespace. That there is none is fine.
     pub fn unplug(self, lease: &Lease, own: u64, socket: &mut Socket) -> Result<()> {
         match self {
-            Self::Bridge => bridge::unplug(lease, own, socket),
+            Self::Bridge | Self::Overlay => bridge::unplug(lease, own, socket),
             Self::Macvlan | Self::Ipvlan | Self::Vlan => child::unplug(lease),
             Self::Ptp => ptp::unplug(lease, own, socket),
-            other => Err(unfinished(other)),
         }
     }
 
     /// Removes what [`Driver::prepare`] made. That there is none is fine.
-    pub fn remove(self, socket: &mut Socket, definition: &Definition) -> Result<()> {
+    pub fn remove(self, state: &State, socket: &mut Socket, definition: &Definition) -> Result<()> {
         match self {
             Self::Bridge => bridge::remove(socket, definition),
             Self::Macvlan | Self::Ipvlan | Self::Vlan => parent::remove(socket, definition),
             Self::Ptp => Ok(()),
-            other => Err(unfinished(other)),
+            Self::Overlay => overlay::remove(state, socket, definition),
         }
     }
-}
-
-fn unfinished(driver: Driver) -> Error {
-    Error::new(Kind::Unsupported, "use network driver", driver).because("it is not built yet")
 }
 
 impl fmt::Display for Driver {

@@ -107,6 +107,12 @@ impl Client {
         Ok(Snapshot { revision: revision(&answer), pairs })
     }
 
+    /// What stands at `name`.
+    pub fn get(&mut self, name: &str) -> Result<Option<Pair>> {
+        let answer = self.call("/v3/kv/range", &json!({ "key": key(name) }))?;
+        Ok(answer["kvs"].as_array().and_then(|kvs| kvs.iter().find_map(pair)))
+    }
+
     /// The keys under `prefix`, without what stands there.
     pub fn keys(&mut self, prefix: &str) -> Result<Vec<String>> {
         let question = json!({ "key": key(prefix), "range_end": range_end(prefix), "keys_only": true });
@@ -183,7 +189,7 @@ impl Client {
         let from = (revision + 1).to_string();
         let create = json!({ "key": key(prefix), "range_end": range_end(prefix), "start_revision": from });
         let body = json!({ "create_request": create }).to_string();
-        let reply = self.send("/v3/watch", body.as_bytes(), |reply| Ok(reply))?;
+        let reply = self.send("/v3/watch", body.as_bytes(), Ok)?;
         Ok(Watch { reply, endpoint: self.endpoints.first().cloned().unwrap_or_default() })
     }
 

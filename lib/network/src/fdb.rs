@@ -9,6 +9,7 @@
 //! Entries are REACHABLE and NOARP: the VXLAN link wants the first, and to both tables the second means that it never ages.
 //! PERMANENT would mean to the bridge that the address is its own.
 
+use crate::address::read_ip;
 use crate::attribute;
 use crate::mac::Mac;
 use crate::socket::{Message, Request};
@@ -57,7 +58,7 @@ impl Entry {
             return None;
         }
         let attributes = payload.get(HEADER..)?;
-        let host = address(attribute::find(attributes, NDA_DST)?)?;
+        let host = read_ip(attribute::find(attributes, NDA_DST)?)?;
         let mac = Mac(attribute::find(attributes, NDA_LLADDR)?.try_into().ok()?);
         Some(Self { mac, host })
     }
@@ -108,14 +109,6 @@ fn about(link: u32, entry: &Entry) -> NeighbourMessage {
     message.attributes.push(NeighbourAttribute::LinkLayerAddress(entry.mac.0.to_vec()));
     message.attributes.push(NeighbourAttribute::Destination(NeighbourAddress::from(entry.host)));
     message
-}
-
-/// An address of either family as it stands in an attribute.
-pub(crate) fn address(value: &[u8]) -> Option<IpAddr> {
-    if let Ok(octets) = <[u8; 4]>::try_from(value) {
-        return Some(octets.into());
-    }
-    <[u8; 16]>::try_from(value).ok().map(IpAddr::from)
 }
 
 #[cfg(test)]

@@ -50,6 +50,7 @@ pub mod neighbor;
 pub mod network;
 pub mod nft;
 pub mod option;
+pub mod overlay;
 pub mod pool;
 pub mod port;
 pub mod port_flags;

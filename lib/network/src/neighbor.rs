@@ -4,11 +4,10 @@
 //! (`br_do_proxy_suppress_arp`, `br_do_suppress_nd` in net/bridge/br_arp_nd_proxy.c), so that the question "who has
 //! 10.9.0.7" crosses no wire. They are NOARP: valid for good and never asked for.
 
+use crate::address::{family, read_ip};
 use crate::attribute;
-use crate::fdb::address;
 use crate::mac::Mac;
 use crate::socket::{Message, Request};
-use netlink_packet_route::AddressFamily;
 use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
 use netlink_packet_route::route::RouteType;
 use std::net::IpAddr;
@@ -34,8 +33,8 @@ impl Neighbor {
     /// Reads an `RTM_NEWNEIGH` about the link with number `link`. The kernel's own entries for groups are none.
     pub fn read(message: &Message, link: u32) -> Option<Self> {
         let payload = &message.payload;
-        let family = i32::from(*payload.first()?);
-        if message.kind != libc::RTM_NEWNEIGH || ![libc::AF_INET, libc::AF_INET6].contains(&family) {
+        let of = i32::from(*payload.first()?);
+        if message.kind != libc::RTM_NEWNEIGH || ![libc::AF_INET, libc::AF_INET6].contains(&of) {
             return None;
         }
         let state = u16::from_ne_bytes(payload.get(STATE_AT..STATE_AT + 2)?.try_into().ok()?);
@@ -44,7 +43,7 @@ impl Neighbor {
             return None;
         }
         let attributes = payload.get(HEADER..)?;
-        let address = address(attribute::find(attributes, NDA_DST)?)?;
+        let address = read_ip(attribute::find(attributes, NDA_DST)?)?;
         let mac = Mac(attribute::find(attributes, NDA_LLADDR)?.try_into().ok()?);
         let group = address.is_multicast() || mac.0[0] & 1 != 0;
         (!group).then_some(Self { address, mac })
@@ -75,10 +74,7 @@ pub fn delete(link: u32, address: IpAddr) -> Request {
 
 fn about(link: u32, address: IpAddr) -> NeighbourMessage {
     let mut message = NeighbourMessage::default();
-    message.header.family = match address {
-        IpAddr::V4(_) => AddressFamily::Inet,
-        IpAddr::V6(_) => AddressFamily::Inet6,
-    };
+    message.header.family = family(address);
     message.header.ifindex = link;
     message.attributes.push(NeighbourAttribute::Destination(NeighbourAddress::from(address)));
     message

@@ -131,7 +131,7 @@ pub fn remove(state: &State, name: &str) -> std::result::Result<(), Vec<Error>> 
         failures.extend(crate::dns::stop(state, name).err());
     }
     driver::parent::hand_on(&mut socket, &definition, &all(state).map_err(one)?).map_err(one)?;
-    failures.extend(definition.driver.remove(&mut socket, &definition).err());
+    failures.extend(definition.driver.remove(state, &mut socket, &definition).err());
     if definition.driver.has_bridge() {
         let facts = nft::Facts::of(&definition);
         failures.extend(nft::remove(&facts).err());

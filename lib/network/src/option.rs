@@ -4,6 +4,7 @@
 //! table is refused: what somebody asks for and does not get must not be passed over in silence.
 
 use crate::driver::Driver;
+use crate::overlay::underlay;
 use std::collections::BTreeMap;
 
 /// A key that is understood.
@@ -41,6 +42,10 @@ const KEYS: &[Key] = &[
     key("ipvlan_flag", "", &[Ipvlan], ipvlan_flag),
     key("bcqueuelen", "", &[Macvlan], number),
     key("vlan", "", &[Vlan], vlan),
+    key("vni", "com.docker.network.driver.overlay.vxlanid_list", &[Overlay], underlay::check_vni),
+    key("port", "", &[Overlay], underlay::check_port),
+    key("local", "", &[Overlay], underlay::check_address),
+    key("dev", "", &[Overlay], interface),
 ];
 
 /// Keys that others understand and this program does not, with what to do instead.

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! DEFINITIONS/NAME.json     a network's definition; kept for good
+//! DEFINITIONS/.overlay/…    how this host is a member of overlay networks; kept for good
+//! LEASES/.overlay/…         what is known of their other hosts, and the locks of who follows them
 //! LEASES/NAME.json          who has which of its addresses; means nothing after a reboot
 //! LEASES/NAME.INODE.dns     the name server of a network, in the network namespace INODE (see [`crate::dns`])
 //! LEASES/NAME.lock          the lock of one network: its leases, its bridge
@@ -77,6 +79,21 @@ impl State {
     pub(crate) fn open_network_lock(&self, network: &str) -> Result<File> {
         let path = self.leases.join(format!("{network}.lock"));
         open_lock(&self.leases, &path).map_err(|e| failed("open", path.display(), e))
+    }
+
+    /// Where it is written how this host is a member of the overlay network `network`.
+    pub fn membership_path(&self, network: &str) -> PathBuf {
+        self.definitions.join(".overlay").join(format!("{network}.json"))
+    }
+
+    /// Where it is written what is known of the other hosts of `network`.
+    pub fn view_path(&self, network: &str) -> PathBuf {
+        self.leases.join(".overlay").join(format!("{network}.json"))
+    }
+
+    /// The lock that the server of `network` holds while it lives.
+    pub fn server_lock_path(&self, network: &str) -> PathBuf {
+        self.leases.join(".overlay").join(format!("{network}.lock"))
     }
 
     /// The names of all networks that are defined, in order.

@@ -64,6 +64,9 @@ pub enum Verb {
     /// Start, stop and show the name servers of networks
     #[command(subcommand)]
     Dns(crate::dns::Verb),
+    /// Join and leave networks that span several hosts
+    #[command(subcommand)]
+    Overlay(crate::overlay::OverlayVerb),
     /// Set the loopback interface of a namespace up
     Loopback {
         /// The namespace

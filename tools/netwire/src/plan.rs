@@ -67,6 +67,8 @@ pub enum Step {
     Publish(crate::publish::Plan),
     /// Name servers.
     Dns(crate::dns::Step),
+    /// Something with a network across hosts.
+    Overlay(crate::overlay::Step),
     /// Set `lo` up.
     Loopback(Reference),
 }
@@ -157,6 +159,7 @@ pub fn plan(args: Args, places: &Places) -> Result<Plan, Failure> {
         Verb::Publish(typed) => Step::Publish(crate::publish::Plan::publish(typed)?),
         Verb::Unpublish(typed) => Step::Publish(crate::publish::Plan::unpublish(typed)?),
         Verb::Dns(verb) => Step::Dns(crate::dns::plan(verb)?),
+        Verb::Overlay(verb) => Step::Overlay(crate::overlay::plan(verb)?),
         Verb::Loopback { netns } => Step::Loopback(reference(&netns)?),
     };
     if let Step::Remove { names, .. } | Step::Inspect(names) = &step {

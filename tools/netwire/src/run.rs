@@ -52,6 +52,7 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
             printed(crate::publish::print(&ports))
         }
         Step::Dns(step) => crate::dns::run(state, step),
+        Step::Overlay(step) => crate::overlay::run(state, step),
         Step::Loopback(namespace) => {
             attach::loopback(namespace)?;
             Ok(exit::DONE)
@@ -60,7 +61,7 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
 }
 
 /// Success, or the last failure when all before it were told.
-fn all(mut failures: Vec<Error>) -> Outcome {
+pub(crate) fn all(mut failures: Vec<Error>) -> Outcome {
     let Some(last) = failures.pop() else { return Ok(exit::DONE) };
     for failure in failures {
         Failure::from(failure).report(NAME);

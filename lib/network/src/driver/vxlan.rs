@@ -9,13 +9,13 @@
 //! (`neigh_suppress`): the bridge answers them. Where every container's place is known neither bridge nor link
 //! learn any from passing packets; else both do.
 
+use crate::address::read_ip;
 use crate::attribute;
-use crate::fdb::address;
 use crate::link::Link;
 use crate::socket::{Message, Request};
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind,
-    InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    InfoVxlan, LinkAttribute, LinkInfo, LinkMessage,
 };
 use std::net::IpAddr;
 
@@ -59,7 +59,7 @@ pub fn overhead(local: IpAddr) -> u32 {
 }
 
 impl Tunnel {
-    /// Makes the link: up, as a port of the bridge with number `bridge`, and without an address of its own.
+    /// Makes the link, as a port of the bridge with number `bridge`. It is still down: see [`keep_silent`].
     pub fn create(&self, name: &str, bridge: u32, mtu: u32) -> Request {
         let mut data = vec![
             InfoVxlan::Id(self.vni),
@@ -76,12 +76,8 @@ impl Tunnel {
             IpAddr::V6(group) => InfoVxlan::Group6(group),
         }));
         let mut message = named(name);
-        message.header.flags = LinkFlags::Up;
-        message.header.change_mask = LinkFlags::Up;
         message.attributes.push(LinkAttribute::Mtu(mtu));
         message.attributes.push(LinkAttribute::Controller(bridge));
-        let no_address = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
-        message.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![no_address])]));
         message.attributes.push(LinkAttribute::LinkInfo(vec![
             LinkInfo::Kind(InfoKind::Vxlan),
             LinkInfo::Data(InfoData::Vxlan(data)),
@@ -106,7 +102,7 @@ impl Tunnel {
         let info = attribute::find(message.payload.get(HEADER..)?, libc::IFLA_LINKINFO)?;
         let data = attribute::find(info, IFLA_INFO_DATA)?;
         let value = |kind| attribute::find(data, kind);
-        let at = |four, six| value(four).or_else(|| value(six)).and_then(address).filter(|a| !a.is_unspecified());
+        let at = |four, six| value(four).or_else(|| value(six)).and_then(read_ip).filter(|a| !a.is_unspecified());
         let tunnel = Self {
             vni: value(IFLA_VXLAN_ID).and_then(attribute::number)?,
             port: u16::from_be_bytes(value(IFLA_VXLAN_PORT)?.try_into().ok()?),
@@ -117,6 +113,15 @@ impl Tunnel {
         };
         Some((link, tunnel))
     }
+}
+
+/// Keeps the link called `name` from giving itself an address of IPv6, and from telling all hosts about it, once it is up. A
+/// link cannot be born so. EAFNOSUPPORT where its MTU is too small for IPv6: then it has none anyway.
+pub fn keep_silent(name: &str) -> Request {
+    let mut message = named(name);
+    let no_address = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+    message.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![no_address])]));
+    Request::of(libc::RTM_NEWLINK, 0, &message)
 }
 
 fn named(name: &str) -> LinkMessage {
@@ -142,7 +147,7 @@ mod tests {
             let request = tunnel.create("vx-1", 7, 1450);
             let message = Message { kind: libc::RTM_NEWLINK, payload: request.payload };
             let (link, read) = Tunnel::read(&message).expect("a vxlan link");
-            assert_eq!((read, link.mtu, link.controller, link.up), (tunnel, 1450, Some(7), true));
+            assert_eq!((read, link.mtu, link.controller), (tunnel, 1450, Some(7)));
             assert_eq!(overhead(local), headers);
         }
     }

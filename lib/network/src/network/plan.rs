@@ -144,6 +144,13 @@ fn subnets(plan: &Plan, tables: &Tables, others: &[Definition]) -> Result<Vec<Po
             false => Err(plan.invalid("a subnet, and no addresses").hint("leave out --subnet, or --ipam-driver none")),
         };
     }
+    let v4 = plan.subnets.iter().any(|pool| !pool.subnet.is_v6());
+    let v6 = plan.subnets.iter().any(|pool| pool.subnet.is_v6());
+    if plan.driver == Driver::Overlay && (plan.ipv4 != v4 || (plan.ipv6 && !v6)) {
+        return Err(plan
+            .invalid("a subnet that each host would choose for itself, and it must be the same on all")
+            .hint("give --subnet for each family, alike on all hosts; --ipv4=false for IPv6 alone"));
+    }
     let mut pools: Vec<Pool> = Vec::new();
     for wanted in &plan.subnets {
         let pool = completed(plan, wanted)?;
