@@ -15,6 +15,7 @@ mod dns_peers;
 mod errors;
 mod hosts;
 mod ipvlan;
+mod keep;
 mod lab;
 mod lifecycle;
 mod macvlan;

@@ -217,6 +217,38 @@ impl Drop for Ended {
 }
 
 #[test]
+fn damage_is_found_and_mended() {
+    need!(root, "ip", "busybox", "etcd");
+    lab(|lab| {
+        let hosts = hosts(lab, 2);
+        let _etcd = Etcd::start(lab);
+        join_all(&hosts);
+        let one = hosts[0].run("mesh", "c1");
+        let two = hosts[1].run("mesh", "c2");
+        all_know(&hosts, one[0]);
+        all_know(&hosts, two[0]);
+        assert_eq!(hosts[0].netwire("check"), "");
+        hosts[0].kill_server("mesh");
+        for damage in [
+            "ip link del $(ip -o link show type vxlan | cut -d: -f2)",
+            "ip link set $(ip -o link show type vxlan | cut -d: -f2) down",
+            "bridge fdb del $(bridge fdb show | grep '^02.* dst ' | cut -d' ' -f1) dev $(ip -o link show type vxlan | cut -d: -f2) self",
+        ] {
+            hosts[0].sh(damage);
+            let told = hosts[0].command("check").output().expect("netwire runs");
+            let told = String::from_utf8_lossy(&told.stdout).into_owned();
+            assert!(told.contains("vx-") && told.contains("remedy: netwire restore"), "{damage}: {told}");
+            hosts[0].netwire("restore");
+            assert_eq!(hosts[0].netwire("check"), "", "{damage}");
+            ping_all(lab, "c1", &two);
+            hosts[0].kill_server("mesh");
+        }
+        let told = hosts[0].command("check --json").output().expect("netwire runs");
+        assert!(String::from_utf8_lossy(&told.stdout).contains("nobody follows its members"), "{told:?}");
+    });
+}
+
+#[test]
 fn hosts_that_do_not_agree_are_told() {
     need!(root, "ip", "busybox", "etcd");
     lab(|lab| {

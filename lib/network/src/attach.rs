@@ -327,13 +327,14 @@ fn prepare(state: &State, name: &str, socket: &mut Socket) -> Result<Prepared> {
     // Read again: it may have been removed while we waited for the lock.
     let definition = Definition::load(state, name)?
         .ok_or_else(|| Error::new(Kind::NotFound, ATTACH, name).because("the network was removed meanwhile"))?;
-    let book = Book::load(state, name)?;
+    let mut book = Book::load(state, name)?;
+    book.set_network(&definition.id);
     let ground = definition.driver.prepare(state, socket, &definition)?;
     Ok((definition, lock, book, ground))
 }
 
 /// Packet rules and forwarding; gives what could not be had and can be lived without.
-fn rules(definition: &Definition, outer: &str) -> Result<Vec<String>> {
+pub(crate) fn rules(definition: &Definition, outer: &str) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     if !definition.driver.is_routed() {
         return Ok(warnings);

@@ -111,6 +111,12 @@ pub fn ensure_forwarding(v6: bool) -> Result<()> {
     Ok(())
 }
 
+/// Whether the calling namespace forwards packets of IPv4, or of IPv6, between its links.
+pub(crate) fn forwards(v6: bool) -> bool {
+    let path = if v6 { v6_setting("all", "forwarding") } else { Path::new(SYSCTLS).join("ipv4/ip_forward") };
+    std::fs::read(path).is_ok_and(|value| value.first() != Some(&b'0'))
+}
+
 /// A machine that forwards forgets what routers told it, its default route with that, unless 2 says otherwise
 /// (addrconf_fixup_forwarding in net/ipv6/addrconf.c).
 fn keep_advertisements() {

@@ -120,6 +120,9 @@ fn start_of(process: u32) -> Option<u64> {
 pub struct Book {
     boot: String,
     collect_at: usize,
+    /// The network's id, by which its links are known when its definition is lost.
+    #[serde(default)]
+    network: String,
     leases: Leases,
     #[serde(skip)]
     path: PathBuf,
@@ -153,10 +156,26 @@ impl Book {
     pub fn load(state: &State, network: &str) -> Result<Self> {
         let path = state.lease_path(network);
         let boot = boot_id();
-        let empty = Self { boot: boot.clone(), collect_at: COLLECT_AT, leases: Leases::default(), path: path.clone() };
+        let empty = Self {
+            boot: boot.clone(),
+            collect_at: COLLECT_AT,
+            leases: Leases::default(),
+            network: String::new(),
+            path: path.clone(),
+        };
         let Some(bytes) = state::load(&path)?.filter(|bytes| !bytes.is_empty()) else { return Ok(empty) };
         let book: Self = serde_json::from_slice(&bytes).map_err(|e| state::damaged(&path, e))?;
         Ok(if book.boot == boot { Self { path, ..book } } else { empty })
+    }
+
+    /// The id of the network they are of, where it is known.
+    pub fn network_id(&self) -> &str {
+        &self.network
+    }
+
+    /// Says which network they are of; written down with them.
+    pub(crate) fn set_network(&mut self, id: &str) {
+        id.clone_into(&mut self.network);
     }
 
     /// Writes them down.

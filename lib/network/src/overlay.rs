@@ -228,19 +228,62 @@ pub fn build(state: &State, socket: &mut Socket, definition: &Definition) -> Res
     }
     let (link, _) = underlay::present(socket, definition)?
         .ok_or_else(|| Error::new(Kind::NotFound, OP, &name).because("it vanished"))?;
-    let wanted = match &membership {
-        None => Forwarding::default(),
-        Some(Membership { source: Source::Group { group }, .. }) => Forwarding { hosts: [*group].into(), places: None },
-        Some(Membership { source: Source::Etcd(_), .. }) => {
-            View::load(state, &definition.name).forwarding(underlay.tunnel.local)
-        }
-        Some(membership) => {
-            let hosts = membership.peers(underlay.tunnel.local)?.into_iter().collect();
-            Forwarding { hosts, places: None }
-        }
-    };
+    let wanted = wanted(state, definition, membership.as_ref(), underlay.tunnel.local)?;
     forwarding::apply(socket, link.index, ground.index, &wanted)?;
     Ok(ground)
+}
+
+/// What the kernel's tables should say.
+fn wanted(
+    state: &State,
+    definition: &Definition,
+    membership: Option<&Membership>,
+    local: IpAddr,
+) -> Result<Forwarding> {
+    Ok(match membership {
+        None => Forwarding::default(),
+        Some(Membership { source: Source::Group { group }, .. }) => Forwarding { hosts: [*group].into(), places: None },
+        Some(Membership { source: Source::Etcd(_), .. }) => View::load(state, &definition.name).forwarding(local),
+        Some(membership) => {
+            let hosts = membership.peers(local)?.into_iter().collect();
+            Forwarding { hosts, places: None }
+        }
+    })
+}
+
+/// What is not as this host's membership wants it, and what mends it: a line each. Changes nothing.
+pub(crate) fn amiss(state: &State, socket: &mut Socket, definition: &Definition) -> Result<Vec<(String, String)>> {
+    const RESTORE: &str = "netwire restore";
+    let name = underlay::link_name(definition);
+    let membership = Membership::load(state, &definition.name)?;
+    let mut lines = Vec::new();
+    let mut add = |what: String, remedy: &str| lines.push((what, remedy.to_owned()));
+    let underlay = underlay::find(socket, definition, membership.as_ref())?;
+    match underlay::present(socket, definition)? {
+        None => add(format!("its link {name} to the other hosts is missing"), RESTORE),
+        Some((_, tunnel)) if tunnel != underlay.tunnel => {
+            add(format!("its link {name} to the other hosts is not what was joined"), RESTORE);
+        }
+        Some((link, tunnel)) => {
+            if !link.up || link.controller.is_none() {
+                add(format!("its link {name} to the other hosts is down, or not on its bridge"), RESTORE);
+            }
+            let wanted = wanted(state, definition, membership.as_ref(), tunnel.local)?;
+            let differing = forwarding::differences(socket, link.index, link.controller.unwrap_or(0), &wanted)?;
+            if differing > 0 {
+                add(format!("{differing} entries of {name} on where hosts and containers are differ"), RESTORE);
+            }
+        }
+    }
+    if matches!(membership.map(|m| m.source), Some(Source::Etcd(_))) {
+        let view = View::load(state, &definition.name);
+        if !serve::is_running(state, &definition.name) {
+            add("nobody follows its members in etcd".into(), RESTORE);
+        } else if let Some(trouble) = serve::trouble(state, &definition.name, &view) {
+            add(trouble, "see whether etcd runs and this host reaches it");
+        }
+    }
+    Ok(lines)
 }
 
 /// Removes what is left of an overlay network on this host: membership, VXLAN link, bridge. The caller holds its lock.

@@ -96,6 +96,12 @@ impl State {
         self.leases.join(".overlay").join(format!("{network}.lock"))
     }
 
+    /// All folders that files of this room are in.
+    pub(crate) fn folders(&self) -> [PathBuf; 4] {
+        let overlay = |folder: &Path| folder.join(".overlay");
+        [self.definitions.clone(), overlay(&self.definitions), self.leases.clone(), overlay(&self.leases)]
+    }
+
     /// The names of all networks that are defined, in order.
     pub fn list(&self) -> Result<Vec<String>> {
         let entries = match std::fs::read_dir(&self.definitions) {

@@ -67,6 +67,24 @@ pub enum Verb {
     /// Join and leave networks that span several hosts
     #[command(subcommand)]
     Overlay(crate::overlay::OverlayVerb),
+    /// Make everything again that is written down: bridges, addresses, rules, ports, links to other hosts
+    ///
+    /// After a reboot, a flush of the firewall, or any other damage. What is whole is left alone.
+    Restore,
+    /// Say what is missing or strange, and what mends it, a line each; exit status 1 when something is. Changes nothing
+    Check {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove what belongs to nobody: leases, ports, links and rules of what is gone; prints what went
+    Prune,
+    /// List all networks with who is on them, and the ports that lead there
+    List {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
     /// Set the loopback interface of a namespace up
     Loopback {
         /// The namespace

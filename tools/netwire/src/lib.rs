@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod cni;
 pub mod dns;
+pub mod keep;
 mod overlay;
 pub mod plan;
 pub mod publish;

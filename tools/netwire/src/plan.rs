@@ -69,6 +69,8 @@ pub enum Step {
     Dns(crate::dns::Step),
     /// Something with a network across hosts.
     Overlay(crate::overlay::Step),
+    /// Keep networks as they are described.
+    Keep(crate::keep::Step),
     /// Set `lo` up.
     Loopback(Reference),
 }
@@ -160,6 +162,10 @@ pub fn plan(args: Args, places: &Places) -> Result<Plan, Failure> {
         Verb::Unpublish(typed) => Step::Publish(crate::publish::Plan::unpublish(typed)?),
         Verb::Dns(verb) => Step::Dns(crate::dns::plan(verb)?),
         Verb::Overlay(verb) => Step::Overlay(crate::overlay::plan(verb)?),
+        Verb::Restore => Step::Keep(crate::keep::Step::Restore),
+        Verb::Check { json } => Step::Keep(crate::keep::Step::Check(json)),
+        Verb::Prune => Step::Keep(crate::keep::Step::Prune),
+        Verb::List { json } => Step::Keep(crate::keep::Step::List(json)),
         Verb::Loopback { netns } => Step::Loopback(reference(&netns)?),
     };
     if let Step::Remove { names, .. } | Step::Inspect(names) = &step {

@@ -53,6 +53,7 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
         }
         Step::Dns(step) => crate::dns::run(state, step),
         Step::Overlay(step) => crate::overlay::run(state, step),
+        Step::Keep(step) => crate::keep::run(state, *step),
         Step::Loopback(namespace) => {
             attach::loopback(namespace)?;
             Ok(exit::DONE)

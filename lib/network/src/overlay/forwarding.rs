@@ -11,6 +11,7 @@ use std::net::IpAddr;
 
 /// How many requests go out together: their answers must find room in the socket's queue.
 const BATCH: usize = 256;
+const OP: &str = "set forwarding of interface";
 
 /// What the tables should say.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -44,18 +45,8 @@ struct Changes {
 /// Makes the tables of the VXLAN link with number `link` and the bridge with number `bridge` say what is wanted; gives how
 /// much had to be changed.
 pub fn apply(socket: &mut Socket, link: u32, bridge: u32, wanted: &Forwarding) -> Result<usize> {
-    const OP: &str = "set forwarding of interface";
     let wrong = |refusal| refused(OP, link, refusal);
-    let present = socket.dump(&fdb::dump(link))?.map_err(wrong)?;
-    let entries: BTreeSet<Entry> = present.iter().filter_map(|message| Entry::read(message, link)).collect();
-    let neighbors: BTreeSet<Neighbor> = match &wanted.places {
-        Some(_) => {
-            let present = socket.dump(&neighbor::dump(bridge))?.map_err(wrong)?;
-            present.iter().filter_map(|message| Neighbor::read(message, bridge)).collect()
-        }
-        None => BTreeSet::new(),
-    };
-    let changes = compare(&entries, &neighbors, wanted);
+    let changes = changes(socket, link, bridge, wanted)?;
     let mut requests: Vec<(Request, i32)> = Vec::new();
     requests.extend(changes.set.iter().map(|entry| (fdb::add(link, entry), libc::EEXIST)));
     requests.extend(changes.neighbors.iter().map(|n| (neighbor::set(bridge, n), libc::EEXIST)));
@@ -69,6 +60,26 @@ pub fn apply(socket: &mut Socket, link: u32, bridge: u32, wanted: &Forwarding) -
         }
     }
     Ok(requests.len())
+}
+
+/// How much [`apply`] would change.
+pub fn differences(socket: &mut Socket, link: u32, bridge: u32, wanted: &Forwarding) -> Result<usize> {
+    let changes = changes(socket, link, bridge, wanted)?;
+    Ok(changes.set.len() + changes.neighbors.len() + changes.forgotten.len() + changes.cut.len())
+}
+
+fn changes(socket: &mut Socket, link: u32, bridge: u32, wanted: &Forwarding) -> Result<Changes> {
+    let wrong = |refusal| refused(OP, link, refusal);
+    let present = socket.dump(&fdb::dump(link))?.map_err(wrong)?;
+    let entries: BTreeSet<Entry> = present.iter().filter_map(|message| Entry::read(message, link)).collect();
+    let neighbors: BTreeSet<Neighbor> = match &wanted.places {
+        Some(_) => {
+            let present = socket.dump(&neighbor::dump(bridge))?.map_err(wrong)?;
+            present.iter().filter_map(|message| Neighbor::read(message, bridge)).collect()
+        }
+        None => BTreeSet::new(),
+    };
+    Ok(compare(&entries, &neighbors, wanted))
 }
 
 fn compare(entries: &BTreeSet<Entry>, neighbors: &BTreeSet<Neighbor>, wanted: &Forwarding) -> Changes {
