@@ -25,7 +25,7 @@ fn join(host: &Host<'_>) {
 /// How many packets of the tunnel have come to this machine; counted from the first time on.
 fn tunnelled(host: &Host<'_>) -> u64 {
     let out = host.sh("nft list table inet count >/dev/null 2>&1 || nft 'table inet count { chain in {
-             type filter hook input priority -300; udp dport 4789 counter } }'
+             type filter hook input priority -300; udp dport 4789 counter; } }'
          nft list table inet count");
     let count = out.split("packets ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
     count.expect("a counter")
