@@ -189,7 +189,7 @@ fn hostile_messages_are_refused_and_survived() {
                     bytes[at] = (seed >> 32) as u8;
                 }
                 let _ = socket.send_to(&bytes, (server, 53));
-                if seed % 97 == 0
+                if seed.is_multiple_of(97)
                     && let Ok(mut stream) = std::net::TcpStream::connect((server, 53))
                 {
                     let _ = std::io::Write::write_all(&mut stream, &bytes);
