@@ -3,7 +3,7 @@
 use crate::dns_client::{A, Client};
 use crate::lab::{Lab, lab};
 use std::net::IpAddr;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use testkit::need;
@@ -148,14 +148,25 @@ fn in_front_it_serves_until_it_is_told_to_end() {
         network(lab);
         lab.refused("dns serve --network web -f", 1, "it runs already as process", "netwire dns stop --network web");
         lab.netwire("dns stop --network web");
-        let mut front =
-            lab.command("dns serve --network web -f").stdout(std::process::Stdio::piped()).spawn().expect("runs");
+        let mut front = lab.command("dns serve --network web -f").stdout(Stdio::piped()).spawn().expect("runs");
         let mut line = String::new();
         let stdout = front.stdout.take().expect("its stdout");
         std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("a line");
         assert!(line.contains("\"running\":true"), "{line}");
         assert_eq!(lab.asks("c1", SERVER, "db", A), "NOERROR 10.9.0.2");
         lab.netwire("dns stop --network web");
+        assert!(front.wait().expect("its end").success());
+        // It stays while nobody is there, and through a bridge that is made anew.
+        let mut front = lab.command("dns serve --network web -f").stdout(Stdio::null()).spawn().expect("runs");
+        lab.netwire("detach --network web --id c1");
+        let bridge = lab.links().into_iter().find(|name| name.starts_with("vn-")).expect("a bridge");
+        lab.sh(&format!("ip link del {bridge}"));
+        std::thread::sleep(Duration::from_secs(6));
+        lab.attach("--network web --netns c1 --id c1 --name again");
+        assert_eq!(lab.asks("c1", SERVER, "again", A), "NOERROR 10.9.0.2");
+        assert_eq!(process(lab), i32::try_from(front.id()).ok());
+        lab.netwire("detach --network web --id c1");
+        lab.netwire("network rm web");
         assert!(front.wait().expect("its end").success());
         lab.refused("dns serve --network bridge", 1, "created without names", "--disable-dns");
         lab.refused("dns serve --network none-such", 1, "no such network", "network ls");
@@ -297,7 +308,7 @@ fn many_who_attach_at_once_start_one() {
             .iter()
             .map(|name| {
                 let line = format!("attach --network web --netns {name} --id {name}");
-                lab.command(&line).stdout(std::process::Stdio::null()).spawn().expect("netwire runs")
+                lab.command(&line).stdout(Stdio::null()).spawn().expect("netwire runs")
             })
             .collect();
         attaching.iter_mut().for_each(|child| assert!(child.wait().expect("its end").success()));
@@ -333,8 +344,8 @@ fn an_attach_killed_anywhere_leaves_no_second_server_and_the_next_has_one() {
                 .args(["-e", &format!("inject={calls}:signal=KILL:when={n}"), env!("CARGO_BIN_EXE_netwire")])
                 .args("attach --network web --netns c1 --id c1".split(' '))
                 .env("VENEER_ROOT", &lab.root)
-                .stdout(std::process::Stdio::null())
-                .stderr(std::process::Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
                 .status()
                 .expect("strace runs");
             through = status.success();

@@ -45,8 +45,8 @@ pub fn is_name(text: &str) -> bool {
     !text.contains(char::is_control) && name::Name::parse(text).is_some()
 }
 
-/// Serves the names of `definition` in this process until it ends: with sockets and lock that were handed to it, or with
-/// its own. `ready` is called when questions are answered.
+/// Serves the names of `definition` in this process: with sockets and lock that were handed to it until the network has no
+/// members, or with its own until it is told to end. `ready` is called when questions are answered.
 pub fn serve(
     state: &State,
     definition: &Definition,
@@ -66,7 +66,7 @@ pub fn serve(
         None => launch::claim(state, definition)?,
     };
     let caller = Namespace::own()?.identity().inode;
-    let descriptors = raise_descriptors();
+    let limits = server::Limits { descriptors: raise_descriptors(), stays: inheritance.is_none() };
     if inheritance.is_some() {
         let _ = nix::unistd::setsid();
     }
@@ -80,7 +80,7 @@ pub fn serve(
     // Opened before the way to it is gone; the server locks it for its last look.
     let last_look = state.open_network_lock(&definition.name)?;
     let _ = confine::leave_mounts(&folders);
-    let server = server::Server::new(state, definition, caller, doors, last_look, resolv_conf, descriptors)?;
+    let server = server::Server::new(state, definition, caller, doors, last_look, resolv_conf, limits)?;
     confine::leave_rights().map_err(wrong)?;
     ready(record);
     let served = server.serve();

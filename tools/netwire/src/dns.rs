@@ -23,7 +23,7 @@ pub enum Verb {
         /// The network
         #[arg(long, value_name = "NAME")]
         network: String,
-        /// Serve in front, until a signal or the network's end
+        /// Serve in front, also while nobody is on the network, until a signal or the network's end
         #[arg(short, long)]
         foreground: bool,
         /// Sockets that were handed over

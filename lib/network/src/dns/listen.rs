@@ -125,8 +125,12 @@ fn socket(address: IpAddr, kind: SocketType) -> io::Result<OwnedFd> {
     // For UDP: beside a server on every address (0.0.0.0) that allows it, as dnsmasq does. For TCP: also while connections
     // of the last server are dying.
     sockopt::set_socket_reuseaddr(&socket, true)?;
-    if !address.is_ipv4() {
+    // The bridge may be still to come, and may be made anew.
+    if address.is_ipv4() {
+        sockopt::set_ip_freebind(&socket, true)?;
+    } else {
         sockopt::set_ipv6_v6only(&socket, true)?;
+        sockopt::set_ipv6_freebind(&socket, true)?;
     }
     Ok(socket)
 }

@@ -37,6 +37,15 @@ const BATCH: usize = 32;
 /// The longest question we read by UDP.
 const QUESTION_BYTES: usize = 4096;
 
+/// What a server may do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// How many descriptors the process may have.
+    pub(crate) descriptors: usize,
+    /// Whether it stays when the network has no members.
+    pub(crate) stays: bool,
+}
+
 /// A server about to serve.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -54,6 +63,7 @@ pub(crate) struct Server {
     flights: Flights,
     /// How many questions of a kind were answered; resolvers ask for A and AAAA by turns.
     turns: [usize; 2],
+    stays: bool,
     /// When it ends for want of members, and when interfaces are looked for.
     lingers: Option<Instant>,
     survey: Option<Instant>,
@@ -63,7 +73,6 @@ pub(crate) struct Server {
 
 impl Server {
     /// Prepares to serve `definition` at `doors`, for containers attached from the namespace `caller`, the thread's own.
-    /// `descriptors` is how many the process may have.
     pub(crate) fn new(
         state: &State,
         definition: &Definition,
@@ -71,7 +80,7 @@ impl Server {
         doors: Vec<Door>,
         last_look: File,
         resolv_conf: &Path,
-        descriptors: usize,
+        limits: Limits,
     ) -> Result<Self> {
         let wrong = |e: std::io::Error| failed("serve the names of network", &definition.name, e);
         let books = Books::open(state, definition, caller)?;
@@ -106,8 +115,9 @@ impl Server {
             waits,
             signals,
             connections: Connections::new(),
-            flights: Flights::new(descriptors),
+            flights: Flights::new(limits.descriptors),
             turns: [0; 2],
+            stays: limits.stays,
             lingers: None,
             survey: None,
             leaves: None,
@@ -165,8 +175,8 @@ impl Server {
 
     fn count_members(&mut self, now: Instant) {
         match (self.books.members(), self.lingers) {
-            (0, None) => self.lingers = Some(now + LINGER),
-            (0, Some(_)) => {}
+            (0, None) if !self.stays => self.lingers = Some(now + LINGER),
+            (0, _) => {}
             _ => self.lingers = None,
         }
         match (self.books.awaits(), self.survey) {
