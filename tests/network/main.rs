@@ -6,6 +6,7 @@
 
 mod bandwidth;
 mod cable;
+mod cni;
 mod crash;
 mod dns;
 mod dns_client;

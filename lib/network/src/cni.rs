@@ -37,6 +37,7 @@ mod firewall;
 mod fixed;
 mod host_local;
 mod loopback;
+mod network;
 mod portmap;
 mod ptp;
 mod rules;

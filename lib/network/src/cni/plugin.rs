@@ -1,7 +1,7 @@
 //! What a type must be able to do, and which types there are.
 
 use super::call::Call;
-use super::{bandwidth, bridge, child, firewall, fixed, host_local, loopback, portmap, ptp, tuning};
+use super::{bandwidth, bridge, child, firewall, fixed, host_local, loopback, network, portmap, ptp, tuning};
 use spec::cni::{Attachment, Failure, Success};
 
 /// A type of plugin.
@@ -27,7 +27,7 @@ pub(super) trait Plugin: Sync {
 }
 
 /// The types' names.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 13] = [
     "bridge",
     "ptp",
     "macvlan",
@@ -40,6 +40,7 @@ pub const NAMES: [&str; 12] = [
     "bandwidth",
     "host-local",
     "static",
+    "netwire",
 ];
 
 /// The type called `name`.
@@ -56,6 +57,7 @@ pub(super) fn of(name: &str) -> Option<&'static dyn Plugin> {
         "bandwidth" => &bandwidth::Bandwidth,
         "host-local" => &host_local::HostLocal,
         "loopback" => &loopback::Loopback,
+        "netwire" => &network::Network,
         "static" => &fixed::Static,
         _ => return None,
     })

@@ -1,0 +1,201 @@
+//! What goes through: the same bodies on the reference first.
+
+use super::plugins::{Plugins, address, configuration, dual, ipam};
+use crate::lab::{Lab, lab};
+use serde_json::{Value, json};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+use testkit::need;
+
+const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2));
+const UPLINK: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
+
+fn each(body: impl Fn(&Lab, Plugins) + Sync) {
+    for plugins in Plugins::all() {
+        lab(|lab| body(lab, plugins));
+    }
+}
+
+fn bridge(more: Value) -> Value {
+    let mut whole = json!({"isGateway": true, "ipMasq": true, "hairpinMode": true, "ipam": ipam()});
+    for (key, value) in more.as_object().expect("an object") {
+        whole[key] = value.clone();
+    }
+    configuration("bridge", whole)
+}
+
+fn portmap(mappings: Value) -> Value {
+    configuration("portmap", json!({"runtimeConfig": {"portMappings": mappings}}))
+}
+
+/// Whether a server at port 80 in `server` is reached from `from` by `to`; and what it saw as the peer.
+fn asks(lab: &Lab, from: &str, server: &str, to: SocketAddr) -> Option<IpAddr> {
+    let bind: IpAddr = if to.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+    let listener = lab.within(server, || TcpListener::bind((bind, 80))).expect("a server");
+    listener.set_nonblocking(true).expect("no waiting");
+    let reached = lab.within(from, || TcpStream::connect_timeout(&to, Duration::from_millis(1500)).is_ok());
+    let peer = listener.accept().ok().map(|(_, peer)| peer.ip());
+    peer.filter(|_| reached)
+}
+
+#[test]
+fn what_leaves_is_masqueraded_and_neighbours_are_not() {
+    need!(root, "ip", "busybox", "iptables");
+    each(|lab, plugins| {
+        lab.outside();
+        let chain = [bridge(json!({}))];
+        let one = plugins.attach(lab, "c1", &chain);
+        let two = plugins.attach(lab, "c2", &chain);
+        lab.ping("c1", OUTSIDE);
+        assert_eq!(lab.connect("c1", "outside", OUTSIDE), UPLINK);
+        assert_eq!(lab.connect("c1", "c2", address(&two)), address(&one));
+        plugins.detach("c1", &chain, &one);
+        plugins.detach("c2", &chain, &two);
+    });
+}
+
+#[test]
+fn routed_pairs_reach_outside_and_each_other() {
+    need!(root, "ip", "busybox", "iptables");
+    each(|lab, plugins| {
+        lab.outside();
+        let chain = [configuration("ptp", json!({"ipMasq": true, "ipam": ipam()}))];
+        let one = plugins.attach(lab, "c1", &chain);
+        let two = plugins.attach(lab, "c2", &chain);
+        assert_eq!(lab.connect("c1", "outside", OUTSIDE), UPLINK);
+        assert_eq!(lab.connect("c1", "c2", address(&two)), address(&one), "others of the network see the address");
+        assert_eq!(lab.connect("", "c1", address(&one)).to_string(), "10.5.0.1");
+        plugins.detach("c1", &chain, &one);
+        lab.ping("c2", OUTSIDE);
+        plugins.detach("c2", &chain, &two);
+    });
+}
+
+#[test]
+fn without_masquerading_the_address_is_seen() {
+    need!(root, "ip", "iptables");
+    each(|lab, plugins| {
+        lab.outside();
+        lab.sh("ip -n outside route add 10.5.0.0/24 via 198.51.100.1");
+        let chain = [bridge(json!({"ipMasq": false}))];
+        let one = plugins.attach(lab, "c1", &chain);
+        assert_eq!(lab.connect("c1", "outside", OUTSIDE), address(&one));
+    });
+}
+
+#[test]
+fn ports_are_reached_from_everywhere() {
+    need!(root, "ip", "iptables");
+    each(|lab, plugins| {
+        lab.outside();
+        let chain = [
+            bridge(json!({})),
+            portmap(json!([{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
+                           {"hostPort": 8081, "containerPort": 80, "protocol": "tcp", "hostIP": "127.0.0.1"}])),
+        ];
+        let one = plugins.attach(lab, "c1", &chain);
+        let other = plugins.attach(lab, "c2", &chain[..1]);
+        let at = |ip: IpAddr, port| SocketAddr::new(ip, port);
+        let loopback: IpAddr = [127, 0, 0, 1].into();
+        assert_eq!(asks(lab, "outside", "c1", at(UPLINK, 8080)), Some(OUTSIDE), "{plugins:?}");
+        assert!(asks(lab, "", "c1", at(loopback, 8080)).is_some(), "{plugins:?}: by loopback");
+        assert!(asks(lab, "", "c1", at(UPLINK, 8080)).is_some(), "{plugins:?}: from the machine itself");
+        assert!(asks(lab, "c2", "c1", at(UPLINK, 8080)).is_some(), "{plugins:?}: from a neighbour");
+        assert!(asks(lab, "c1", "c1", at(UPLINK, 8080)).is_some(), "{plugins:?}: from itself");
+        assert!(asks(lab, "", "c1", at(loopback, 8081)).is_some(), "{plugins:?}: one address");
+        assert_eq!(asks(lab, "outside", "c1", at(UPLINK, 8081)), None, "{plugins:?}: only that address");
+        plugins.detach("c1", &chain, &one);
+        plugins.detach("c1", &chain, &one);
+        assert_eq!(asks(lab, "outside", "c2", at(UPLINK, 8080)), None, "{plugins:?}: nothing is left");
+        plugins.detach("c2", &chain[..1], &other);
+    });
+}
+
+#[test]
+fn ports_of_six() {
+    need!(root, "ip", "ip6tables");
+    each(|lab, plugins| {
+        lab.outside();
+        lab.sh("ip addr add fd98::1/64 dev uplink nodad; ip -n outside addr add fd98::2/64 dev eth0 nodad
+             ip -n outside route add default via fd98::1");
+        let chain = [
+            bridge(json!({"ipMasq": false, "ipam": dual()})),
+            portmap(json!([{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}])),
+        ];
+        let one = plugins.attach(lab, "c1", &chain);
+        let uplink: IpAddr = "fd98::1".parse().expect("an address");
+        let reached = asks(lab, "outside", "c1", SocketAddr::new(uplink, 8080));
+        assert_eq!(reached.map(|ip| ip.to_string()).as_deref(), Some("fd98::2"), "{plugins:?}");
+        plugins.detach("c1", &chain, &one);
+    });
+}
+
+#[test]
+fn a_neighbour_on_the_link_reaches_no_loopback_port() {
+    need!(root, "ip", "busybox");
+    lab(|lab| {
+        lab.outside();
+        let chain = [
+            bridge(json!({})),
+            portmap(json!([{"hostPort": 8081, "containerPort": 80, "protocol": "tcp", "hostIP": "127.0.0.1"}])),
+        ];
+        Plugins::Ours.attach(lab, "c1", &chain);
+        // CVE-2020-8558: who is on the bridge sends to 127.0.0.1 by the bridge's own hardware address.
+        Plugins::Ours.attach(lab, "c2", &chain[..1]);
+        lab.sh("ip netns exec c2 sysctl -qw net.ipv4.conf.all.route_localnet=1
+             ip -n c2 route flush table local; ip -n c2 route add 127.0.0.1 via 10.5.0.1");
+        let loopback = SocketAddr::new([127, 0, 0, 1].into(), 8081);
+        assert_eq!(asks(lab, "c2", "c1", loopback), None);
+        assert!(asks(lab, "", "c1", loopback).is_some(), "the machine itself does");
+    });
+}
+
+#[test]
+fn isolated_bridges_do_not_reach_each_other() {
+    need!(root, "ip", "iptables");
+    each(|lab, plugins| {
+        let chain = |name: &str, subnet: &str| {
+            let ipam = json!({"type": "host-local", "dataDir": "/run/cni-store", "subnet": subnet,
+                              "routes": [{"dst": "0.0.0.0/0"}]});
+            let of = |kind: &str, mut more: Value| {
+                more["name"] = json!(name);
+                configuration(kind, more)
+            };
+            vec![
+                of("bridge", json!({"bridge": name, "isGateway": true, "ipam": ipam})),
+                of("firewall", json!({"ingressPolicy": "same-bridge"})),
+            ]
+        };
+        plugins.attach(lab, "c1", &chain("br1", "10.51.0.0/24"));
+        let two = plugins.attach(lab, "c2", &chain("br2", "10.52.0.0/24"));
+        let three = plugins.attach(lab, "c3", &chain("br1", "10.51.0.0/24"));
+        assert!(lab.reaches("c1", "c3", address(&three)), "{plugins:?}: neighbours");
+        assert!(!lab.reaches("c1", "c2", address(&two)), "{plugins:?}: strangers");
+        assert!(lab.reaches("", "c2", address(&two)), "{plugins:?}: the machine");
+        let open = plugins.attach(lab, "c4", &chain("br3", "10.53.0.0/24")[..1]);
+        assert!(lab.reaches("c1", "c4", address(&open)), "{plugins:?}: a bridge that nobody isolated");
+    });
+}
+
+#[test]
+fn forged_hardware_addresses_are_dropped() {
+    need!(root, "ip", "busybox", "nft");
+    each(|lab, plugins| {
+        let chain = [bridge(json!({"macspoofchk": true, "ipMasq": false}))];
+        let one = plugins.attach(lab, "c1", &chain);
+        let gateway: IpAddr = [10, 5, 0, 1].into();
+        lab.ping("c1", gateway);
+        let mac = one["interfaces"][2]["mac"].as_str().expect("a hardware address").to_owned();
+        let forge = |mac: &str| {
+            lab.sh(&format!(
+                "ip -n c1 link set eth0 address {mac}; ip -n c1 neigh flush dev eth0; ip neigh flush dev cni0"
+            ))
+        };
+        forge("02:99:00:00:00:01");
+        assert!(!lab.reaches("c1", "", gateway), "{plugins:?}");
+        forge(&mac);
+        assert!(lab.reaches("c1", "", gateway), "{plugins:?}");
+        plugins.detach("c1", &chain, &one);
+        assert!(!lab.ruleset().contains(&mac), "{plugins:?}: nothing is left: {}", lab.ruleset());
+    });
+}
