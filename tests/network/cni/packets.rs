@@ -124,7 +124,9 @@ fn ports_of_six() {
         ];
         let one = plugins.attach(lab, "c1", &chain);
         let uplink: IpAddr = "fd98::1".parse().expect("an address");
-        let reached = asks(lab, "outside", "c1", SocketAddr::new(uplink, 8080));
+        // The reference's bridge has no address of its own before nobody else was seen with it.
+        let mut attempts = (0..8).map(|_| asks(lab, "outside", "c1", SocketAddr::new(uplink, 8080)));
+        let reached = if plugins == Plugins::Ours { attempts.next().flatten() } else { attempts.find_map(|r| r) };
         assert_eq!(reached.map(|ip| ip.to_string()).as_deref(), Some("fd98::2"), "{plugins:?}");
         plugins.detach("c1", &chain, &one);
     });

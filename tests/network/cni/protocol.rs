@@ -117,7 +117,7 @@ fn check_sees_what_is_damaged() {
         ("an address", "ip -n c1 addr del 10.5.0.2/24 dev eth0", 0),
         ("a route", "ip -n c1 route del default", 0),
         ("the interface", "ip -n c1 link del eth0", 0),
-        ("the port", "for v in $(ls /sys/class/net | grep ^veth); do ip link set $v nomaster; done", 0),
+        ("the port", "for v in $(ip -o link | grep -o 'veth[0-9a-f]*'); do ip link set $v nomaster; done", 0),
         ("the gateway", "ip addr flush dev cni0", 0),
         ("the reservation", "rm /run/cni-store/net/10.5.0.2 /run/cni-store/net/fd05::2", 0),
         ("the masquerading", "nft flush ruleset", 0),

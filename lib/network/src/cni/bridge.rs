@@ -262,10 +262,13 @@ fn ensure(here: &mut Place, wish: &Wish) -> Result<Found, Failure> {
             data = data.bytes(link::BRIDGE_VLAN_FILTERING, &[1]);
         }
         let mtu = Some(wish.keys.mtu).filter(|mtu| *mtu > 0);
-        let make = Link::named(name).up().mtu(mtu).kind(KIND, data).create();
+        let make = Link::named(name).mtu(mtu).kind(KIND, data).create();
         here.apply_unless("create bridge", name, &[make], libc::EEXIST).map_err(during)?;
-        // We want to own the routes for this interface.
-        let _ = place::set(&format!("ipv6/conf/{name}/accept_ra"), "0");
+        // We want to own the routes for this interface; and it shall have its own address at once, since until then the
+        // kernel asks no neighbour of IPv6 for theirs. Both before it is set up.
+        for key in ["accept_ra", "accept_dad"] {
+            let _ = place::set(&format!("ipv6/conf/{name}/{key}"), "0");
+        }
         found = here.find(name)?;
     }
     let bridge = found.ok_or_else(|| during(damaged(format!("could not lookup \"{name}\": Link not found"))))?;

@@ -20,7 +20,7 @@ use crate::nft::transaction::Rules;
 use crate::socket::Request;
 use spec::cni::{Attachment, Failure, Success};
 use std::net::IpAddr;
-use table::{APART, BRIDGES, HAIRPIN, MEMBERS4, MEMBERS6, NETWORK4, NETWORK6, OWNED, SAME, TABLE};
+use table::{APART, BRIDGES, HAIRPIN, OUTBOUND4, OUTBOUND6, OWNED, SAME, TABLE};
 
 const OP: &str = "set packet rules of";
 
@@ -71,24 +71,16 @@ fn own_holder(call: &Call<'_>) -> String {
     holder(&call.configuration.name, &call.attachment())
 }
 
-/// The number that stands for a network (FNV-1a).
-fn number_of(network: &str) -> [u8; 4] {
-    network.bytes().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193)).to_ne_bytes()
-}
-
-/// The elements that let `address` leave under this host's own, but not to others of its network.
-fn outbound(network: &str, address: IpAddr, holder: &str) -> [Element; 2] {
-    let (map, members) = if address.is_ipv4() { (NETWORK4, MEMBERS4) } else { (NETWORK6, MEMBERS6) };
-    let (number, address) = (number_of(network).to_vec(), octets(address));
-    let element = |set: message::Set, key, value| Element { set: set.name, key, value, comment: holder.to_owned() };
-    let member = [number.clone(), address.clone()].concat();
-    [element(map, address, Some(number)), element(members, member, None)]
+/// The element that lets `address` leave under this host's own.
+fn outbound(address: IpAddr, holder: &str) -> Element {
+    let set = if address.is_ipv4() { OUTBOUND4 } else { OUTBOUND6 };
+    Element { set: set.name, key: octets(address), value: None, comment: holder.to_owned() }
 }
 
 /// Lets the result's addresses leave under this host's own.
 pub(super) fn masquerade(call: &Call<'_>, result: &Success) -> Result<(), Failure> {
-    let (network, holder) = (&call.configuration.name, own_holder(call));
-    let elements = result.ips.iter().flat_map(|ip| outbound(network, ip.address.address, &holder)).collect();
+    let holder = own_holder(call);
+    let elements = result.ips.iter().map(|ip| outbound(ip.address.address, &holder)).collect();
     enter(&holder, elements)
 }
 
@@ -96,8 +88,7 @@ pub(super) fn masquerade(call: &Call<'_>, result: &Success) -> Result<(), Failur
 pub(super) fn expect_masquerade(call: &Call<'_>, wanted: bool, result: &Success) -> Result<(), Failure> {
     let holder = own_holder(call);
     let ours = result.ips.iter().filter(|ip| wanted && ip.interface.is_some());
-    let elements: Vec<_> =
-        ours.flat_map(|ip| outbound(&call.configuration.name, ip.address.address, &holder)).collect();
+    let elements: Vec<_> = ours.map(|ip| outbound(ip.address.address, &holder)).collect();
     expect(&holder, &elements, "masquerading")
 }
 

@@ -161,10 +161,8 @@ pub enum Expression {
     Source(Family, &'static str),
     /// `ip saddr . ip daddr @SET`
     Ends(Family, &'static str),
-    /// The source is a key of a map.
-    Known(Family, &'static str),
-    /// What a map says of the source, with the destination, is in a set: both are of one kind.
-    WithinOne(Family, &'static str, &'static str),
+    /// `ip daddr @SET`
+    Destination(Family, &'static str),
     /// `iifname . ether saddr != @SET`, in the family bridge
     Forged(&'static str),
     /// `fib daddr type local`
@@ -245,14 +243,9 @@ impl Expression {
                 let destination = payload(NETWORK_HEADER, family.destination(), family.width(), at(family.width()));
                 with(is(family), [source, destination, lookup(set)])
             }
-            Self::Known(family, map) => {
-                let load = payload(NETWORK_HEADER, family.source(), family.width(), FIRST);
-                with(is(family), [load, translate(map)])
-            }
-            Self::WithinOne(family, map, set) => {
-                let source = payload(NETWORK_HEADER, family.source(), family.width(), FIRST);
-                let destination = payload(NETWORK_HEADER, family.destination(), family.width(), at(4));
-                with(is(family), [source, translate(map), destination, lookup(set)])
+            Self::Destination(family, set) => {
+                let load = payload(NETWORK_HEADER, family.destination(), family.width(), FIRST);
+                with(is(family), [load, lookup(set)])
             }
             Self::Forged(set) => {
                 let other =

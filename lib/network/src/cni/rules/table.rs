@@ -1,8 +1,7 @@
 //! The fixed part of the table `inet veneer-cni`: sets, maps, chains, rules.
 //!
 //! ```text
-//! map network4  { address : network }      addresses that leave under this host's own
-//! set members4  { network . address }      the same the other way round: those of one network see each other's addresses
+//! set outbound4 { address }                addresses that leave under this host's own, but to each other
 //! map ports4    { protocol . port : address . port }          map bound4 the same, for one address of this host
 //! set ends4     { address . address }      who is masqueraded on the way to a published port
 //! set hairpin   { interface . interface }  bridges whose ports reach each other's published ports
@@ -17,7 +16,7 @@ use crate::nft::expression::{
 };
 use crate::nft::message::{self, Chain, Hook, Kind, Set};
 use crate::socket::Request;
-use Kind::{Address4, Address6, Interface, Mark, Port, Protocol};
+use Kind::{Address4, Address6, Interface, Port, Protocol};
 
 /// The table's name; its family is inet.
 pub(super) const TABLE: &str = "veneer-cni";
@@ -31,10 +30,8 @@ const fn map(name: &'static str, key: &'static [Kind], value: &'static [Kind]) -
     Set { name, key, value }
 }
 
-pub(super) const NETWORK4: Set = map("network4", &[Address4], &[Mark]);
-pub(super) const NETWORK6: Set = map("network6", &[Address6], &[Mark]);
-pub(super) const MEMBERS4: Set = set("members4", &[Mark, Address4]);
-pub(super) const MEMBERS6: Set = set("members6", &[Mark, Address6]);
+pub(super) const OUTBOUND4: Set = set("outbound4", &[Address4]);
+pub(super) const OUTBOUND6: Set = set("outbound6", &[Address6]);
 const PORTS4: Set = map("ports4", &[Protocol, Port], &[Address4, Port]);
 const PORTS6: Set = map("ports6", &[Protocol, Port], &[Address6, Port]);
 const BOUND4: Set = map("bound4", &[Address4, Protocol, Port], &[Address4, Port]);
@@ -47,10 +44,9 @@ pub(super) const SAME: Set = set("same", &[Interface, Interface]);
 pub(super) const APART: Set = set("apart", &[Interface, Interface]);
 
 /// Those whose elements are an attachment's, and go with it.
-pub(super) const OWNED: [Set; 10] =
-    [NETWORK4, NETWORK6, MEMBERS4, MEMBERS6, PORTS4, PORTS6, BOUND4, BOUND6, ENDS4, ENDS6];
+pub(super) const OWNED: [Set; 8] = [OUTBOUND4, OUTBOUND6, PORTS4, PORTS6, BOUND4, BOUND6, ENDS4, ENDS6];
 /// Of these, what lets addresses leave,
-pub(super) const OUTBOUND: [Set; 4] = [NETWORK4, NETWORK6, MEMBERS4, MEMBERS6];
+pub(super) const OUTBOUND: [Set; 2] = [OUTBOUND4, OUTBOUND6];
 /// and what lets in.
 pub(super) const PUBLICATION: [Set; 6] = [PORTS4, PORTS6, BOUND4, BOUND6, ENDS4, ENDS6];
 /// Those whose elements are a bridge's, and stay: others may be on it.
@@ -79,8 +75,8 @@ type Rule = (Chain, &'static str, Vec<Expression>);
 
 fn rules() -> Vec<Rule> {
     use Expression::{
-        Accept, ByAddress, ByPort, CtStatusDnat, Drop, Ends, FromOutside, InterfaceIn, InterfaceOut, InterfacesIn,
-        Jump, Known, Masquerade, NotToGroup, Return, Routed, SourceLoopback, ToLoopback, ToThisMachine, WithinOne,
+        Accept, ByAddress, ByPort, CtStatusDnat, Destination, Drop, Ends, FromOutside, InterfaceIn, InterfaceOut,
+        InterfacesIn, Jump, Masquerade, NotToGroup, Return, Routed, Source, SourceLoopback, ToLoopback, ToThisMachine,
     };
     vec![
         (PUBLISHED, "on one address", vec![ByAddress(V4, BOUND4.name)]),
@@ -94,10 +90,10 @@ fn rules() -> Vec<Rule> {
         (POSTROUTING, "one's own published port", vec![CtStatusDnat, Ends(V4, ENDS4.name), Masquerade]),
         (POSTROUTING, "one's own published port", vec![CtStatusDnat, Ends(V6, ENDS6.name), Masquerade]),
         (POSTROUTING, "a neighbour's published port", vec![CtStatusDnat, InterfacesIn(HAIRPIN.name), Masquerade]),
-        (POSTROUTING, "within a network", vec![WithinOne(V4, NETWORK4.name, MEMBERS4.name), Return]),
-        (POSTROUTING, "within a network", vec![WithinOne(V6, NETWORK6.name, MEMBERS6.name), Return]),
-        (POSTROUTING, "leaving", vec![NotToGroup(V4), Known(V4, NETWORK4.name), Routed, Masquerade]),
-        (POSTROUTING, "leaving", vec![NotToGroup(V6), Known(V6, NETWORK6.name), Routed, Masquerade]),
+        (POSTROUTING, "to each other", vec![Source(V4, OUTBOUND4.name), Destination(V4, OUTBOUND4.name), Return]),
+        (POSTROUTING, "to each other", vec![Source(V6, OUTBOUND6.name), Destination(V6, OUTBOUND6.name), Return]),
+        (POSTROUTING, "leaving", vec![NotToGroup(V4), Source(V4, OUTBOUND4.name), Routed, Masquerade]),
+        (POSTROUTING, "leaving", vec![NotToGroup(V6), Source(V6, OUTBOUND6.name), Routed, Masquerade]),
         (FORWARD, "ports apart", vec![InterfacesIn(APART.name), Drop]),
         (FORWARD, "within a bridge", vec![InterfacesIn(SAME.name), Accept]),
         (FORWARD, "between bridges", vec![InterfaceIn(BRIDGES.name), InterfaceOut(BRIDGES.name), Drop]),
