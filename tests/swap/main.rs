@@ -1,7 +1,8 @@
 //! Our parts in others' engines. Here podman with ovl-mount as its mount program, as root and without, beside the same with
 //! fuse-overlayfs: the images that come out are the same to the last extended attribute. In [`engines`] podman, Docker and
-//! containerd with nsrun as their runtime.
+//! containerd with nsrun as their runtime; in [`cni`] podman with netwire as its CNI plugins.
 
+mod cni;
 mod engines;
 
 use std::path::{Path, PathBuf};

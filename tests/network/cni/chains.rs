@@ -2,7 +2,7 @@
 
 use super::plugins::{Attachment, Plugins, address, configuration, ipam, with_previous};
 use crate::lab::lab;
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::need;
 
 const BOTH_WAYS: [(Plugins, Plugins); 2] = [(Plugins::Theirs, Plugins::Ours), (Plugins::Ours, Plugins::Theirs)];

@@ -41,11 +41,10 @@ fn describe(link: &Value) -> String {
     let details = &link["linkinfo"];
     let addresses = link["addr_info"].as_array().into_iter().flatten();
     let own = addresses.filter(|a| !a["local"].as_str().is_some_and(|local| local.starts_with("fe80")));
-    // A bridge without ports is seen down or up, as the kernel comes to look at it.
-    let settling = link["ifname"] == "cni0";
     let mut flags: Vec<String> =
         link["flags"].as_array().into_iter().flatten().filter_map(|f| f.as_str().map(str::to_owned)).collect();
-    flags.retain(|flag| !settling || !["LOWER_UP", "NO-CARRIER"].contains(&flag.as_str()));
+    // A carrier is seen when the kernel comes to look at it.
+    flags.retain(|flag| !["LOWER_UP", "NO-CARRIER"].contains(&flag.as_str()));
     flags.sort();
     let whole = json!({
         "name": link["ifname"], "mtu": link["mtu"], "flags": flags, "kind": details["info_kind"],

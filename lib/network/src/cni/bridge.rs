@@ -350,7 +350,7 @@ fn address(
     place::prepare(namespace, interface, v6, wish.keys.enabledad, &["ipv4"])?;
     // `configure` finds the interface by name; which of the result's it is comes later.
     let index = inside.configure(interface, result)?;
-    if v6 && wish.keys.enabledad {
+    if v6 {
         inside.settle(index)?;
     }
     let mut tagged = None;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 /// How long addresses may be tentative, and how often that is looked at.
 const PATIENCE: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// A link as it is.
 #[derive(Debug, Clone)]
@@ -211,7 +211,8 @@ impl Place {
         Ok(of_link.map(|a| Cidr { address: a.address, prefix: a.subnet.prefix() }).collect())
     }
 
-    /// Waits until the kernel has seen that nobody else on the link has the addresses of the link with number `index`.
+    /// Waits until the addresses of the link with number `index` are its own: until the kernel has seen that nobody else on the
+    /// link has them, or, where it is not to look, has taken note that the link is up.
     pub fn settle(&mut self, index: u32) -> Result<(), Failure> {
         const TENTATIVE: u8 = libc::IFA_F_TENTATIVE as u8;
         const DUPLICATE: u8 = libc::IFA_F_DADFAILED as u8;

@@ -117,6 +117,10 @@ fn wire(
     place::prepare(namespace, interface, v6, false, &[])?;
     result.ips.iter_mut().for_each(|ip| ip.interface = Some(1));
     let index = inside.configure(interface, &result)?;
+    if v6 {
+        // A route cannot have a tentative source.
+        inside.settle(index)?;
+    }
     let outer_index = here.need(&outer)?.index;
     for ip in &result.ips {
         let (address, subnet) = (ip.address.address, ip.address.network());
