@@ -10,6 +10,7 @@
 //! - [`request`]: who asks for what: the environment, checked; [`configuration`]: the document from stdin
 //! - [`call`]: both together, as the types take them; [`plugin`]: what a type must be able to do
 //! - [`place`] and [`message`]: links, addresses and routes of one namespace, with all the settings that the keys of plugins need
+//! - [`runner`]: the other way round: networks of ours carried by other people's plugins
 //! - [`ipam`]: addresses from whoever the configuration names: in this process where we know the type, else executed
 //! - [`inspection`]: what CHECK compares
 //!
@@ -29,6 +30,7 @@ pub mod message;
 pub mod place;
 pub mod plugin;
 pub mod request;
+pub mod runner;
 
 mod bandwidth;
 mod bridge;

@@ -36,6 +36,9 @@ pub struct Args {
     /// Folder for what ends with the next reboot; see below
     #[arg(long, global = true, value_name = "DIR")]
     pub run: Option<PathBuf>,
+    /// Folders of CNI plugins by which networks are carried: attach, detach, publish and unpublish execute them
+    #[arg(long, global = true, value_name = "DIR[:DIR]", env = "VENEER_CNI_PATH", hide_env_values = true)]
+    pub cni_path: Option<String>,
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,

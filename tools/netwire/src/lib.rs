@@ -3,6 +3,7 @@
 //! [`cli`](mod@cli) is the command line as typed, [`plan`](mod@plan) what it means, `run` does it; [`cni`] is the other face,
 //! which has no command line.
 
+mod carried;
 pub mod cli;
 pub mod cni;
 pub mod dns;

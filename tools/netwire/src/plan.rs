@@ -21,6 +21,8 @@ use std::str::FromStr;
 pub struct Plan {
     /// Where networks and leases are.
     pub state: State,
+    /// Folders of CNI plugins that carry networks, if any do.
+    pub plugins: Vec<String>,
     /// What is to be done.
     pub step: Step,
 }
@@ -141,6 +143,7 @@ impl Places {
 /// Reads and checks what was typed.
 pub fn plan(args: Args, places: &Places) -> Result<Plan, Failure> {
     let state = places.state(args.state, args.run)?;
+    let plugins = crate::carried::folders(args.cni_path.as_deref());
     let step = match args.verb {
         Verb::Network(NetworkVerb::Create(create)) => {
             Step::Create { json: create.json, ignore: create.ignore, plan: network_plan(*create)? }
@@ -173,7 +176,7 @@ pub fn plan(args: Args, places: &Places) -> Result<Plan, Failure> {
             network_name(name.clone())?;
         }
     }
-    Ok(Plan { state, step })
+    Ok(Plan { state, plugins, step })
 }
 
 fn network_plan(create: Create) -> Result<network::network::Plan, Failure> {

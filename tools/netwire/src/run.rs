@@ -10,6 +10,9 @@ use std::io;
 
 /// Does it.
 pub(crate) fn run(plan: &Plan) -> Outcome {
+    if let Some(outcome) = crate::carried::run(plan) {
+        return outcome;
+    }
     let state = &plan.state;
     match &plan.step {
         Step::Create { plan, json, ignore } => {

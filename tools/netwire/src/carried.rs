@@ -1,0 +1,40 @@
+//! `--cni-path`: attach, detach, publish and unpublish by other people's CNI plugins. What else there is to do is done as ever.
+
+use crate::NAME;
+use crate::plan::{Plan, Step};
+use crate::publish;
+use crate::run::{all, printed};
+use cli::failure::Outcome;
+use cli::output;
+use network::cni::runner::Runner;
+
+/// Does the step, if it is one that plugins carry out and there is a folder of them.
+pub(crate) fn run(plan: &Plan) -> Option<Outcome> {
+    if plan.plugins.is_empty() {
+        return None;
+    }
+    let runner = Runner { state: &plan.state, path: &plan.plugins };
+    Some(match &plan.step {
+        Step::Attach(wish) => runner.attach(wish).map_err(Into::into).and_then(|attached| {
+            attached.warnings.iter().for_each(|warning| output::complain(NAME, warning));
+            printed(output::json_line(&attached))
+        }),
+        Step::Detach { network, container, interface } => {
+            all(runner.detach(network, container, interface.as_deref()).err().unwrap_or_default())
+        }
+        Step::Publish(publish::Plan::Publish { container, network, specs }) => runner
+            .publish(network.as_deref(), container, specs)
+            .map_err(Into::into)
+            .and_then(|outcome| printed(publish::print(&outcome.ports))),
+        Step::Publish(publish::Plan::Unpublish { container, network, specs }) => runner
+            .unpublish(network.as_deref(), container, specs.as_deref())
+            .map_err(Into::into)
+            .map(|()| cli::exit::DONE),
+        _ => return None,
+    })
+}
+
+/// The folders in a value like `CNI_PATH`'s.
+pub(crate) fn folders(text: Option<&str>) -> Vec<String> {
+    text.into_iter().flat_map(|text| text.split(':')).filter(|f| !f.is_empty()).map(str::to_owned).collect()
+}
