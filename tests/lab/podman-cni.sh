@@ -88,7 +88,7 @@ t network-create p network create --subnet 10.77.0.0/24 --gateway 10.77.0.9 --ip
 t network-list bash -c "podman network ls --format '{{.Name}} {{.Driver}}' | sort"
 t named run --network named --ip 10.77.0.70 --mac-address 02:11:22:33:44:55 localhost/base sh -c 'busybox ip -o -4 addr show eth0 | tr -s " " | cut -d" " -f4; cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu; busybox ip route | tr -s " "'
 t ranged run --network named localhost/base sh -c 'busybox ip -o -4 addr show eth0 | tr -s " " | cut -d" " -f4'
-t two-networks run --network podman --network named localhost/base sh -c 'busybox ip -o -4 addr | tr -s " " | cut -d" " -f2,4 | cut -d. -f1-3 | sort'
+t two-networks run --network podman --network named localhost/base sh -c 'busybox ip -o -4 addr | tr -s " " | cut -d" " -f4 | cut -d. -f1-3 | sort'
 t network-internal p network create --internal --subnet 10.78.0.0/24 inner
 t internal run --network inner localhost/base sh -c 'busybox ip route | grep -c default; busybox ping -c 1 -W 1 198.51.100.2 >/dev/null || echo nowhere'
 t network-dual p network create --ipv6 --subnet fd77::/64 --subnet 10.79.0.0/24 dual

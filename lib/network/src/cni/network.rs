@@ -182,7 +182,11 @@ impl Plugin for Network {
         let of =
             |l: &crate::lease::Lease| Attachment { container: l.container.clone(), interface: l.interface.clone() };
         let stale: Vec<_> = book.leases().map(of).filter(|attachment| !valid.contains(attachment)).collect();
-        stale.iter().fold(Ok(()), |done, attachment| done.and(detach(call, &network, attachment)))
+        let mut done = Ok(());
+        for attachment in &stale {
+            done = done.and(detach(call, &network, attachment));
+        }
+        done
     }
 }
 

@@ -1,0 +1,88 @@
+//! `netwire --cni-path DIR`: networks of ours carried by the reference's plugins, and by ours.
+
+use super::plugins::Plugins;
+use crate::lab::{Lab, address, lab};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+use testkit::need;
+
+fn each(body: impl Fn(&Lab, &str) + Sync) {
+    for plugins in Plugins::all() {
+        lab(|lab| body(lab, &format!("--cni-path {}", plugins.folder())));
+    }
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).expect("one line of JSON")
+}
+
+/// Whether port 80 in `server` is reached from `from` by `to`.
+fn asks(lab: &Lab, from: &str, server: &str, to: SocketAddr) -> bool {
+    let _listener = lab.within(server, || TcpListener::bind("0.0.0.0:80")).expect("a server");
+    lab.within(from, || TcpStream::connect_timeout(&to, Duration::from_millis(1500)).is_ok())
+}
+
+#[test]
+fn attach_publish_detach() {
+    need!(root, "ip", "busybox", "iptables");
+    each(|lab, path| {
+        lab.outside();
+        lab.netwire("network create web --subnet 10.9.0.0/24");
+        for name in ["c1", "c2"] {
+            lab.sh(&format!("ip netns add {name}; ip -n {name} link set lo up"));
+        }
+        let attach = |id: &str, more: &str| {
+            json(&lab.netwire(&format!("{path} attach --network web --netns {id} --id {id} {more}")))
+        };
+        let one = attach("c1", "-p 8080:80");
+        let two = attach("c2", "--ip 10.9.0.77 --mac 02:11:00:00:00:77");
+        assert_eq!((one["addresses"][0].as_str(), one["gateway"].as_str()), (Some("10.9.0.2/24"), Some("10.9.0.1")));
+        assert_eq!(one["ports"][0]["host_port"], 8080);
+        assert_eq!(
+            (two["addresses"][0].as_str(), two["mac"].as_str()),
+            (Some("10.9.0.77/24"), Some("02:11:00:00:00:77"))
+        );
+        let outside: IpAddr = [198, 51, 100, 2].into();
+        let uplink: IpAddr = [198, 51, 100, 1].into();
+        assert_eq!(lab.connect("c1", "outside", outside), uplink, "{path}");
+        assert_eq!(lab.connect("c1", "c2", address(&two)), address(&one), "{path}");
+        assert!(asks(lab, "outside", "c1", SocketAddr::new(uplink, 8080)), "{path}: published by attach");
+        // Attaching once more makes it anew; ports come and go beside each other.
+        let again = attach("c1", "-p 8080:80");
+        assert_eq!(again["interface"], "eth0");
+        lab.netwire(&format!("{path} publish --id c1 8090:80"));
+        assert!(asks(lab, "outside", "c1", SocketAddr::new(uplink, 8090)), "{path}: published later");
+        assert!(asks(lab, "outside", "c1", SocketAddr::new(uplink, 8080)), "{path}: still published");
+        lab.netwire(&format!("{path} unpublish --id c1 8080:80"));
+        assert!(!asks(lab, "outside", "c1", SocketAddr::new(uplink, 8080)), "{path}: unpublished");
+        assert!(asks(lab, "outside", "c1", SocketAddr::new(uplink, 8090)), "{path}: the other one stays");
+        for id in ["c1", "c1", "c2"] {
+            lab.netwire(&format!("{path} detach --network web --id {id}"));
+        }
+        assert!(!asks(lab, "outside", "c1", SocketAddr::new(uplink, 8090)), "{path}");
+        assert_eq!(lab.sh("ip -n c1 -o link | wc -l; ip -n c2 -o link | wc -l"), "1\n1\n", "{path}: only lo");
+        let left = lab.sh("find /run/state -path '*/.cni/*' -name '*.json' -o -path '*/.store/*' -name '10.*'");
+        assert_eq!(left, "", "{path}: no record, no address");
+    });
+}
+
+#[test]
+fn what_plugins_cannot_is_named() {
+    need!(root, "ip");
+    lab(|lab| {
+        lab.netwire("network create web --subnet 10.9.0.0/24");
+        lab.container("c1");
+        let attach = "attach --network web --netns c1 --id c1";
+        lab.refused(&format!("--cni-path /nowhere {attach}"), 1, "it is not in /nowhere", "install the CNI plugins");
+        let path = format!("--cni-path {}", Plugins::Ours.folder());
+        lab.refused(&format!("{path} {attach} -p 80"), 1, "they choose no port", "name the port");
+        lab.refused(
+            &format!("{path} publish --id c1 8080:80"),
+            1,
+            "no network that CNI plugins carry",
+            "attach comes first",
+        );
+        assert!(lab.links().is_empty(), "{:?}", lab.links());
+        lab.netwire(&format!("{path} detach --network web --id c1"));
+    });
+}
