@@ -7,7 +7,7 @@ use std::process::Command;
 use testkit::need;
 
 /// Runs `netwire LINE`, killed at the `n`-th of the calls that change something. Whether it was.
-fn killed_at(lab: &Lab, n: usize, line: &str) -> bool {
+pub(crate) fn killed_at(lab: &Lab, n: usize, line: &str) -> bool {
     let status = Command::new("strace")
         .args(["-f", "-qq", "-o", "/run/trace", "-e", "trace=sendto,rename,write,unlink"])
         .args(["-e", &format!("inject=sendto,rename,write,unlink:signal=KILL:when={n}")])

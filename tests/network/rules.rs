@@ -74,6 +74,10 @@ const ONE_NETWORK: &str = r#"table inet veneer {
 		type inet_proto . inet_service : mark
 	}
 
+	set loopback6 {
+		type ipv6_addr
+	}
+
 	chain published {
 		dnat ip to ip daddr . meta l4proto . th dport map @bound4 comment "on one address"
 		dnat ip6 to ip6 daddr . meta l4proto . th dport map @bound6 comment "on one address"
@@ -85,6 +89,8 @@ const ONE_NETWORK: &str = r#"table inet veneer {
 		type filter hook prerouting priority raw; policy accept;
 		ip daddr 127.0.0.0/8 iifname != "lo" drop comment "nobody outside has a loopback address"
 		ip saddr 127.0.0.0/8 iifname != "lo" drop comment "nobody outside has a loopback address"
+		ip6 daddr ::1 iifname != "lo" drop comment "nobody outside has a loopback address"
+		ip6 saddr ::1 iifname != "lo" drop comment "nobody outside has a loopback address"
 	}
 
 	chain prerouting {
@@ -94,6 +100,7 @@ const ONE_NETWORK: &str = r#"table inet veneer {
 
 	chain output {
 		type nat hook output priority -100; policy accept;
+		ip6 daddr ::1 ip6 daddr != @loopback6 return comment "refused at once where it could not be answered"
 		fib daddr type local jump published comment "published ports"
 	}
 

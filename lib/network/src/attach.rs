@@ -151,7 +151,7 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
         true => outer_name(&definition.id, &wish.container, &wish.interface),
         false => String::new(),
     };
-    let mut warnings = rules(&definition, &outer)?;
+    let mut warnings = rules(state, &definition, &outer)?;
     let of_address = || known.as_ref().map(|lease| lease.mac).or_else(|| addresses.first().map(|a| Mac::of(*a)));
     let mac = match wish.mac.or(ground.mac).or_else(of_address) {
         Some(mac) => mac,
@@ -334,7 +334,7 @@ fn prepare(state: &State, name: &str, socket: &mut Socket) -> Result<Prepared> {
 }
 
 /// Packet rules and forwarding; gives what could not be had and can be lived without.
-pub(crate) fn rules(definition: &Definition, outer: &str) -> Result<Vec<String>> {
+pub(crate) fn rules(state: &State, definition: &Definition, outer: &str) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     if !definition.driver.is_routed() {
         return Ok(warnings);
@@ -350,7 +350,8 @@ pub(crate) fn rules(definition: &Definition, outer: &str) -> Result<Vec<String>>
                 definition.name
             ));
         }
-        done => done?,
+        Ok(true) => warnings.extend(publish::heal(state)?),
+        done => drop(done?),
     }
     if !definition.internal {
         for v6 in [false, true] {

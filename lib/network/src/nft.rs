@@ -19,7 +19,9 @@ use crate::definition::Definition;
 use crate::error::{Kind, Result};
 use crate::socket::Request;
 use message::Element;
-use table::{CHAINS, INTERNAL, NETWORKS, OPEN, OUTBOUND4, OUTBOUND6, SETS, WITHIN};
+use table::{
+    CHAINS, INTERNAL, ITSELF4, ITSELF6, NETWORKS, OPEN, OUTBOUND4, OUTBOUND6, SETS, SOURCES4, SOURCES6, WITHIN,
+};
 pub use table::{COMMENT, TABLE};
 use transaction::Rules;
 
@@ -92,14 +94,15 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Makes sure that table, rules and the network's elements are there; writes nothing where they are.
-pub fn ensure(facts: &Facts<'_>) -> Result<()> {
+/// Makes sure that table, rules and the network's elements are there; writes nothing where they are. Whether the rules were
+/// not whole: then other networks and published ports may be lost too ([`crate::publish::heal`]).
+pub fn ensure(facts: &Facts<'_>) -> Result<bool> {
     let mut rules = Rules::open(ENSURE, facts.network)?;
     let (whole, strays, lacks) = look(&mut rules, std::slice::from_ref(facts))?;
-    if whole && strays.is_empty() && lacks.is_empty() {
-        return Ok(());
+    if !whole || !strays.is_empty() || !lacks.is_empty() {
+        write(&mut rules, std::slice::from_ref(facts))?;
     }
-    write(&mut rules, std::slice::from_ref(facts))
+    Ok(!whole)
 }
 
 /// The same for many networks at once.
@@ -135,7 +138,10 @@ pub fn remove(facts: &Facts<'_>) -> Result<()> {
         if ours.is_empty() {
             return Ok(Ok(()));
         }
-        let others = rules.elements(NETWORKS.name)?.iter().any(|e| e.key != facts.key(NETWORKS.name));
+        let mut others = rules.elements(NETWORKS.name)?.iter().any(|e| e.key != facts.key(NETWORKS.name));
+        for set in [SOURCES4, SOURCES6, ITSELF4, ITSELF6] {
+            others = others || !rules.elements(set.name)?.is_empty();
+        }
         let changes = match others {
             true => message::delete_elements(TABLE, &ours),
             false => vec![message::delete_table(TABLE)],

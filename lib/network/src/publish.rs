@@ -14,6 +14,7 @@ pub mod book;
 mod choice;
 pub mod conntrack;
 mod leased;
+mod reach;
 pub mod socket;
 
 use crate::definition::Definition;
@@ -22,11 +23,10 @@ use crate::lease;
 use crate::namespace::Namespace;
 use crate::nft::ports::{self, Conflict, Entry};
 use crate::port::{Protocol, Spec};
-use crate::port_flags;
 use crate::socket::Socket;
 use crate::state::State;
 use book::{Book, Door, Way, entries};
-pub use leased::{publish_attached, publish_leased, unpublish_everywhere, vacate};
+pub use leased::{heal, publish_attached, publish_leased, unpublish_everywhere, vacate};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -34,10 +34,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 const PUBLISH: &str = "publish";
 /// How often ports that are chosen freely are chosen again when others were quicker.
 const CHOICES: usize = 100;
-/// Whether bridged frames pass the packet rules; missing where they cannot.
-const BRIDGED: [&str; 2] =
-    ["/proc/sys/net/bridge/bridge-nf-call-iptables", "/proc/sys/net/bridge/bridge-nf-call-ip6tables"];
-
 /// Whose ports are published, and where they lead.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
@@ -108,9 +104,9 @@ pub fn publish(state: &State, target: &Target<'_>, specs: &[Spec]) -> Result<Out
             book.enter(&new)?;
         }
         let wanted: Vec<Entry> = settled.iter().flat_map(|(door, way)| entries(door, way)).collect();
-        let failure = match ports::enter(&wanted, &holder) {
+        let failure = match ports::enter(&wanted, &holder, reach::by_loopback6()) {
             Ok(Ok(())) => {
-                let mut warnings = reach(target, &wanted);
+                let mut warnings = reach::ensure(target, &wanted);
                 let fresh: Vec<Entry> = new.iter().flat_map(|(door, way)| entries(door, way)).collect();
                 warnings.extend(conntrack::forget_before(&fresh).err().map(|e| e.to_string()));
                 return Ok(Outcome { ports: shown(target.network, target.container, &settled), warnings });
@@ -196,7 +192,7 @@ pub fn ensure_all(state: &State) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     for (network, container, doors) in book::list(state, None)? {
         let wanted: Vec<Entry> = doors.iter().flat_map(|(door, way)| entries(door, way)).collect();
-        if let Err(conflicts) = ports::enter(&wanted, &holder(&network, &container))? {
+        if let Err(conflicts) = ports::enter(&wanted, &holder(&network, &container), reach::by_loopback6())? {
             lines.push(format!("ports of {container} on network {network}: {}", refusal(&conflicts)));
         }
     }
@@ -244,34 +240,6 @@ fn free_of_the_dead(state: &State, conflicts: &[Conflict]) -> Result<bool> {
         }
     }
     Ok(freed)
-}
-
-/// What beside the rules lets packets through: loopback addresses on the link, and frames back by the port they came by.
-fn reach(target: &Target<'_>, entries: &[Entry]) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let loopback = entries.iter().any(|e| e.to.is_ipv4() && e.host.is_none_or(|host| host.is_loopback()));
-    if let Some(link) = target.link.filter(|_| loopback) {
-        let path = format!("/proc/sys/net/ipv4/conf/{link}/route_localnet");
-        let done = match std::fs::read(&path) {
-            Ok(text) if text.first() == Some(&b'1') => Ok(()),
-            _ => std::fs::write(&path, "1"),
-        };
-        if let Err(e) = done {
-            warnings.push(format!("published ports are not reached by 127.0.0.1: switch on {path}: {e}"));
-        }
-    }
-    let bridged = || BRIDGED.iter().any(|path| std::fs::read(path).is_ok_and(|text| text.first() == Some(&b'1')));
-    if let Some(port) = target.port.filter(|_| bridged()) {
-        let set = || Ok::<_, Error>(Socket::open_route()?.ask(port_flags::set_hairpin(port, true))?);
-        match set() {
-            Ok(Ok(_)) => {}
-            Ok(Err(refusal)) => {
-                warnings.push(format!("the container does not reach its own published ports: {refusal}"))
-            }
-            Err(e) => warnings.push(format!("the container does not reach its own published ports: {e}")),
-        }
-    }
-    warnings
 }
 
 fn shown(network: &str, container: &str, doors: &[(Door, Way)]) -> Vec<Published> {

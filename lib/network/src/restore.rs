@@ -74,7 +74,7 @@ fn shared(state: &State, socket: &mut Socket, network: &Network) -> Result<Vec<S
             driver => driver.prepare(state, socket, definition)?,
         };
     }
-    attach::rules(definition, "")
+    attach::rules(state, definition, "")
 }
 
 /// What a container that is there asked for when it was attached.

@@ -11,6 +11,7 @@ use crate::attribute;
 use crate::error::{Result, failed};
 use netlink_packet_core::Emitable;
 use netlink_sys::SocketAddr;
+use rustix::net::sockopt;
 use std::fmt;
 use std::io;
 
@@ -28,6 +29,8 @@ const NLMSGERR_ATTR_MSG: u16 = 1;
 const F_DUMP_INTR: u16 = 0x10;
 /// The largest answer the kernel composes for a dump is 32 KiB.
 const RECEIVE_BYTES: usize = 64 << 10;
+/// What any socket can send in one datagram (`net.core.wmem_default` is 208 KiB).
+const ORDINARY_BYTES: usize = 128 << 10;
 
 /// One request: what goes behind the header.
 #[derive(Debug, Clone)]
@@ -169,6 +172,18 @@ impl Socket {
                 }
             }
         }
+    }
+
+    /// Makes sure that a datagram of `bytes` can be sent. The kernel takes none larger than the send buffer; beyond the
+    /// machine's limit only the first user namespace's root can have one.
+    pub(crate) fn make_room(&self, bytes: usize) -> Result<()> {
+        if bytes < ORDINARY_BYTES {
+            return Ok(());
+        }
+        let forced = sockopt::set_socket_send_buffer_size_force(&self.inner, bytes);
+        forced
+            .or_else(|_| sockopt::set_socket_send_buffer_size(&self.inner, bytes))
+            .map_err(|e| failed("make room in a netlink socket", "", e))
     }
 
     /// Sends `requests` in one datagram with `flags` of the batch's own and gives the refusals that came back. For

@@ -154,9 +154,11 @@ pub enum Expression {
     /// `ip saddr 127.0.0.0/8`
     SourceLoopback(Family),
     /// `ip daddr 127.0.0.0/8`
-    ToLoopback,
+    ToLoopback(Family),
     /// `ip daddr != 224.0.0.0/4`
     NotToGroup(Family),
+    /// `ip6 daddr != @SET`
+    NotTo(Family, &'static str),
     /// `ip saddr @SET`
     Source(Family, &'static str),
     /// `ip saddr . ip daddr @SET`
@@ -219,12 +221,8 @@ impl Expression {
                 vec![meta(META_KEY_IIFNAME, FIRST), compare(CMP_NEQ, &lo)]
             }
             Self::Routed => vec![meta(META_KEY_IIF, FIRST), compare(CMP_NEQ, &[0; 4])],
-            Self::SourceLoopback(Family::V4) => of_v4(12, &[LOOPBACK_NET]),
-            Self::SourceLoopback(Family::V6) => {
-                let one = std::net::Ipv6Addr::LOCALHOST.octets();
-                with(is(Family::V6), [payload(NETWORK_HEADER, 8, 16, FIRST), compare(CMP_EQ, &one)])
-            }
-            Self::ToLoopback => of_v4(16, &[LOOPBACK_NET]),
+            Self::SourceLoopback(family) => loopback(family, family.source()),
+            Self::ToLoopback(family) => loopback(family, family.destination()),
             Self::NotToGroup(Family::V4) => {
                 let load = payload(NETWORK_HEADER, Family::V4.destination(), 4, FIRST);
                 let masked = masked(&GROUPS_V4_MASK);
@@ -233,6 +231,11 @@ impl Expression {
             Self::NotToGroup(Family::V6) => {
                 let load = payload(NETWORK_HEADER, Family::V6.destination(), 1, FIRST);
                 with(is(Family::V6), [load, compare(CMP_NEQ, &[GROUPS_V6])])
+            }
+            Self::NotTo(family, set) => {
+                let load = payload(NETWORK_HEADER, family.destination(), family.width(), FIRST);
+                let not_in = Attributes::new().text(LOOKUP_SET, set).be32(LOOKUP_SREG, FIRST);
+                with(is(family), [load, ("lookup", Some(not_in.be32(LOOKUP_FLAGS, NOT_IN_SET)))])
             }
             Self::Source(family, set) => {
                 let load = payload(NETWORK_HEADER, family.source(), family.width(), FIRST);
@@ -302,9 +305,11 @@ fn is(family: Family) -> Vec<Part> {
     vec![meta(META_KEY_NFPROTO, FIRST), compare(CMP_EQ, &[family.number()])]
 }
 
-/// IPv4 packets with `bytes` at `offset` of their header.
-fn of_v4(offset: u32, bytes: &[u8]) -> Vec<Part> {
-    with(is(Family::V4), [payload(NETWORK_HEADER, offset, bytes.len() as u32, FIRST), compare(CMP_EQ, bytes)])
+/// Packets with a loopback address at `offset` of their header.
+fn loopback(family: Family, offset: u32) -> Vec<Part> {
+    let one = std::net::Ipv6Addr::LOCALHOST.octets();
+    let bytes = if family == Family::V4 { &[LOOPBACK_NET][..] } else { &one };
+    with(is(family), [payload(NETWORK_HEADER, offset, bytes.len() as u32, FIRST), compare(CMP_EQ, bytes)])
 }
 
 fn meta(key: u32, register: u32) -> Part {

@@ -9,14 +9,17 @@
 //! looking first. Everything else looks, under a generation.
 
 use super::message::{self, Element};
-use super::table::{BOUND4, BOUND6, CLAIMS4, CLAIMS6, ITSELF4, ITSELF6, PORTS4, PORTS6, SOURCES4, SOURCES6, TABLE};
+use super::table::{
+    BOUND4, BOUND6, CLAIMS4, CLAIMS6, ITSELF4, ITSELF6, LOOPBACK6, PORTS4, PORTS6, SOURCES4, SOURCES6, TABLE,
+};
 use super::transaction::Rules;
 use crate::error::Result;
 use crate::nft::expression::Family;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 const PUBLISH: &str = "publish ports of";
+const ON_ONE_ADDRESS: &str = "on one address";
 const UNPUBLISH: &str = "unpublish ports of";
 
 /// A port that leads somewhere.
@@ -118,8 +121,18 @@ fn own_peers(entries: &[Entry], holder: &str) -> Vec<Element> {
     addresses.into_iter().map(|address| own_peer(address, holder)).collect()
 }
 
+/// Several may have the same port, each on an address of its own, so only who has it on all of them is written on it.
 fn claim(place: &Place, count: u32, holder: &str) -> Element {
-    Element { set: place.0, key: place.1.clone(), value: Some(count.to_ne_bytes().to_vec()), comment: holder.into() }
+    let comment = if count == 0 { holder } else { ON_ONE_ADDRESS };
+    Element { set: place.0, key: place.1.clone(), value: Some(count.to_ne_bytes().to_vec()), comment: comment.into() }
+}
+
+/// Who has the port of `entry` on some address. It is looked for among all, to say whose it is that is in the way.
+fn holder_on_one_address(rules: &mut Rules, entry: &Entry) -> Result<String> {
+    let map = if entry.family() == Family::V4 { BOUND4 } else { BOUND6 };
+    let same = |other: &Entry| (other.protocol, other.port) == (entry.protocol, entry.port);
+    let found = rules.elements(map.name)?.into_iter().find(|e| Entry::read(e).is_some_and(|other| same(&other)));
+    Ok(found.map(|e| e.comment).unwrap_or_default())
 }
 
 /// In order of maps, so that as few messages as can be carry them.
@@ -130,14 +143,20 @@ fn sorted(mut elements: Vec<Element>) -> Vec<Element> {
 
 /// Enters `entries` for `holder`, all of them or none. What the holder has already is fine, and led elsewhere if it should be.
 /// The inner result is who has what is taken.
-pub fn enter(entries: &[Entry], holder: &str) -> Result<std::result::Result<(), Vec<Conflict>>> {
+/// `loopback6` says whether `[::1]` can be answered.
+pub fn enter(entries: &[Entry], holder: &str, loopback6: bool) -> Result<std::result::Result<(), Vec<Conflict>>> {
     let holder = message::cut(holder);
     let mut rules = Rules::open(PUBLISH, holder)?;
+    let mut beside = own_peers(entries, holder);
+    if loopback6 && entries.iter().any(|e| e.family() == Family::V6) {
+        let key = Ipv6Addr::LOCALHOST.octets().to_vec();
+        beside.push(Element { set: LOOPBACK6.name, key, value: None, comment: String::new() });
+    }
     if entries.iter().all(|entry| entry.host.is_none()) {
         let mut elements: Vec<Element> = entries.iter().map(|entry| entry.element(holder)).collect();
         elements.extend(entries.iter().map(|entry| claim(&entry.claim(), 0, holder)));
         let mut changes = message::new_elements(TABLE, &sorted(elements), true);
-        changes.extend(message::new_elements(TABLE, &own_peers(entries, holder), false));
+        changes.extend(message::new_elements(TABLE, &beside, false));
         match rules.send(None, changes)? {
             Ok(()) => return Ok(Ok(())),
             Err(refusal) if [libc::EEXIST, libc::EBUSY, libc::ENOENT].contains(&refusal.errno) => {}
@@ -166,8 +185,12 @@ pub fn enter(entries: &[Entry], holder: &str) -> Result<std::result::Result<(), 
                 None => {
                     let count = counts.of(entry.claim(), claimed.as_ref());
                     match (*count, entry.host) {
-                        (Some(1..), None) | (Some(0), Some(_)) => {
+                        (Some(0), Some(_)) => {
                             conflicts.push(taken(claimed.as_ref().map_or("", |c| &c.comment)));
+                            continue;
+                        }
+                        (Some(1..), None) => {
+                            conflicts.push(taken(&holder_on_one_address(rules, entry)?));
                             continue;
                         }
                         (_, None) => *count = Some(0),
@@ -183,7 +206,7 @@ pub fn enter(entries: &[Entry], holder: &str) -> Result<std::result::Result<(), 
         let (gone, fresh) = counts.changes(holder);
         old.extend(gone);
         new.extend(fresh);
-        new.extend(own_peers(entries, holder));
+        new.extend(beside.iter().cloned());
         // Without the table there is nothing to look at; it is made along with what goes in.
         let mut changes = super::foundation_unless_there(rules)?;
         changes.extend(message::delete_elements(TABLE, &sorted(old)));
@@ -300,7 +323,10 @@ pub fn masquerade(addresses: &[IpAddr], holder: &str, on: bool) -> Result<()> {
 }
 
 /// Claims as they were and as they shall be.
-struct Counts(BTreeMap<Place, (Option<u32>, Option<u32>)>);
+struct Counts(BTreeMap<Place, Change>);
+
+/// A count before and after.
+type Change = (Option<u32>, Option<u32>);
 
 impl Counts {
     fn new() -> Self {
@@ -315,7 +341,7 @@ impl Counts {
     /// What goes and what comes.
     fn changes(self, holder: &str) -> (Vec<Element>, Vec<Element>) {
         let changed: Vec<_> = self.0.into_iter().filter(|(_, (before, after))| before != after).collect();
-        let of = |pick: fn(&(Option<u32>, Option<u32>)) -> Option<u32>| {
+        let of = |pick: fn(&Change) -> Option<u32>| {
             changed.iter().filter_map(|(place, pair)| Some(claim(place, pick(pair)?, holder))).collect()
         };
         (of(|pair| pair.0), of(|pair| pair.1))

@@ -58,10 +58,13 @@ pub const CLAIMS4: Set = map("claims4", &[Protocol, Port], &[Mark]);
 /// The same for IPv6.
 pub const CLAIMS6: Set = map("claims6", &[Protocol, Port], &[Mark]);
 
+/// The loopback address of IPv6, where the kernel can carry answers back to it.
+pub const LOOPBACK6: Set = set("loopback6", &[Address6]);
+
 /// All of them.
-pub const SETS: [Set; 16] = [
+pub const SETS: [Set; 17] = [
     NETWORKS, OUTBOUND4, OUTBOUND6, INTERNAL, OPEN, WITHIN, SOURCES4, SOURCES6, ITSELF4, ITSELF6, PORTS4, PORTS6,
-    BOUND4, BOUND6, CLAIMS4, CLAIMS6,
+    BOUND4, BOUND6, CLAIMS4, CLAIMS6, LOOPBACK6,
 ];
 
 const PUBLISHED: Chain = Chain { name: "published", base: None };
@@ -73,6 +76,8 @@ const FORWARD: Chain = Chain { name: "forward", base: Some(("filter", Hook::Forw
 
 /// All chains; one that is jumped to comes before those that jump.
 pub const CHAINS: [Chain; 6] = [PUBLISHED, GUARD, PREROUTING, OUTPUT, POSTROUTING, FORWARD];
+
+const NOBODY: &str = "nobody outside has a loopback address";
 
 /// A rule: its chain, what it is for (shown as its comment), and what it does.
 #[derive(Debug)]
@@ -89,7 +94,8 @@ pub struct Rule {
 pub fn rules() -> Vec<Rule> {
     use Expression::{
         Accept, ByAddress, ByPort, CtStateAny, CtStatusDnat, Drop, Ends, FromOutside, InterfaceIn, InterfaceOut,
-        InterfacesIn, Jump, Masquerade, NotToGroup, Routed, Source, SourceLoopback, ToLoopback, ToThisMachine,
+        InterfacesIn, Jump, Masquerade, NotTo, NotToGroup, Return, Routed, Source, SourceLoopback, ToLoopback,
+        ToThisMachine,
     };
     let rule = |chain: &Chain, comment, expressions| Rule { chain: chain.name, comment, expressions };
     vec![
@@ -97,9 +103,16 @@ pub fn rules() -> Vec<Rule> {
         rule(&PUBLISHED, "on one address", vec![ByAddress(V6, BOUND6.name)]),
         rule(&PUBLISHED, "on every address", vec![ByPort(V4, PORTS4.name)]),
         rule(&PUBLISHED, "on every address", vec![ByPort(V6, PORTS6.name)]),
-        rule(&GUARD, "nobody outside has a loopback address", vec![ToLoopback, FromOutside, Drop]),
-        rule(&GUARD, "nobody outside has a loopback address", vec![SourceLoopback(V4), FromOutside, Drop]),
+        rule(&GUARD, NOBODY, vec![ToLoopback(V4), FromOutside, Drop]),
+        rule(&GUARD, NOBODY, vec![SourceLoopback(V4), FromOutside, Drop]),
+        rule(&GUARD, NOBODY, vec![ToLoopback(V6), FromOutside, Drop]),
+        rule(&GUARD, NOBODY, vec![SourceLoopback(V6), FromOutside, Drop]),
         rule(&PREROUTING, "published ports", vec![ToThisMachine, Jump(PUBLISHED.name)]),
+        rule(
+            &OUTPUT,
+            "refused at once where it could not be answered",
+            vec![ToLoopback(V6), NotTo(V6, LOOPBACK6.name), Return],
+        ),
         rule(&OUTPUT, "published ports", vec![ToThisMachine, Jump(PUBLISHED.name)]),
         rule(
             &POSTROUTING,

@@ -81,6 +81,7 @@ impl Rules {
         let mut batch = vec![message::begin(generation)];
         batch.extend(changes);
         batch.push(message::end());
+        self.socket.make_room(batch.iter().map(|request| request.payload.len() + 32).sum())?;
         let refusals = self.socket.send_batch(&batch)?;
         Ok(refusals.into_iter().next().map_or(Ok(()), |(_, refusal)| Err(refusal)))
     }

@@ -2,10 +2,11 @@
 
 use super::{Outcome, Target, publish, unpublish};
 use crate::definition::Definition;
+use crate::driver;
 use crate::error::{Error, Kind, Result};
 use crate::lease::{Book, Lease};
 use crate::network;
-use crate::nft::ports;
+use crate::nft::{self, Facts, ports};
 use crate::port::Spec;
 use crate::state::State;
 use std::net::IpAddr;
@@ -22,7 +23,13 @@ pub fn publish_leased(state: &State, network: Option<&str>, container: &str, spe
         let book = Book::load(state, &definition.name)?;
         let Some(lease) = book.leases().find(|lease| lease.container == container) else { continue };
         if reached(definition) {
-            return publish_attached(state, definition, lease, specs);
+            let healed = match nft::ensure(&facts(definition, &lease.outer))? {
+                true => heal(state)?,
+                false => Vec::new(),
+            };
+            let mut outcome = publish_attached(state, definition, lease, specs)?;
+            outcome.warnings.extend(healed);
+            return Ok(outcome);
         }
         other = other.or_else(|| Some((definition, lease.clone())));
     }
@@ -36,6 +43,29 @@ pub fn publish_leased(state: &State, network: Option<&str>, container: &str, spe
             .hint(format!("netwire attach --network {name} --id {container} --netns … attaches it")),
         None => error.because("it is on no network").hint("attach it first: netwire attach"),
     })
+}
+
+/// Makes whole what was lost with the packet rules: every network that somebody is on, and all that is published. Gives what
+/// somebody else has by now, a line each.
+pub fn heal(state: &State) -> Result<Vec<String>> {
+    let mut used = Vec::new();
+    for definition in network::all(state)?.into_iter().filter(|d| d.driver.has_outer_end()) {
+        let book = Book::load(state, &definition.name)?;
+        let mut links: Vec<String> = book.leases().map(|lease| lease.outer.clone()).collect();
+        // One link is all of a network with a bridge.
+        links.truncate(if definition.driver.has_bridge() { 1 } else { usize::MAX });
+        used.extend(links.into_iter().map(|outer| (definition.clone(), outer)));
+    }
+    nft::ensure_all(&used.iter().map(|(definition, outer)| facts(definition, outer)).collect::<Vec<_>>())?;
+    super::ensure_all(state)
+}
+
+/// What the rules must know of a network, for the endpoint whose outer end is `outer`.
+fn facts<'a>(definition: &'a Definition, outer: &'a str) -> Facts<'a> {
+    match definition.driver.has_bridge() {
+        true => Facts::of(definition),
+        false => driver::ptp::facts(definition, outer),
+    }
 }
 
 /// Unpublishes ports of a container on one network, or on all it has ports on.

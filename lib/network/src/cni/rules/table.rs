@@ -83,7 +83,7 @@ fn rules() -> Vec<Rule> {
         (PUBLISHED, "on one address", vec![ByAddress(V6, BOUND6.name)]),
         (PUBLISHED, "on every address", vec![ByPort(V4, PORTS4.name)]),
         (PUBLISHED, "on every address", vec![ByPort(V6, PORTS6.name)]),
-        (GUARD, "nobody outside has a loopback address", vec![ToLoopback, FromOutside, Drop]),
+        (GUARD, "nobody outside has a loopback address", vec![ToLoopback(V4), FromOutside, Drop]),
         (GUARD, "nobody outside has a loopback address", vec![SourceLoopback(V4), FromOutside, Drop]),
         (PREROUTING, "published ports", vec![ToThisMachine, Jump(PUBLISHED.name)]),
         (OUTPUT, "published ports", vec![ToThisMachine, Jump(PUBLISHED.name)]),

@@ -1,0 +1,105 @@
+//! Thousands of ports, a hundred publishers at once, and others that change the rules meanwhile.
+
+use crate::lab::lab;
+use crate::publishing::{at, attach, tcp};
+use crate::wiring::Wiring;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+use testkit::need;
+
+/// How long `work` takes: the best of a few.
+fn quickest(mut work: impl FnMut(), mut undo: impl FnMut()) -> Duration {
+    let mut best = Duration::MAX;
+    for _ in 0..5 {
+        let start = Instant::now();
+        work();
+        best = best.min(start.elapsed());
+        undo();
+    }
+    best
+}
+
+#[test]
+fn two_hundred_and_six_ports_cost_the_same_beside_ten_thousand() {
+    need!(root, "ip", "nft");
+    lab(|lab| {
+        lab.outside();
+        for name in ["c1", "c2"] {
+            lab.container(name);
+            attach(Wiring::Netwire, lab, name, &[]);
+        }
+        let publish = || drop(lab.netwire("publish --id c1 3000-3205:3000-3205"));
+        let unpublish = || drop(lab.netwire("unpublish --id c1"));
+        let alone = quickest(publish, unpublish);
+        lab.netwire("publish --id c2 10000-19999:10000-19999");
+        let beside = quickest(publish, unpublish);
+        assert!(beside < alone * 2 + Duration::from_millis(20), "{alone:?} alone, {beside:?} beside ten thousand");
+        // And where the container itself has the ten thousand.
+        let more = quickest(
+            || drop(lab.netwire("publish --id c2 3000-3205:3000-3205")),
+            || drop(lab.netwire("unpublish --id c2 3000-3205:3000-3205")),
+        );
+        publish();
+        for (port, name) in [(3000, "c1"), (3205, "c1"), (10000, "c2"), (19999, "c2")] {
+            let to = at(&format!("198.51.100.1:{port}"));
+            assert!(tcp(lab, "outside", to, name, port).is_some(), "{port}");
+        }
+        assert_eq!(lab.netwire("publish --list").lines().count(), 10_206);
+        // One that is taken among many: nothing of all the others is left behind.
+        let before = lab.sh("nft list map inet veneer ports4 | wc -l");
+        lab.refused("publish --id c1 19000-21000:1-2001", 1, "port is already allocated: c2", "");
+        assert_eq!(lab.sh("nft list map inet veneer ports4 | wc -l"), before);
+        lab.netwire("detach --network bridge --id c2");
+        assert_eq!(lab.netwire("publish --list").lines().count(), 206);
+        assert!(more < Duration::from_secs(2), "{more:?}");
+    });
+}
+
+#[test]
+fn a_hundred_at_once_while_others_change_the_rules() {
+    need!(root, "ip", "nft");
+    lab(|lab| {
+        lab.outside();
+        for n in 0..100 {
+            lab.container(&format!("c{n}"));
+        }
+        let mut noise = std::process::Command::new("sh")
+            .args(["-c", "while :; do echo 'add table ip noise; delete table ip noise'; done | nft -i"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("noise");
+        let made: Vec<serde_json::Value> = std::thread::scope(|scope| {
+            let one = |n: usize| {
+                // The thread of a scope is in the lab's namespaces, as its maker is.
+                let line =
+                    format!("--network bridge --netns c{n} --id c{n} -p {}:80 -p 80 -p 127.0.0.1::81", 20_000 + n);
+                move || lab.attach(&line)
+            };
+            let all: Vec<_> = (0..100).map(|n| scope.spawn(one(n))).collect();
+            all.into_iter().map(|thread| thread.join().expect("attached")).collect()
+        });
+        let addresses: BTreeSet<&str> = made.iter().filter_map(|one| one["addresses"][0].as_str()).collect();
+        assert_eq!(addresses.len(), 100);
+        let ports = made.iter().flat_map(|one| one["ports"].as_array().expect("ports"));
+        let ports: BTreeSet<(u64, String)> =
+            ports.map(|p| (p["host_port"].as_u64().expect("a port"), p["host_ip"].to_string())).collect();
+        assert_eq!(ports.len(), 300);
+        let all_addresses = ports.iter().filter(|(_, ip)| ip.contains("0.0.0.0")).map(|(port, _)| *port);
+        let taken: BTreeSet<u64> = all_addresses.collect();
+        assert!(ports.iter().filter(|(_, ip)| ip.contains("127")).all(|(port, _)| !taken.contains(port)));
+        for n in [0, 50, 99] {
+            let to = at(&format!("198.51.100.1:{}", 20_000 + n));
+            assert!(tcp(lab, "outside", to, &format!("c{n}"), 80).is_some());
+        }
+        std::thread::scope(|scope| {
+            for n in 0..100 {
+                scope.spawn(move || lab.netwire(&format!("detach --network bridge --id c{n}")));
+            }
+        });
+        let _ = noise.kill();
+        let _ = noise.wait();
+        assert_eq!(lab.netwire("publish --list"), "");
+        assert_eq!(lab.sh("nft list ruleset | grep -c 'c[0-9]' || true").trim(), "0", "{}", lab.ruleset());
+    });
+}
