@@ -4,7 +4,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -119,6 +119,12 @@ impl Lab {
         );
     }
 
+    /// Gives the outside world IPv6 too: `2001:db8::2`, and us `2001:db8::1`.
+    pub(crate) fn outside_v6(&self) {
+        self.sh("ip addr add 2001:db8::1/64 dev uplink nodad; ip -n outside addr add 2001:db8::2/64 dev eth0 nodad
+             ip route add default via 2001:db8::2");
+    }
+
     /// Runs `work` on a thread in the namespace called `name`, or here for an empty name.
     pub(crate) fn within<T: Send>(&self, name: &str, work: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {
@@ -151,7 +157,7 @@ impl Lab {
     /// Connects from `from` to `to` in `server` and sends data both ways; gives the address the server saw.
     #[track_caller]
     pub(crate) fn connect(&self, from: &str, server: &str, to: IpAddr) -> IpAddr {
-        let listener = self.within(server, || TcpListener::bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0)));
+        let listener = self.within(server, || TcpListener::bind(anywhere(to)));
         let listener = listener.expect("a listener");
         let port = listener.local_addr().expect("its address").port();
         std::thread::scope(|scope| {
@@ -184,11 +190,17 @@ impl Lab {
 
     /// Whether a connection from `from` to `to` in `server` is let through.
     pub(crate) fn reaches(&self, from: &str, server: &str, to: IpAddr) -> bool {
-        let listener = self.within(server, || TcpListener::bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0)));
+        let listener = self.within(server, || TcpListener::bind(anywhere(to)));
         let listener = listener.expect("a listener");
         let port = listener.local_addr().expect("its address").port();
         self.within(from, || TcpStream::connect_timeout(&SocketAddr::new(to, port), SILENCE).is_ok())
     }
+}
+
+/// Every address of the family of `to`, and a port that is free.
+fn anywhere(to: IpAddr) -> SocketAddr {
+    let all: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    SocketAddr::new(all, 0)
 }
 
 fn enter(name: &str) {
@@ -218,9 +230,15 @@ pub(crate) fn text(out: &Output) -> (String, String) {
     (text(&out.stdout), text(&out.stderr))
 }
 
-/// The address in `attached`, without the prefix.
+/// The first address in `attached`, without the prefix.
 #[track_caller]
 pub(crate) fn address(attached: &serde_json::Value) -> IpAddr {
-    let with_prefix = attached["addresses"][0].as_str().expect("an address");
+    nth_address(attached, 0)
+}
+
+/// The `n`-th address in `attached`, without the prefix.
+#[track_caller]
+pub(crate) fn nth_address(attached: &serde_json::Value, n: usize) -> IpAddr {
+    let with_prefix = attached["addresses"][n].as_str().expect("an address");
     with_prefix.split('/').next().and_then(|a| a.parse().ok()).expect("an address")
 }

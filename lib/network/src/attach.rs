@@ -32,8 +32,11 @@ use crate::route::{self, NewRoute, Via};
 use crate::socket::{Request, Socket};
 use crate::state::State;
 use crate::sysctl::{self, Setting};
+use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::path::Path;
 
 pub use leave::settle;
 
@@ -382,8 +385,11 @@ fn still_fits(wish: &Wish, lease: &Lease) -> Result<Vec<IpAddr>> {
 /// Makes the interface and sets it up.
 fn wire(endpoint: &Endpoint<'_>, socket: &mut Socket) -> Result<()> {
     let Endpoint { definition, lease, .. } = endpoint;
-    let mut inner = endpoint.inside.route_socket()?;
+    let (mut inner, settings) = endpoint.inside.route_socket_and_settings()?;
     definition.driver.plug(endpoint, socket, &mut inner)?;
+    if let Some(settings) = settings.filter(|_| definition.driver.has_outer_end()) {
+        ignore_advertisements(&settings, &lease.interface);
+    }
     if definition.driver.has_bridge() && !definition.icc() {
         let set = socket.ask(port_flags::set_isolated(&lease.outer, true))?;
         set.map_err(|refusal| refused("keep from its neighbours", &lease.outer, refusal))?;
@@ -410,6 +416,15 @@ fn wire(endpoint: &Endpoint<'_>, socket: &mut Socket) -> Result<()> {
         veth::await_carrier(endpoint, socket)?;
     }
     Ok(())
+}
+
+/// What is said of routes on a network of ours comes from another container: the interface does not listen, from before it
+/// is up. Fails only where nobody could be led astray, without IPv6.
+fn ignore_advertisements(settings: &OwnedFd, interface: &str) {
+    let path = Path::new(interface).join("accept_ra");
+    if let Ok(file) = rustix::fs::openat(settings, &path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+        let _ = rustix::io::write(&file, b"0");
+    }
 }
 
 type Told = Vec<(String, crate::socket::Answer)>;

@@ -7,6 +7,7 @@
 use crate::error::{Error, Kind, Result, failed};
 use crate::socket::Socket;
 use nix::sched::{CloneFlags, setns};
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io;
@@ -17,6 +18,9 @@ use std::path::{Path, PathBuf};
 const NAMED: &str = "/run/netns";
 /// The magic number of the kernel's file system of namespaces.
 const NSFS_MAGIC: u64 = 0x6e73_6673;
+
+/// Of each link what IPv6 does with it; of the namespace of who looks.
+const V6_SETTINGS: &str = "/proc/sys/net/ipv6/conf";
 
 /// How a namespace is told on the command line: a path, a process id, or a name that `ip netns` gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,6 +122,16 @@ impl Namespace {
     /// A socket for links, addresses and routes inside.
     pub fn route_socket(&self) -> Result<Socket> {
         self.within(Socket::open_route)?
+    }
+
+    /// As [`Namespace::route_socket`], and with it the folder of IPv6's settings inside, where there is IPv6. What is in it
+    /// belongs to the namespace of who opened it, whoever looks further (proc_sys_lookup in fs/proc/proc_sysctl.c).
+    pub fn route_socket_and_settings(&self) -> Result<(Socket, Option<OwnedFd>)> {
+        self.within(|| {
+            let folder =
+                rustix::fs::open(V6_SETTINGS, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+            Ok((Socket::open_route()?, folder.ok()))
+        })?
     }
 
     /// Runs `work` on a thread inside this namespace.
