@@ -76,6 +76,9 @@ fn create(socket: &mut Socket, definition: &Definition) -> Result<Link> {
     }
     // What containers say of routes is not for this machine (CVE-2020-10749).
     let _ = set(&v6_setting(name, "accept_ra"), "0");
+    // An address of its own is tried for a second, from the first port on; until then the kernel asks for no neighbour
+    // (ndisc_solicit), and what is forwarded to a container is lost.
+    let _ = set(&v6_setting(name, "accept_dad"), "0");
     find(socket, name)?.ok_or_else(|| veth::vanished(OP, name))
 }
 

@@ -17,12 +17,14 @@ use crate::socket::Socket;
 use crate::state::{self, Durability, State};
 use crate::sysctl::Setting;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Below this many leases nobody looks for dead ones.
 const COLLECT_AT: usize = 64;
+/// The answers to so many questions fit into a socket's buffer.
+const ASKED_AT_ONCE: usize = 32;
 
 /// A container's interface and the addresses it has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -287,33 +289,37 @@ impl Book {
     }
 
     /// Forgets leases whose container is gone. `own` is the number of the calling thread's network namespace.
+    ///
+    /// Whether somebody is still at work is looked at first: who is not, has made the link that is looked for then. And a
+    /// link is asked for by its name, since the list of all may lack one while others come and go.
     pub fn collect(&mut self, own: u64, socket: &mut Socket) -> Result<()> {
-        if self.is_empty() {
-            return Ok(());
-        }
-        let links = socket.dump(&link::dump())?.map_err(|refusal| crate::error::refused("list links", "", refusal))?;
-        let links: HashMap<String, u32> =
-            links.iter().filter_map(Link::read).map(|link| (link.name, link.index)).collect();
-        let alive = |lease: &Lease| {
-            if let Some(exit) = &lease.leaving {
-                let there = match lease.outer.as_str() {
-                    "" => Driver::is_plugged(lease),
-                    outer if lease.caller == own => links.get(outer) == Some(&exit.link),
-                    _ => lease.namespace.is_there(),
+        let at_work = |lease: &Lease| lease.leaving.map_or(lease.attacher, |exit| exit.by).is_alive();
+        let idle: Vec<&Lease> = self.entries().filter(|lease| !at_work(lease)).collect();
+        let mut dead = Vec::new();
+        for some in idle.chunks(ASKED_AT_ONCE) {
+            let here: Vec<_> = some.iter().filter(|lease| lease.caller == own && !lease.outer.is_empty()).collect();
+            let answers = socket.transact(&here.iter().map(|lease| link::get(&lease.outer)).collect::<Vec<_>>())?;
+            for (lease, answer) in here.iter().zip(answers) {
+                let number = match answer {
+                    Ok(messages) => messages.iter().find_map(Link::read).map(|link| link.index),
+                    Err(refusal) if refusal.errno == libc::ENODEV => None,
+                    Err(refusal) => return Err(crate::error::refused("find interface", &lease.outer, refusal)),
                 };
-                return there || exit.by.is_alive();
+                if number.is_none() || lease.leaving.is_some_and(|exit| number != Some(exit.link)) {
+                    dead.push((lease.container.clone(), lease.interface.clone()));
+                }
             }
-            let wired = match lease.outer.as_str() {
-                "" => Driver::is_plugged(lease),
-                outer if lease.caller == own => links.contains_key(outer),
-                _ => lease.namespace.is_there(),
-            };
-            wired || lease.attacher.is_alive()
-        };
+            let elsewhere = some.iter().filter(|lease| lease.caller != own || lease.outer.is_empty());
+            let gone = elsewhere.filter(|lease| match lease.outer.as_str() {
+                "" => !Driver::is_plugged(lease),
+                _ => !lease.namespace.is_there(),
+            });
+            dead.extend(gone.map(|lease| (lease.container.clone(), lease.interface.clone())));
+        }
         // The kernel takes a dead container's links away, but not what limited them.
-        let limited = |lease: &&Lease| lease.caller == own && lease.bandwidth.is_some() && !alive(lease);
-        let forgotten: Vec<_> = self.leases.0.iter().filter(limited).map(|l| bandwidth::forget(&l.outer)).collect();
-        self.leases.0.retain(alive);
+        let released = dead.iter().filter_map(|(container, interface)| self.release(container, interface));
+        let limited = released.filter(|lease| lease.caller == own && lease.bandwidth.is_some());
+        let forgotten: Vec<_> = limited.map(|lease| bandwidth::forget(&lease.outer)).collect();
         if !forgotten.is_empty() {
             socket.transact(&forgotten)?;
         }
