@@ -360,7 +360,11 @@ pub fn choose(
             interface: interface.to_owned(),
             attacher: Process::own(),
         };
-        let Err(others) = directory.claim(&addresses, &claim)? else { return Ok(addresses) };
+        let Err(others) = directory.claim(&addresses, &claim)? else {
+            // Where it died somebody must begin again; that it does not is no reason to fail, `check` tells it.
+            drop(serve::start(state, &definition.name));
+            return Ok(addresses);
+        };
         if let Some((address, claim)) = others.iter().find(|(address, _)| wished.contains(address)) {
             return Err(Error::new(Kind::InUse, OP, &definition.name)
                 .because(format!("{address} is in use by {} on host {}", claim.container, claim.host))

@@ -47,17 +47,13 @@ const OP: &str = "serve overlay network";
 
 /// Whether a server runs.
 pub fn is_running(state: &State, network: &str) -> bool {
-    matches!(hold(state, network), Ok(None))
+    let Ok(file) = File::open(state.server_lock_path(network)) else { return false };
+    matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, nix::Error::EWOULDBLOCK)))
 }
 
 /// Starts a server in the background where none runs, and waits until it has read etcd or found that it does not answer.
 pub fn ensure_running(state: &State, network: &str) -> Result<()> {
-    if is_running(state, network) {
-        return Ok(());
-    }
-    let (hear, speak) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(OP, network, e))?;
-    let (state, name) = (state.absolute().map_err(|e| failed(OP, network, e))?, network.to_owned());
-    sys::daemon::fork_into(vec![speak], move |kept| live(&state, &name, kept)).map_err(|e| failed(OP, network, e))?;
+    let Some(hear) = start(state, network)? else { return Ok(()) };
     let wait = Timespec { tv_sec: READY.as_secs().cast_signed(), tv_nsec: 0 };
     let mut said = String::new();
     if poll(&mut [PollFd::new(&hear, PollFlags::IN)], Some(&wait)).is_ok_and(|ready| ready > 0) {
@@ -69,6 +65,17 @@ pub fn ensure_running(state: &State, network: &str) -> Result<()> {
             .because(if why.is_empty() { "it did not begin in time".to_owned() } else { why.to_owned() })
             .hint(format!("see why: netwire overlay serve {network}"))),
     }
+}
+
+/// Starts a server in the background where none runs; gives the pipe on which it says that it is ready, or why it cannot be.
+pub(crate) fn start(state: &State, network: &str) -> Result<Option<OwnedFd>> {
+    if is_running(state, network) {
+        return Ok(None);
+    }
+    let (hear, speak) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(OP, network, e))?;
+    let (state, name) = (state.absolute().map_err(|e| failed(OP, network, e))?, network.to_owned());
+    sys::daemon::fork_into(vec![speak], move |kept| live(&state, &name, kept)).map_err(|e| failed(OP, network, e))?;
+    Ok(Some(hear))
 }
 
 /// Ends the server, if one runs.
