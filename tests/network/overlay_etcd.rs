@@ -24,8 +24,11 @@ fn join(host: &Host<'_>) {
 
 /// How many packets of the tunnel have come to this machine; counted from the first time on.
 fn tunnelled(host: &Host<'_>) -> u64 {
-    let out = host.sh("nft list table inet count >/dev/null 2>&1 || nft 'table inet count { chain in {
-             type filter hook input priority -300; udp dport 4789 counter; } }'
+    let out = host.sh("nft list table inet count >/dev/null 2>&1 || {
+             nft add table inet count
+             nft add chain inet count in '{ type filter hook input priority -300; }'
+             nft add rule inet count in udp dport 4789 counter
+         }
          nft list table inet count");
     let count = out.split("packets ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
     count.expect("a counter")
@@ -243,8 +246,15 @@ fn damage_is_found_and_mended() {
             ping_all(lab, "c1", &two);
             hosts[0].kill_server("mesh");
         }
-        let told = hosts[0].command("check --json").output().expect("netwire runs");
-        assert!(String::from_utf8_lossy(&told.stdout).contains("nobody follows its members"), "{told:?}");
+        eventually("that nobody follows is told", SOON, || {
+            let told = hosts[0].command("check --json").output().expect("netwire runs");
+            String::from_utf8_lossy(&told.stdout).contains("nobody follows its members")
+        });
+        // An attach begins it again.
+        hosts[0].run("mesh", "c3");
+        eventually("it is followed again", SOON, || {
+            hosts[0].view("mesh")["connected"] == true && hosts[0].netwire("check").is_empty()
+        });
     });
 }
 
