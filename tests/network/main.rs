@@ -34,6 +34,7 @@ mod ports;
 mod ports_conflict;
 mod ports_crash;
 mod ports_many;
+mod ports_sctp;
 mod ptp;
 mod publishing;
 mod rules;

@@ -4,6 +4,7 @@ use crate::lab::lab;
 use crate::publishing::{at, attach, tcp};
 use crate::wiring::Wiring;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use testkit::need;
 
@@ -63,13 +64,14 @@ fn a_hundred_at_once_while_others_change_the_rules() {
         for n in 0..100 {
             lab.container(&format!("c{n}"));
         }
-        let mut noise = std::process::Command::new("sh")
-            .args(["-c", "while :; do echo 'add table ip noise; delete table ip noise'; done | nft -i"])
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .expect("noise");
+        let over = AtomicBool::new(false);
         let made: Vec<serde_json::Value> = std::thread::scope(|scope| {
+            // Somebody else changes the rules all the time.
+            let noise = scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    lab.sh("nft 'add table ip noise; delete table ip noise'");
+                }
+            });
             let one = |n: usize| {
                 // The thread of a scope is in the lab's namespaces, as its maker is.
                 let line =
@@ -77,7 +79,10 @@ fn a_hundred_at_once_while_others_change_the_rules() {
                 move || lab.attach(&line)
             };
             let all: Vec<_> = (0..100).map(|n| scope.spawn(one(n))).collect();
-            all.into_iter().map(|thread| thread.join().expect("attached")).collect()
+            let made = all.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>();
+            over.store(true, Ordering::Relaxed);
+            noise.join().expect("noise");
+            made.into_iter().map(|one| one.expect("attached")).collect()
         });
         let addresses: BTreeSet<&str> = made.iter().filter_map(|one| one["addresses"][0].as_str()).collect();
         assert_eq!(addresses.len(), 100);
@@ -97,8 +102,6 @@ fn a_hundred_at_once_while_others_change_the_rules() {
                 scope.spawn(move || lab.netwire(&format!("detach --network bridge --id c{n}")));
             }
         });
-        let _ = noise.kill();
-        let _ = noise.wait();
         assert_eq!(lab.netwire("publish --list"), "");
         assert_eq!(lab.sh("nft list ruleset | grep -c 'c[0-9]' || true").trim(), "0", "{}", lab.ruleset());
     });
