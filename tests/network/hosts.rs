@@ -120,6 +120,12 @@ impl Host<'_> {
     pub(crate) fn cable(&self, plugged: bool) {
         let number = self.name.trim_start_matches('h');
         self.lab.sh(&format!("ip link set w{number} {}", if plugged { "up" } else { "down" }));
+        if plugged {
+            let ping =
+                format!("nsenter --net=/run/netns/{} busybox ping -c 1 -W 1 192.0.2.100 >/dev/null 2>&1", self.name);
+            let answered = || Command::new("sh").args(["-c", &ping]).status().is_ok_and(|status| status.success());
+            eventually("the cable carries", Duration::from_secs(10), answered);
+        }
     }
 }
 
@@ -190,6 +196,17 @@ impl Etcd {
                 stream.write_all(b"GET /health HTTP/1.0\r\n\r\n").and_then(|()| stream.read_to_string(&mut answer));
             asked.is_ok() && answer.contains(r#""health":"true""#)
         });
+    }
+
+    /// Sends `question` to `path` of its gateway, which must succeed.
+    #[track_caller]
+    pub(crate) fn ask(path: &str, question: &str) {
+        let mut stream = TcpStream::connect("127.0.0.1:2379").expect("etcd listens");
+        let length = question.len();
+        write!(stream, "POST {path} HTTP/1.0\r\ncontent-length: {length}\r\n\r\n{question}").expect("asked");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.contains(" 200 "), "{path}: {answer}");
     }
 
     /// Ends it without a word.

@@ -60,6 +60,9 @@ fn what_is_damaged_is_found_and_mended() {
                 std::net::TcpStream::connect_timeout(&"198.51.100.1:8080".parse().expect("an address"), patience)
             });
             assert!(through.is_ok(), "{damage}: {through:?}");
+            let patience = std::time::Duration::from_secs(5);
+            let own = std::net::TcpStream::connect_timeout(&([127, 0, 0, 1], 8080).into(), patience);
+            assert!(own.is_ok(), "{damage}: by loopback: {own:?}");
             drop(listening);
         }
         assert_eq!(lab.inspect("web")["containers"][0]["addresses"][0], format!("{one}/24"));

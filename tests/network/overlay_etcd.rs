@@ -259,6 +259,34 @@ fn damage_is_found_and_mended() {
 }
 
 #[test]
+fn etcd_that_wants_a_password_gets_it() {
+    need!(root, "ip", "etcd");
+    lab(|lab| {
+        let hosts = hosts(lab, 1);
+        let _etcd = Etcd::start(lab);
+        Etcd::ask("/v3/auth/user/add", r#"{"name":"root","password":"secret"}"#);
+        Etcd::ask("/v3/auth/user/grant", r#"{"user":"root","role":"root"}"#);
+        Etcd::ask("/v3/auth/enable", "{}");
+        let host = &hosts[0];
+        host.netwire("network create -d overlay --subnet 10.9.0.0/16 mesh");
+        let join = format!("overlay join mesh --etcd {ETCD} --ttl 3");
+        host.refused(&join, 1, "ask etcd at 192.0.2.100:2379", "--user and --password-file");
+        let file = lab.root.join("password");
+        let with = format!("{join} --user root --password-file {}", file.display());
+        host.refused(&with, 1, "read password", "");
+        std::fs::write(&file, "wrong\n").expect("written");
+        host.refused(&with, 1, "authentication failed", "--user and --password-file");
+        std::fs::write(&file, "secret\n").expect("written");
+        host.netwire(&with);
+        let one = host.run("mesh", "c1");
+        all_know(&hosts, one[0]);
+        host.netwire("detach --network mesh --id c1");
+        eventually("the address is given back", SOON, || host.view("mesh")["addresses"] == serde_json::json!({}));
+        host.netwire("network rm mesh");
+    });
+}
+
+#[test]
 fn hosts_that_do_not_agree_are_told() {
     need!(root, "ip", "busybox", "etcd");
     lab(|lab| {

@@ -26,7 +26,7 @@ use crate::port::{Protocol, Spec};
 use crate::socket::Socket;
 use crate::state::State;
 use book::{Book, Door, Way, entries};
-pub use leased::{heal, publish_attached, publish_leased, unpublish_everywhere, vacate};
+pub use leased::{heal, publish_attached, publish_leased, reach_again, unpublish_everywhere, vacate};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -39,6 +39,7 @@ pub fn restore(state: &State) -> Result<Report> {
     for network in &survey.networks {
         for lease in &network.live {
             report.add(attach::attach(state, &wish(&network.definition, lease)).map(|attached| attached.warnings));
+            report.add(publish::reach_again(state, &network.definition, lease));
         }
     }
     report.add(publish::ensure_all(state));

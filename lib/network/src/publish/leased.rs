@@ -101,15 +101,28 @@ pub fn publish_attached(state: &State, definition: &Definition, lease: &Lease, s
         return Err(error(format!("network {} is internal: nothing comes in", definition.name))
             .hint("attach the container to a network that is not"));
     }
+    publish(state, &target(definition, lease), specs)
+}
+
+/// Makes sure again of what beside the packet rules lets packets through to a container's ports: links that were made anew
+/// have lost it. Gives what could not be had, a line each.
+pub fn reach_again(state: &State, definition: &Definition, lease: &Lease) -> Result<Vec<String>> {
+    let books = super::book::list(state, Some(&lease.container))?;
+    let here = books.iter().filter(|(network, ..)| *network == definition.name);
+    let wanted: Vec<_> =
+        here.flat_map(|(.., doors)| doors.iter().flat_map(|(door, way)| super::book::entries(door, way))).collect();
+    Ok(if wanted.is_empty() { Vec::new() } else { super::reach::ensure(&target(definition, lease), &wanted) })
+}
+
+fn target<'a>(definition: &'a Definition, lease: &'a Lease) -> Target<'a> {
     let bridge = definition.driver.has_bridge();
-    let target = Target {
+    Target {
         network: &definition.name,
         container: &lease.container,
         addresses: &lease.addresses,
         link: Some(if bridge { &definition.bridge } else { &lease.outer }),
         port: Some(lease.outer.as_str()).filter(|_| bridge),
-    };
-    publish(state, &target, specs)
+    }
 }
 
 /// Takes away ports that lead to `addresses` for somebody who had them before and died without a word. Call it when
