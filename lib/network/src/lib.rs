@@ -1,5 +1,5 @@
 //! Network namespaces wired together by netlink alone: links, addresses, routes, nftables and the book of addresses.
-//! Nothing here executes a program.
+//! No program is executed for any of that; [`cni`] executes other people's plugins where it is told to.
 //!
 //! ```text
 //!   container's namespace                 the caller's namespace                         outside
