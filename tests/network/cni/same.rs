@@ -260,28 +260,3 @@ fn chained_plugins_are_the_same() {
     need!(root, "ip", "iptables", "tc");
     compare(chained());
 }
-
-/// What needs modules of the kernel that are often missing.
-mod modules {
-    use super::{case, compare};
-    use crate::cni::plugins::{configuration, dual, ipam};
-    use serde_json::json;
-    use testkit::need;
-
-    #[test]
-    #[ignore = "runs in the virtual machine"]
-    fn tags_and_shared_addresses_are_the_same() {
-        need!(root, "ip");
-        let ipvlan =
-            |mode: &str| configuration("ipvlan", json!({"master": "up0", "mode": mode, "mtu": 1400, "ipam": dual()}));
-        compare(vec![
-            case(
-                "tag on a bridge",
-                vec![configuration("bridge", json!({"vlan": 100, "isGateway": true, "ipam": ipam()}))],
-            ),
-            case("ipvlan", vec![ipvlan("l2")]),
-            case("ipvlan layer three", vec![ipvlan("l3")]),
-            case("vlan", vec![configuration("vlan", json!({"master": "up0", "vlanId": 50, "ipam": ipam()}))]),
-        ]);
-    }
-}
