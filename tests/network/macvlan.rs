@@ -102,3 +102,89 @@ fn passthru_takes_one() {
         by.attach(lab, "street", &cable, "c2");
     });
 }
+
+#[test]
+fn the_parent_is_where_the_default_route_goes() {
+    need!(root, "ip", "busybox");
+    lab(|lab| {
+        lab.netwire("network create street -d macvlan --subnet 198.51.100.0/24 --ip-range 198.51.100.16/28");
+        lab.container("c1");
+        let line = "attach --network street --netns c1 --id c1";
+        lab.refused(line, 1, "no default route", "-o parent=INTERFACE");
+        lan(lab);
+        let one = crate::lab::address(&lab.attach(&line["attach ".len()..]));
+        assert!(answers(lab, "lan", one));
+        lab.refused("network create x -d macvlan -o parent=up/link", 2, "cannot be the name of an interface", "");
+        lab.netwire("network create nowhere -d macvlan -o parent=nolink --subnet 10.4.0.0/24");
+        lab.refused(
+            "attach --network nowhere --netns c1 --id c1 --ifname eth1",
+            1,
+            "nolink: no such interface",
+            "NAME.TAG",
+        );
+        lab.refused("network create y -d macvlan -o macvlan_mode=l2", 2, "`l2` is none of bridge, private", "");
+    });
+}
+
+#[test]
+fn life_is_told_from_inside() {
+    need!(root, "ip", "busybox");
+    lab(|lab| {
+        lan(lab);
+        lab.netwire("network create street -d macvlan -o parent=uplink --subnet 198.51.100.0/24");
+        let attach = |id: &str, at: &str| lab.attach(&format!("--network street --netns {id} --id {id} {at}"));
+        lab.container("c1");
+        let first = attach("c1", "--ip 198.51.100.9");
+        let number = || lab.sh("ip -n c1 -o link show eth0 | cut -d: -f1");
+        let before = number();
+        assert_eq!(first, attach("c1", ""), "attached again it is the same");
+        assert_eq!(number(), before, "and left alone");
+        lab.container("c2");
+        let taken = "attach --network street --netns c2 --id c2 --ip 198.51.100.9";
+        lab.refused(taken, 1, "198.51.100.9 is in use by c1", "detach that container");
+        lab.refused("network rm street", 1, "it is in use by c1", "");
+        // The container dies without a word, and another one has its namespace's name, maybe even its number.
+        lab.sh("ip netns del c1; ip netns add c1");
+        attach("c2", "--ip 198.51.100.9");
+        // One that lost its interface is attached anew.
+        lab.sh("ip -n c2 link del eth0");
+        attach("c2", "");
+        assert!(answers(lab, "lan", [198, 51, 100, 9].into()));
+        // What has its name and is not ours is not touched.
+        lab.sh("ip -n c1 link add eth0 type bridge");
+        lab.refused("attach --network street --netns c1 --id c1", 1, "create interface eth0", "--ifname");
+        lab.netwire("detach --network street --id c1");
+        assert!(lab.sh("ip -n c1 -o link show type bridge").contains("eth0"));
+        lab.sh("ip netns del c2");
+        lab.netwire("network rm street");
+    });
+}
+
+#[test]
+fn killed_anywhere_it_is_healed() {
+    need!(root, "ip", "strace");
+    const ATTACH: &str = "attach --network street --netns c1 --id c1";
+    for n in 1..100 {
+        let mut through = false;
+        lab(|lab| {
+            lan(lab);
+            lab.netwire("network create street -d macvlan -o parent=uplink --subnet 198.51.100.0/24");
+            lab.container("c1");
+            lab.container("c2");
+            through = !crate::crash::killed_at(lab, n, ATTACH);
+            let two = lab.attach("--network street --netns c2 --id c2");
+            let one = lab.attach(&ATTACH["attach ".len()..]);
+            assert_ne!(one["addresses"], two["addresses"], "killed at {n}");
+            assert!(answers(lab, "c1", crate::lab::address(&two)), "killed at {n}");
+            lab.netwire("detach --network street --id c1");
+            lab.netwire("detach --network street --id c2");
+            lab.netwire("network rm street");
+            assert_eq!(lab.sh("ip -n c1 -o link show | grep -vc ' lo: ' || true").trim(), "0", "killed at {n}");
+        });
+        if through {
+            assert!(n > 6, "only {} points", n - 1);
+            return;
+        }
+    }
+    panic!("it never came through");
+}

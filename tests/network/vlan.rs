@@ -1,9 +1,9 @@
-//! Tags: a container that has a VLAN of a link to itself, and networks on a VLAN of their parent. By the CNI plugins first.
-//! 802.1Q is a module of Debian's kernel, so all of it runs in the virtual machine.
+//! Tags: bridges in a VLAN, a container that has a VLAN of a link to itself, networks on a VLAN of their parent; these by the
+//! CNI plugins first. Debian's kernel has what that takes, so all of it runs in the virtual machine.
 
 mod modules {
     use crate::cable::{By, Cable, answers, lan, neighbours};
-    use crate::lab::{Lab, lab};
+    use crate::lab::{Lab, address, lab};
     use serde_json::{Value, json};
     use std::net::IpAddr;
     use testkit::need;
@@ -107,5 +107,40 @@ mod modules {
             lab.netwire("network rm tagged");
             assert!(lab.links().contains(&"uplink.50".to_owned()));
         });
+    }
+
+    #[test]
+    #[ignore = "runs in the virtual machine"]
+    fn a_bridge_keeps_its_vlan_to_itself() {
+        need!(root, "ip", "busybox", "bridge");
+        for bridge in ["", "--bridge old"] {
+            lab(|lab| {
+                lan(lab);
+                lab.sh("ip link add old type bridge; ip link set old up");
+                lab.netwire(&format!("network create tagged -o vlan=50 --subnet 10.50.0.0/24 {bridge}"));
+                let [one, two] = ["c1", "c2"].map(|id| {
+                    lab.container(id);
+                    address(&lab.attach(&format!("--network tagged --netns {id} --id {id}")))
+                });
+                let name = lab.inspect("tagged")["bridge"].as_str().expect("a bridge").to_owned();
+                assert!(answers(lab, "c1", two) && answers(lab, "c2", one));
+                if bridge.is_empty() {
+                    assert!(answers(lab, "c1", [10, 50, 0, 1].into()), "the gateway is in the VLAN");
+                }
+                // The uplink leads the VLAN on, with its tag; the neighbour's switch takes it off.
+                lab.sh(&format!(
+                    "ip link set uplink master {name}; bridge vlan del dev uplink vid 50 2>/dev/null || true
+                     bridge vlan add dev uplink vid 50
+                     ip -n lan link set br0 type bridge vlan_filtering 1; bridge -n lan vlan add dev eth0 vid 50
+                     bridge -n lan vlan add dev br0 vid 50 pvid untagged self; ip -n lan addr add 10.50.0.2/24 dev br0"
+                ));
+                let neighbour: IpAddr = [10, 50, 0, 2].into();
+                assert!(answers(lab, "c1", neighbour) && answers(lab, "lan", two), "with the tag");
+                lab.sh(
+                    "bridge -n lan vlan add dev br0 vid 1 pvid untagged self; bridge -n lan vlan del dev br0 vid 50 self",
+                );
+                assert!(!answers(lab, "c1", neighbour), "without it nobody is there");
+            });
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The bridge of a network: made at the first attach, looked after at each, so that it also comes back after a reboot.
 
 mod tables;
+mod tag;
 pub(crate) mod veth;
 
 use crate::address;
@@ -48,6 +49,7 @@ pub fn ensure(socket: &mut Socket, definition: &Definition) -> Result<Ground> {
             .because("a bridge of this name exists and is not this network's")
             .hint("see what is written on it: ip link show; delete it, or create the network with another --bridge"));
     }
+    tag::ensure(socket, definition)?;
     let mut requests: Vec<_> = addresses(definition).map(|(ip, bits)| address::add(bridge.index, ip, bits)).collect();
     if !bridge.up {
         requests.push(link::set_up(name));

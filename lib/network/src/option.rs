@@ -41,7 +41,7 @@ const KEYS: &[Key] = &[
     key("mode", "ipvlan_mode", &[Ipvlan], ipvlan_mode),
     key("ipvlan_flag", "", &[Ipvlan], ipvlan_flag),
     key("bcqueuelen", "", &[Macvlan], number),
-    key("vlan", "", &[Vlan], vlan),
+    key("vlan", "", &[Vlan, Bridge], vlan),
     key("vni", "com.docker.network.driver.overlay.vxlanid_list", &[Overlay], underlay::check_vni),
     key("port", "", &[Overlay], underlay::check_port),
     key("local", "", &[Overlay], underlay::check_address),

@@ -28,6 +28,7 @@ pub(crate) fn plug(endpoint: &Endpoint<'_>, socket: &mut Socket, inner: &mut Soc
     } else {
         create(endpoint, socket)?;
     }
+    super::tag::join(socket, endpoint.definition, &lease.outer)?;
     if endpoint.definition.flag("hairpin", false) {
         let set = socket.ask(hairpin(&lease.outer))?;
         set.map_err(|refusal| refused("set hairpin mode of", &lease.outer, refusal))?;

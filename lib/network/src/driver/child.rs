@@ -13,7 +13,11 @@ use crate::link::{self, Child, Link};
 use crate::namespace::{Namespace, Reference};
 use crate::socket::{Refusal, Request, Socket};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
+/// How often a hardware address that is in use is tried again, and the pause between.
+const ATTEMPTS: usize = 200;
+const PAUSE: Duration = Duration::from_millis(10);
 const KINDS: [&str; 3] = ["macvlan", "ipvlan", "vlan"];
 
 /// Makes sure that the interface is there: of `kind`, on its parent. `explain` adds a hint to the kernel's refusal.
@@ -73,9 +77,26 @@ fn is_own(lease: &Lease, link: &Link) -> bool {
     link.mac == Some(lease.mac) && (link.alias.is_empty() || link.alias == alias(lease))
 }
 
+/// Writes on the interface whose it is, and sets it up. Where its hardware address is in use, that may be by the interface of
+/// a container that has just died and had the same addresses: the kernel takes its namespace down in its own time.
 fn mark(lease: &Lease, inner: &mut Socket) -> Result<()> {
-    let marked = inner.ask(link::set_alias(&lease.interface, &alias(lease)))?;
-    marked.map(drop).map_err(|refusal| refused("create interface", &lease.interface, refusal))
+    let name = lease.interface.as_str();
+    let marked = inner.ask(link::set_alias(name, &alias(lease)))?;
+    marked.map_err(|refusal| refused("create interface", name, refusal))?;
+    for _ in 0..ATTEMPTS {
+        match inner.ask(link::set_up(name))? {
+            Err(refusal) if refusal.errno == libc::EADDRINUSE => std::thread::sleep(PAUSE),
+            done => {
+                return done.map(drop).map_err(|refusal| {
+                    let errno = refusal.errno;
+                    busy(errno, refused("set up interface", name, refusal))
+                });
+            }
+        }
+    }
+    Err(Error::new(Kind::InUse, "set up interface", name)
+        .because(format!("another interface on its parent has the hardware address {}", lease.mac))
+        .hint("choose another with --mac"))
 }
 
 /// Removes the interface; that it, or its namespace, is gone is fine.

@@ -47,14 +47,18 @@ pub struct Vlan {
 
 /// Makes the bridge called `name` look at tags. `first` is the VLAN that ports begin with; without it in none.
 pub fn enable(name: &str, first: Option<u16>) -> Request {
+    change(name, vec![InfoBridge::VlanDefaultPvid(first.unwrap_or(0)), InfoBridge::VlanFiltering(true)])
+}
+
+/// Makes the bridge called `name` look at tags, and changes nothing else.
+pub fn filter(name: &str) -> Request {
+    change(name, vec![InfoBridge::VlanFiltering(true)])
+}
+
+fn change(name: &str, data: Vec<InfoBridge>) -> Request {
     let mut message = named(name);
-    message.attributes.push(LinkAttribute::LinkInfo(vec![
-        LinkInfo::Kind(InfoKind::Bridge),
-        LinkInfo::Data(InfoData::Bridge(vec![
-            InfoBridge::VlanDefaultPvid(first.unwrap_or(0)),
-            InfoBridge::VlanFiltering(true),
-        ])),
-    ]));
+    let data = LinkInfo::Data(InfoData::Bridge(data));
+    message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge), data]));
     Request::of(libc::RTM_NEWLINK, 0, &message)
 }
 
