@@ -3,7 +3,7 @@
 
 mod modules {
     use crate::cable::{Attached, By, Cable, answers, lan, neighbours, subnets};
-    use crate::lab::{Lab, lab};
+    use crate::lab::{Lab, guest, lab};
     use serde_json::json;
     use std::net::IpAddr;
     use testkit::need;
@@ -39,8 +39,8 @@ mod modules {
     }
 
     #[test]
-    #[ignore = "runs in the virtual machine"]
     fn ipvlan_l2_shares_a_hardware_address() {
+        guest!();
         need!(root, "ip", "busybox");
         each(&By::all("ipvlan"), |lab, by| {
             let cable = cable("l2", "");
@@ -59,8 +59,8 @@ mod modules {
     }
 
     #[test]
-    #[ignore = "runs in the virtual machine"]
     fn ipvlan_private_keeps_containers_apart() {
+        guest!();
         need!(root, "ip", "busybox");
         each(&[By::Netwire], |lab, by| {
             let [one, two] = two(lab, by, &cable("l2", "-o ipvlan_flag=private"));
@@ -70,8 +70,8 @@ mod modules {
     }
 
     #[test]
-    #[ignore = "runs in the virtual machine"]
     fn ipvlan_l3_goes_by_the_parents_routes() {
+        guest!();
         need!(root, "ip", "busybox");
         for mode in ["l3", "l3s"] {
             each(&[By::Netwire], |lab, by| {

@@ -14,6 +14,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait for what must not come.
 const SILENCE: Duration = Duration::from_millis(700);
 
+/// Returns from a test that only the virtual machine's kernel can show: `tests/vm` runs it there.
+macro_rules! guest {
+    () => {
+        if std::env::var_os("VENEER_GUEST").is_none() {
+            return;
+        }
+    };
+}
+pub(crate) use guest;
+
 /// The outer namespace of one test. Made by [`lab`].
 pub(crate) struct Lab {
     /// Where `VENEER_ROOT` points.

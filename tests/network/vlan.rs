@@ -3,7 +3,7 @@
 
 mod modules {
     use crate::cable::{By, Cable, answers, lan, neighbours};
-    use crate::lab::{Lab, address, lab};
+    use crate::lab::{Lab, address, guest, lab};
     use serde_json::{Value, json};
     use std::net::IpAddr;
     use testkit::need;
@@ -33,8 +33,8 @@ mod modules {
     }
 
     #[test]
-    #[ignore = "runs in the virtual machine"]
     fn a_container_has_a_tag_for_itself() {
+        guest!();
         need!(root, "ip", "busybox");
         each(&By::all("vlan"), |lab, by| {
             let cable = cable("vlan", json!({"master": "uplink", "vlanId": 50}), "-o parent=uplink -o vlan=50");
@@ -59,8 +59,8 @@ mod modules {
     }
 
     #[test]
-    #[ignore = "runs in the virtual machine"]
     fn a_parent_with_a_tag_is_made_and_removed() {
+        guest!();
         need!(root, "ip", "busybox");
         for (kind, bys) in [("macvlan", By::all("macvlan")), ("ipvlan", vec![By::Netwire])] {
             each(&bys, |lab, by| {
@@ -94,8 +94,8 @@ mod modules {
     }
 
     #[test]
-    #[ignore = "runs in the virtual machine"]
     fn a_parent_that_was_there_stays() {
+        guest!();
         need!(root, "ip");
         lab(|lab| {
             lan(lab);
@@ -110,8 +110,8 @@ mod modules {
     }
 
     #[test]
-    #[ignore = "runs in the virtual machine"]
     fn a_bridge_keeps_its_vlan_to_itself() {
+        guest!();
         need!(root, "ip", "busybox", "bridge");
         for bridge in ["", "--bridge old"] {
             lab(|lab| {
@@ -132,9 +132,9 @@ mod modules {
                     "ip link set uplink master {name}; bridge vlan del dev uplink vid 50 2>/dev/null || true
                      bridge vlan add dev uplink vid 50
                      ip -n lan link set br0 type bridge vlan_filtering 1; bridge -n lan vlan add dev eth0 vid 50
-                     bridge -n lan vlan add dev br0 vid 50 pvid untagged self; ip -n lan addr add 10.50.0.2/24 dev br0"
+                     bridge -n lan vlan add dev br0 vid 50 pvid untagged self; ip -n lan addr add 10.50.0.200/24 dev br0"
                 ));
-                let neighbour: IpAddr = [10, 50, 0, 2].into();
+                let neighbour: IpAddr = [10, 50, 0, 200].into();
                 assert!(answers(lab, "c1", neighbour) && answers(lab, "lan", two), "with the tag");
                 lab.sh(
                     "bridge -n lan vlan add dev br0 vid 1 pvid untagged self; bridge -n lan vlan del dev br0 vid 50 self",
