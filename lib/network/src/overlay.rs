@@ -377,16 +377,11 @@ pub fn choose(
 
 /// Gives a lease's addresses back in etcd. That etcd does not answer is no failure: the server gives them back later.
 pub fn release(state: &State, definition: &Definition, lease: &Lease) {
-    let given_back = directory(state, definition).and_then(|directory| {
-        let local = underlay::present(&mut Socket::open_route()?, definition)?.map(|(_, tunnel)| tunnel.local);
-        match (directory, local) {
-            (Some(mut directory), Some(local)) => {
-                directory.release(local, &lease.addresses, &lease.container, &lease.interface)
-            }
-            _ => Ok(()),
-        }
-    });
-    drop(given_back);
+    let Ok(Some(mut directory)) = directory(state, definition) else { return };
+    let present = Socket::open_route().and_then(|mut socket| underlay::present(&mut socket, definition));
+    if let Ok(Some((_, tunnel))) = present {
+        let _ = directory.release(tunnel.local, &lease.addresses, &lease.container, &lease.interface);
+    }
 }
 
 /// The definition with more addresses reserved.
