@@ -11,8 +11,8 @@ pub(crate) const A: u16 = 1;
 pub(crate) const PTR: u16 = 12;
 pub(crate) const TXT: u16 = 16;
 pub(crate) const AAAA: u16 = 28;
-/// How long an answer may take before it counts as lost.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an answer may take before it counts as lost; on a busy machine much.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Where the test's own server is.
 pub(crate) const UPSTREAM: &str = "198.51.100.2";
 

@@ -42,6 +42,9 @@ const STOP: &str = "stop the name server of network";
 const SELF: &str = "/proc/self/exe";
 /// The name it is called by, whatever its file is called.
 const PROGRAM: &str = "netwire";
+/// How often others are given the time to finish what they do with the lock, and how long each time.
+const ATTEMPTS: usize = 100;
+const PAUSE: Duration = Duration::from_millis(5);
 /// How long a server may take to end before it is killed.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -77,15 +80,16 @@ pub fn ensure_running(state: &State, definition: &Definition) -> Result<Vec<IpAd
     }
     let wrong = |e: io::Error| failed(START, &definition.name, e);
     let path = path(state, &definition.name)?;
-    for _ in 0..8 {
+    for _ in 0..ATTEMPTS {
         if let Some(file) = acquire(&path).map_err(wrong)? {
             let doors = open_doors(definition, &addresses)?;
             spawn(state, definition, file, doors).map_err(wrong)?;
             return Ok(addresses);
         }
         match read(&path) {
-            // Nothing in it yet: it was started just now.
-            None => return Ok(addresses),
+            // It is just being started, or looked at, or removed: soon it is there, or the lock is free.
+            None => std::thread::sleep(PAUSE),
+            Some(record) if !record.process.is_alive() => std::thread::sleep(PAUSE),
             Some(record) if record.addresses != addresses => end(&record.process, STOP, &definition.name)?,
             Some(record) => {
                 if record.program != program() {
