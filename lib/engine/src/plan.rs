@@ -312,6 +312,10 @@ fn attach(inputs: &Inputs<'_>, endpoint: &Endpoint, number: usize) -> Step {
         for alias in wiring::aliases(inputs.id, inputs.request, endpoint) {
             add("--alias", &alias);
         }
+        // The network's own name server asks these, for this container.
+        for server in &inputs.request.wiring.dns {
+            add("--dns", server);
+        }
     }
     if number == 0 {
         for spec in wiring::published(inputs.request, inputs.image_ports) {

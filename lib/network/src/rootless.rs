@@ -24,7 +24,7 @@ pub mod slirp;
 
 use crate::error::{Error, Kind, Result};
 use crate::link;
-use crate::namespace::{Namespace, Reference};
+use crate::namespace::{Identity, Namespace, Reference};
 use crate::port::Spec;
 use crate::state::State;
 use forward::{Forward, Listening};
@@ -146,7 +146,7 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
         record::Claim::Ours(record) => record,
     };
     let done = forward::choose(&wish.ports)
-        .and_then(|ports| first_that_works(&candidates, wish, &ports, &inside, &mut record));
+        .and_then(|ports| first_that_works(&candidates, wish, &ports, inside.identity(), &mut record));
     if done.is_err() {
         let _ = record.forget();
     }
@@ -195,7 +195,7 @@ fn first_that_works(
     candidates: &[Candidate],
     wish: &Wish,
     ports: &[Forward],
-    inside: &Namespace,
+    inside: &Identity,
     record: &mut Record,
 ) -> Result<Attachment> {
     let mut failed: Option<Error> = None;

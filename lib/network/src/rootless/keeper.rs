@@ -14,7 +14,7 @@ use super::{
 };
 use crate::error::{Error, Kind, Result, failed};
 use crate::lease::Process;
-use crate::namespace::{Namespace, Reference};
+use crate::namespace::{Identity, Namespace, Reference};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -42,8 +42,8 @@ pub struct Job<'a> {
     pub wish: &'a Wish,
     /// Its ports, chosen.
     pub ports: &'a [Forward],
-    /// The container's namespace.
-    pub inside: &'a Namespace,
+    /// The container's namespace; no descriptor of it, since a fork has none of them.
+    pub inside: &'a Identity,
 }
 
 impl Job<'_> {
@@ -52,7 +52,7 @@ impl Job<'_> {
     pub(super) fn target(&self) -> Target {
         match &self.wish.namespace {
             Reference::Process(id) if !rustix::process::geteuid().is_root() => Target::Process(*id),
-            _ => Target::Path(self.inside.identity().path.clone()),
+            _ => Target::Path(self.inside.path.clone()),
         }
     }
 }
@@ -146,12 +146,17 @@ fn keep_running(job: &Job<'_>, record: &mut Record, mut report: File) -> std::io
 
 fn bring_up(job: &Job<'_>, record: &mut Record) -> Result<(Running, Attachment)> {
     record.store()?;
-    quicken(job.inside, false);
+    // The parent's descriptor is closed here.
+    let inside = Namespace::open(&job.wish.namespace)?;
+    if inside.identity().inode != job.inside.inode {
+        return Err(Error::new(Kind::NotFound, "", "the namespace is another one by now"));
+    }
+    quicken(&inside, false);
     let running = match job.program {
-        Program::Pasta => pasta::start(job, record),
+        Program::Pasta => pasta::start(job, &inside, record),
         Program::Slirp4netns => slirp::start(job, record),
     };
-    quicken(job.inside, true);
+    quicken(&inside, true);
     let running = running?;
     let four = job.program == Program::Slirp4netns || job.routes.four;
     let six = job.program == Program::Pasta && job.routes.six;
@@ -212,7 +217,7 @@ fn wait(job: &Job<'_>, running: &Running, signals: &SignalFd) {
             Ok(0) | Err(nix::Error::EINTR) => {}
             _ => return,
         }
-        if looks && !job.inside.identity().is_there() {
+        if looks && !job.inside.is_there() {
             return;
         }
     }

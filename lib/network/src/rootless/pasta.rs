@@ -8,6 +8,7 @@ use super::record::Record;
 use super::{ADDRESS, ADDRESS_6, ATTACH, Forward, GATEWAY, GATEWAY_6, NAME_SERVER};
 use crate::error::{Error, Kind, Result, failed};
 use crate::lease::Process;
+use crate::namespace::Namespace;
 use crate::port::Protocol;
 use nix::sys::signal::SigSet;
 use std::ffi::OsString;
@@ -16,7 +17,7 @@ use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 
 /// Starts it and waits until it is up.
-pub(super) fn start(job: &Job<'_>, record: &Record) -> Result<Running> {
+pub(super) fn start(job: &Job<'_>, inside: &Namespace, record: &Record) -> Result<Running> {
     let wrong = |e: std::io::Error| failed(ATTACH, &job.wish.network, e);
     let pid_file = record.pid_file();
     let mut said = memory_file().map_err(wrong)?;
@@ -27,7 +28,7 @@ pub(super) fn start(job: &Job<'_>, record: &Record) -> Result<Running> {
         Target::Process(id) => command.arg(id.to_string()),
         Target::Path(path) if path.starts_with("/proc") => {
             // It gives up the capabilities by which it could open a file of another process.
-            command.stdin(job.inside.as_fd().try_clone_to_owned().map_err(wrong)?);
+            command.stdin(inside.as_fd().try_clone_to_owned().map_err(wrong)?);
             command.args(["--no-netns-quit", "--netns-only", "--netns", "/proc/self/fd/0"])
         }
         Target::Path(path) => command.arg("--netns-only").arg("--netns").arg(path),
