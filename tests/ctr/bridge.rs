@@ -4,7 +4,7 @@ use crate::lab::{Lab, Said};
 use std::process::{Command, Stdio};
 use testkit::{fixture, need};
 
-fn in_own_network(lab: &Lab, script: &str) -> Said {
+pub(crate) fn in_own_network(lab: &Lab, script: &str) -> Said {
     let mut command = Command::new("unshare");
     let script = format!("ip link set lo up; ctr={}; {script}", env!("CARGO_BIN_EXE_ctr"));
     command.args(["-n", "-m", "sh", "-euc", &script]).stdin(Stdio::null());

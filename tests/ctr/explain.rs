@@ -10,7 +10,7 @@ use testkit::{fixture, need};
 /// What a container sees: its mounts (without ids and device numbers), its ids, capabilities, links, environment. Which
 /// hierarchies of cgroup v1 it has groups in is left out: one that an engine creates is counted in more of them.
 const LOOK: &str = "cut -d' ' -f4- /proc/self/mountinfo | grep -v ' /sys/fs/cgroup/'; id; grep -E 'Cap|NoNewPrivs|Seccomp:' /proc/self/status; \
-    ls /sys/class/net; env | sort; pwd; hostname; cat /proc/self/uid_map; ls /dev /etc | sort; cat /etc/hosts; \
+    ls /sys/class/net; env | sort; pwd; hostname; cat /proc/self/uid_map; ls /dev /etc | sort; cat /etc/hosts /etc/resolv.conf; \
     for n in pid mnt ipc uts net cgroup user; do test $(readlink /proc/self/ns/$n) = $(readlink /proc/1/ns/$n) && echo same $n; done";
 
 /// A folder with the single tools and without `ctr`.
@@ -157,7 +157,17 @@ const MIXES: [&[&str]; 6] = [
     &["--network", "host", "-w", "/tmp", "-e", "A=it's $HOME `x`"],
     &["--network", "none", "-u", "7:8", "--read-only"],
     &["--network", "none", "--cap-drop", "all", "--cap-add", "net_admin", "-v", "/usr/share:/mnt:ro"],
-    &["--network", "bridge", "--init"],
+    &[
+        "--network",
+        "bridge",
+        "--init",
+        "-p",
+        "127.0.0.1:8099:80",
+        "--add-host",
+        "gw:host-gateway",
+        "--dns-search",
+        "a.test",
+    ],
     &["--network", "none", "--security-opt", "no-new-privileges", "--entrypoint", "env"],
 ];
 

@@ -8,6 +8,8 @@ mod images;
 mod killed;
 mod lab;
 mod life;
+mod network;
+mod ports;
 mod rootless;
 mod swap;
 mod terminal;

@@ -120,31 +120,90 @@ fn without_newuidmap_there_is_one_id_and_a_word_about_it() {
     assert!(said.err.contains("hint: install uidmap"), "{said:?}");
 }
 
-#[test]
-fn a_network_by_slirp4netns() {
-    need!(root, user, overlay, images, netns, "slirp4netns");
+/// What the user's `ctr` says below a network namespace that plays the machine, with a default route into nothing, so that
+/// no packet of the user's programs ever leaves it.
+fn in_a_machine_of_its_own(script: &str) -> Said {
     let home = testkit::user::scratch();
     let user_command = testkit::user::command("sh");
-    // below a network namespace without a way out: what is shown is the interface, and that nothing is left
     let mut command = std::process::Command::new("unshare");
-    command.args(["-n", "sh", "-c", "ip link set lo up; exec \"$@\"", "sh"]);
+    let machine = "ip link set lo up; ip link add up0 type veth peer name up1; ip link set up1 up
+        ip addr add 198.51.100.1/24 dev up0; ip link set up0 up; ip route add default via 198.51.100.2; exec \"$@\"";
+    command.args(["-n", "sh", "-ec", machine, "sh"]);
     command.arg(user_command.get_program()).args(user_command.get_args());
     command.envs(user_command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let folder = home.path().display();
-    let inner = format!(
-        "VENEER_ROOT={folder}/root VENEER_RUN={folder}/run; export VENEER_ROOT VENEER_RUN; {0} load -q -i {1}; {0} run --rm busybox sh -c 'ip -4 addr show eth0; ip route; cat /etc/resolv.conf'",
+    let script = format!(
+        "VENEER_ROOT={folder}/root VENEER_RUN={folder}/run; export VENEER_ROOT VENEER_RUN; ctr={}; $ctr load -q -i {} >/dev/null; {script}",
         env!("CARGO_BIN_EXE_ctr"),
         fixture::busybox_oci().display()
     );
-    command.args(["-c", &inner]).stdin(std::process::Stdio::null());
-    let said = Said::from(command.output().expect("it runs"));
-    assert_eq!(said.code, 0, "{said:?}");
-    for part in ["10.0.2.100/24", "default via 10.0.2.2", "nameserver 10.0.2.3"] {
-        assert!(said.out.contains(part), "{part}: {said:?}");
-    }
-    let left =
-        std::process::Command::new("pgrep").args(["-u", testkit::user::NAME, "slirp4netns"]).output().expect("pgrep");
-    assert_eq!(String::from_utf8_lossy(&left.stdout), "", "slirp4netns lives on");
+    command.args(["-euc", &script]).stdin(std::process::Stdio::null());
+    let said = command.output().expect("it runs").into();
+    let left = || {
+        let left = std::process::Command::new("pgrep").args(["-u", testkit::user::NAME, "-f", "pasta|slirp4netns"]);
+        let left = { left }.output().expect("pgrep");
+        String::from_utf8_lossy(&left.stdout).into_owned()
+    };
+    let gone = crate::lab::Lab::within(std::time::Duration::from_secs(5), || left().is_empty());
+    assert!(gone, "lives on: {}", left());
+    said
+}
+
+/// A server with published ports, reached by loopback and by the machine's address; then all of it killed.
+fn published_by(network: &str, also: &str) {
+    let script = format!(
+        "$ctr run -d --name web --network {network} -p 8080:80 -p 127.0.0.1:8081:80 busybox \\
+            sh -c 'mkdir /www; echo page >/www/index.html; exec httpd -f -h /www' >/dev/null
+        for a in 127.0.0.1:8080 198.51.100.1:8080 127.0.0.1:8081 {also}; do busybox wget -q -T 5 -O - http://$a/; done
+        busybox wget -q -T 5 -O - http://198.51.100.1:8081/ 2>/dev/null || echo closed
+        $ctr port web 80 | grep 127; $ctr exec web cat /etc/resolv.conf | head -n 1
+        $ctr run --rm -p 8080:80 busybox true || echo code $?
+        kill -9 $($ctr inspect -f '{{{{.State.SupervisorPid}}}} {{{{.State.Pid}}}}' web); sleep 0.5; $ctr rm web"
+    );
+    let said = in_a_machine_of_its_own(&script);
+    let pages = "page\n".repeat(3 + also.split_whitespace().count());
+    let rest = "closed\n127.0.0.1:8081\nnameserver 10.0.2.3\ncode 125\nweb\n";
+    assert_eq!((said.code, said.out), (0, pages + rest), "{}", said.err);
+    assert!(said.err.contains("publish 0.0.0.0:8080: port is already allocated"), "{}", said.err);
+}
+
+#[test]
+fn ports_without_root_by_pasta() {
+    need!(root, user, overlay, images, netns, "pasta");
+    published_by("user", "[::1]:8080");
+}
+
+#[test]
+fn ports_without_root_by_slirp4netns() {
+    need!(root, user, overlay, images, netns, "slirp4netns");
+    published_by("slirp4netns", "");
+}
+
+#[test]
+fn a_script_without_root_has_the_same_network() {
+    need!(root, user, overlay, images, netns, "pasta");
+    let look = "busybox sh -c 'ip -4 addr show eth0 | grep -o 10.0.2.100/24; ip route; cat /etc/resolv.conf; tail -n 1 /etc/hosts'";
+    let tools = "mkdir $VENEER_ROOT/bin; for t in nsrun ovl-mount netwire; do ln -s $ctr $VENEER_ROOT/bin/$t; done";
+    let script = format!(
+        "{tools}; $ctr run --rm -h box -p 8080:80 {look}; echo ==; $ctr run --explain --rm -h box -p 8080:80 {look} >$VENEER_ROOT/script
+        PATH=$VENEER_ROOT/bin:$PATH sh $VENEER_ROOT/script"
+    );
+    let said = in_a_machine_of_its_own(&script);
+    let (ours, theirs) = said.out.split_once("==\n").unwrap_or_default();
+    assert_eq!(ours, theirs, "{said:?}");
+    assert!(ours.contains("default via 10.0.2.2") && ours.contains("10.0.2.100\tbox"), "{said:?}");
+}
+
+#[test]
+fn what_has_no_network_in_common_is_refused() {
+    need!(root, user, overlay, images, netns, "slirp4netns");
+    let script = "$ctr run --rm --network web busybox true || echo code $?
+        $ctr run --rm --network container:x busybox true || echo code $?
+        $ctr run --rm -p 80:80 busybox true || echo code $?";
+    let said = in_a_machine_of_its_own(script);
+    assert_eq!(said.out, "code 125\n".repeat(3), "{said:?}");
+    assert!(said.err.contains("an ordinary user's containers have no network in common"), "{said:?}");
+    assert!(said.err.contains("net.ipv4.ip_unprivileged_port_start=80"), "{said:?}");
 }
 
 #[test]

@@ -37,6 +37,7 @@ mod ports_many;
 mod ports_sctp;
 mod ptp;
 mod publishing;
+mod rootless;
 mod rules;
 mod sysctl;
 mod vlan;
