@@ -58,7 +58,7 @@ fn another_containers_network_with_its_names() {
     lab.load(&fixture::busybox_oci());
     let script = "
         $ctr run -d --name web --hostname web busybox sh -c 'mkdir /www; echo page >/www/index.html; exec httpd -f -h /www' >/dev/null
-        $ctr run --rm --network container:web busybox sh -c 'wget -q -T 5 -O - http://localhost/; hostname; grep -c web /etc/hosts'
+        $ctr run --rm --network container:web busybox sh -c 'wget -q -O - http://127.0.0.1/; hostname; grep -c web /etc/hosts'
         $ctr run --rm --network container:web -p 80:80 busybox true || echo code $?
         $ctr run --rm --network container:web -h x busybox true || echo code $?
         $ctr run --rm --network container:nobody busybox true || echo code $?
