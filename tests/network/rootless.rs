@@ -4,16 +4,17 @@ use crate::lab::{Lab, lab};
 use std::time::{Duration, Instant};
 use testkit::need;
 
-/// Processes that carry packets, or keep them, for `lab`'s containers; its root's path is in their command lines.
+/// Processes in `lab`'s network namespace that carry packets.
 fn carriers(lab: &Lab) -> usize {
-    let here = lab.sh("readlink /proc/self/ns/mnt");
+    let here = lab.sh("readlink /proc/self/ns/net");
     let mut found = 0;
     for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let words = String::from_utf8_lossy(&line).replace('\0', " ");
-        let ours = std::fs::read_link(entry.path().join("ns/mnt")).is_ok_and(|ns| ns.to_string_lossy() == here.trim());
         let carries = words.contains("slirp4netns --configure") || words.contains("pasta --quiet");
-        found += usize::from(carries && (ours || words.contains(&format!("{}/", lab.root.display()))));
+        let ours =
+            || std::fs::read_link(entry.path().join("ns/net")).is_ok_and(|ns| ns.to_string_lossy() == here.trim());
+        found += usize::from(carries && ours());
     }
     found
 }

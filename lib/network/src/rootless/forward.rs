@@ -1,6 +1,6 @@
 //! Published ports of a user network: each is a socket that the program listens on, so it is one that the user may have.
 
-use super::Program;
+use super::Routes;
 use crate::error::{Error, Kind, Result};
 use crate::port::{Host, Protocol, Spec};
 use serde::{Deserialize, Serialize};
@@ -35,11 +35,11 @@ pub struct Listening {
 }
 
 impl Forward {
-    /// The addresses that `program` has it on: slirp4netns knows IPv4 alone.
-    pub(super) fn listening(&self, program: Program) -> Vec<Listening> {
-        let any = || match program {
-            Program::Pasta => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
-            Program::Slirp4netns => vec![Ipv4Addr::UNSPECIFIED.into()],
+    /// The addresses that it is on, where the network has these families.
+    pub(super) fn listening(&self, families: Routes) -> Vec<Listening> {
+        let any = || {
+            let four = families.four.then_some(IpAddr::from(Ipv4Addr::UNSPECIFIED));
+            four.into_iter().chain(families.six.then_some(Ipv6Addr::UNSPECIFIED.into())).collect::<Vec<_>>()
         };
         let Self { host_port, container_port, protocol, .. } = *self;
         let on = |host_ip| Listening { host_ip, host_port, container_port, protocol };

@@ -158,11 +158,14 @@ fn bring_up(job: &Job<'_>, record: &mut Record) -> Result<(Running, Attachment)>
     };
     quicken(&inside, true);
     let running = running?;
-    let four = job.program == Program::Slirp4netns || job.routes.four;
-    let six = job.program == Program::Pasta && job.routes.six;
+    // slirp4netns has ports on IPv4 alone, with or without a way out
+    let families = match job.program {
+        Program::Pasta => job.routes,
+        Program::Slirp4netns => Routes { four: true, six: false },
+    };
     let (four, six) = (
-        four.then(|| (format!("{ADDRESS}/24"), IpAddr::from(GATEWAY))),
-        six.then(|| (format!("{ADDRESS_6}/64"), IpAddr::from(GATEWAY_6))),
+        families.four.then(|| (format!("{ADDRESS}/24"), IpAddr::from(GATEWAY))),
+        families.six.then(|| (format!("{ADDRESS_6}/64"), IpAddr::from(GATEWAY_6))),
     );
     let (addresses, gateways): (Vec<String>, Vec<IpAddr>) = four.into_iter().chain(six).unzip();
     let attachment = Attachment {
@@ -174,7 +177,7 @@ fn bring_up(job: &Job<'_>, record: &mut Record) -> Result<(Running, Attachment)>
         gateways,
         mtu: MTU,
         dns: vec![NAME_SERVER.into()],
-        ports: job.ports.iter().flat_map(|port| port.listening(job.program)).collect(),
+        ports: job.ports.iter().flat_map(|port| port.listening(families)).collect(),
         warnings: Vec::new(),
     };
     record.program = Some(running.process);

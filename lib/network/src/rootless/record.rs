@@ -122,6 +122,8 @@ pub fn claim(state: &State, wish: &Wish, namespace: Identity) -> Result<Claim> {
             Some(attachment) if found.namespace.inode == namespace.inode && found.asked == asked(wish) => {
                 return Ok(Claim::Standing(attachment));
             }
+            // its program is about to notice
+            Some(_) if !found.namespace.is_there() => found.end()?,
             Some(_) => {
                 return Err(refuse("the container has a user network, in another namespace or with other ports")
                     .hint("detach it first"));
