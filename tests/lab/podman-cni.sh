@@ -73,7 +73,7 @@ t resolv run localhost/base sh -c 'busybox ip link show lo | grep -c UP'
 t out run localhost/base sh -c 'busybox ping -c 1 -W 3 198.51.100.2 | grep -o "1 packets received"'
 t web podman run -d --name web "--cgroup-parent=$parent" -p 8080:80 -p 127.0.0.1:8081:80 -p 8082:80/udp localhost/base sh -c "$page"
 t inspect p inspect -f '{{.NetworkSettings.IPAddress}}/{{.NetworkSettings.IPPrefixLen}} {{.NetworkSettings.Gateway}} {{.NetworkSettings.MacAddress}}' web
-t port p port web
+t port bash -c 'podman port web | sort'
 t from-the-machine ask http://198.51.100.1:8080/
 t by-loopback ask http://127.0.0.1:8080/
 t one-address ask http://127.0.0.1:8081/

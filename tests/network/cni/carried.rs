@@ -2,7 +2,7 @@
 
 use super::plugins::Plugins;
 use crate::lab::{Lab, address, lab};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 use testkit::need;
 
@@ -18,7 +18,7 @@ fn json(text: &str) -> serde_json::Value {
 
 /// Whether port 80 in `server` is reached from `from` by `to`.
 fn asks(lab: &Lab, from: &str, server: &str, to: SocketAddr) -> bool {
-    let _listener = lab.within(server, || TcpListener::bind("0.0.0.0:80")).expect("a server");
+    let _listener = super::packets::server_at(lab, server, [0; 4].into());
     lab.within(from, || TcpStream::connect_timeout(&to, Duration::from_millis(1500)).is_ok())
 }
 

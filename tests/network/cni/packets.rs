@@ -28,10 +28,22 @@ fn portmap(mappings: Value) -> Value {
     configuration("portmap", json!({"runtimeConfig": {"portMappings": mappings}}))
 }
 
+/// A server at port 80 in `server`. A program that another test starts just now may hold the last one's port for a moment.
+pub(super) fn server_at(lab: &Lab, server: &str, address: IpAddr) -> TcpListener {
+    let bind = || lab.within(server, || TcpListener::bind((address, 80)));
+    for _ in 0..200 {
+        if let Ok(listener) = bind() {
+            return listener;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    bind().expect("a server")
+}
+
 /// Whether a server at port 80 in `server` is reached from `from` by `to`; and what it saw as the peer.
 fn asks(lab: &Lab, from: &str, server: &str, to: SocketAddr) -> Option<IpAddr> {
     let bind: IpAddr = if to.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
-    let listener = lab.within(server, || TcpListener::bind((bind, 80))).expect("a server");
+    let listener = server_at(lab, server, bind);
     listener.set_nonblocking(true).expect("no waiting");
     let reached = lab.within(from, || TcpStream::connect_timeout(&to, Duration::from_millis(1500)).is_ok());
     let peer = listener.accept().ok().map(|(_, peer)| peer.ip());
