@@ -18,7 +18,7 @@ fn a_port_of_sctp_is_an_element_like_any_other() {
 }
 
 mod modules {
-    use crate::lab::lab;
+    use crate::lab::{guest, lab};
     use crate::publishing::attach;
     use crate::wiring::Wiring;
     use rustix::net::{
@@ -37,8 +37,8 @@ mod modules {
     }
 
     #[test]
-    #[ignore = "runs in the virtual machine"]
     fn a_port_of_sctp_is_reached() {
+        guest!();
         need!(root, "ip");
         lab(|lab| {
             lab.outside();
