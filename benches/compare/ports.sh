@@ -23,4 +23,5 @@ for p in $(seq 10000 19999); do echo "add element inet floor m { tcp . $p : 172.
 UNDO=${UNDO/nft flush map inet floor m;/sed s/^add/delete/ $W/floor | nft -f - 2>/dev/null || :;}
 python3 "$HERE/cmp.py" -t "206 ports, 10,000 there" -p "$UNDO" "$@"
 python3 "$HERE/cmp.py" -t "one port, 10,000 there" -p "$NETWIRE unpublish --id c1" "ours:publish=$NETWIRE publish --id c1 3000:80"
+"$NETWIRE" unpublish --id c1
 python3 "$HERE/cmp.py" -t "206 ports taken away, 10,000 there" -p "$NETWIRE publish --id c1 3000-3205:3000-3205" "ours:unpublish=$NETWIRE unpublish --id c1"

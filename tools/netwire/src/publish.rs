@@ -99,9 +99,14 @@ pub fn specs(typed: &[String]) -> Result<Vec<Spec>, Failure> {
     typed.iter().map(|text| text.parse().map_err(|why: String| Failure::usage(why))).collect()
 }
 
-/// Prints one line of JSON for each port.
+/// Prints one line of JSON for each port, all at once.
 pub fn print(ports: &[Published]) -> std::io::Result<()> {
-    ports.iter().try_for_each(output::json_line)
+    let mut text = Vec::new();
+    for port in ports {
+        serde_json::to_writer(&mut text, port).map_err(std::io::Error::other)?;
+        text.push(b'\n');
+    }
+    output::write(&text)
 }
 
 fn network(typed: Option<String>) -> Result<Option<String>, Failure> {

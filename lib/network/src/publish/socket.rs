@@ -33,6 +33,9 @@ pub fn try_bind(address: SocketAddr, protocol: Protocol) -> Result<u16, Obstacle
     let bound = || -> io::Result<u16> {
         let socket = open(address.ip(), protocol)?;
         bind(&socket, &address)?;
+        if address.port() != 0 {
+            return Ok(address.port());
+        }
         Ok(SocketAddr::try_from(getsockname(&socket)?)?.port())
     };
     let error = match bound() {
