@@ -58,7 +58,7 @@ pub fn check(state: &State) -> Result<Vec<Finding>> {
                 Err(e) => findings.of(network, e.to_string(), e.hint.as_deref().unwrap_or(RESTORE)),
             }
         }
-        if network.definition.dns
+        if crate::dns::has_names(&network.definition)
             && !network.live.is_empty()
             && crate::dns::status(state, &network.definition.name).is_ok_and(|server| server.is_none())
         {
