@@ -188,7 +188,7 @@ fn status_says_when_nothing_is_left() {
         assert_eq!(code(&status()), (0, 0));
         OURS.attach(lab, "c1", std::slice::from_ref(&bridge));
         assert_eq!(code(&status()), (1, 50), "resources are exhausted and no new ADD requests can be serviced");
-        OURS.detach("c1", &[bridge.clone()], &Value::Null);
+        OURS.detach("c1", std::slice::from_ref(&bridge), &Value::Null);
         assert_eq!(code(&status()), (0, 0));
         let lost = newest("macvlan", json!({"master": "nothing"}));
         assert_eq!(code(&OURS.call("STATUS", &Attachment::of("c9"), &lost)), (1, 50));
