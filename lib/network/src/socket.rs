@@ -119,6 +119,10 @@ impl Socket {
     /// Sends all of `requests` in one datagram and gives their answers in the same order. A refusal does not keep the
     /// kernel from working off the requests behind it.
     pub fn transact(&mut self, requests: &[Request]) -> Result<Vec<Answer>> {
+        // An empty datagram is refused (ENODATA).
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
         let first = self.sequence + 1;
         let ack = (libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16;
         self.send(requests, ack)?;
