@@ -106,6 +106,24 @@ fn detached_and_attached_again_at_once() {
 }
 
 #[test]
+fn a_container_that_is_started_again_waits_for_nothing_and_keeps_its_address() {
+    need!(root, "ip", "busybox");
+    lab(|lab| {
+        for round in 0..10 {
+            let name = format!("life{round}");
+            lab.container(&name);
+            let one = lab.attach(&format!("--network bridge --netns {name} --id c1"));
+            assert_eq!(one["addresses"][0], "172.17.0.2/16", "round {round}");
+            lab.ping(&name, [172, 17, 0, 1].into());
+            assert!(lab.command("detach --network bridge --id c1").status().expect("netwire").success());
+        }
+        lab.settled();
+        assert_eq!(lab.links(), ["veneer0"]);
+        assert_eq!(lab.inspect("bridge")["containers"], serde_json::json!([]));
+    });
+}
+
+#[test]
 fn routes_names_and_hardware_addresses_as_told() {
     need!(root, "ip");
     lab(|lab| {

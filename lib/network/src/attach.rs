@@ -143,7 +143,8 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
             .hint("give the namespace of the container; `unshare -n` or `ip netns add` makes one"));
     }
     let mut socket = Socket::open_route()?;
-    let Place { definition, lock, mut book, ground, known, addresses } = place(state, wish, own, &mut socket)?;
+    let placed = place(state, wish, own, inside.identity().inode, &mut socket)?;
+    let Place { definition, lock, mut book, ground, known, addresses, aside } = placed;
     let driver = definition.driver;
     if wish.bandwidth.is_some() && !driver.has_outer_end() {
         return Err(Error::new(Kind::Unsupported, "limit interface", &wish.interface)
@@ -151,7 +152,11 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
             .hint("attach it without limits, or to a network of driver bridge or ptp"));
     }
     let outer = match driver.has_outer_end() {
-        true => outer_name(&definition.id, &wish.container, &wish.interface),
+        true => match aside {
+            // Its own name is still taken.
+            Some(link) => outer_name(&definition.id, &wish.container, &format!("{}~{link}", wish.interface)),
+            None => outer_name(&definition.id, &wish.container, &wish.interface),
+        },
         false => String::new(),
     };
     let mut warnings = rules(state, &definition, &outer)?;
@@ -280,12 +285,14 @@ struct Place {
     /// The lease that the interface has already.
     known: Option<Lease>,
     addresses: Vec<IpAddr>,
+    /// The link of the interface's last life, in another namespace, that is still being deleted.
+    aside: Option<u32>,
 }
 
 /// How often those who leave are waited for.
 const ATTEMPTS: usize = 4;
 
-fn place(state: &State, wish: &Wish, own: u64, socket: &mut Socket) -> Result<Place> {
+fn place(state: &State, wish: &Wish, own: u64, inside: u64, socket: &mut Socket) -> Result<Place> {
     for attempt in 1.. {
         let (definition, lock, mut book, ground) = match prepare(state, &wish.network, socket) {
             Err(e) if e.kind == Kind::InUse && wish.network == DEFAULT => {
@@ -294,11 +301,24 @@ fn place(state: &State, wish: &Wish, own: u64, socket: &mut Socket) -> Result<Pl
             }
             prepared => prepared?,
         };
-        let known = book.entry(&wish.container, &wish.interface).cloned();
-        if attempt < ATTEMPTS && known.as_ref().is_some_and(|lease| lease.leaving.is_some()) {
-            drop(lock);
-            settle(state, &wish.network, true)?;
-            continue;
+        let mut known = book.entry(&wish.container, &wish.interface).cloned();
+        let mut wanted = wish.addresses.clone();
+        let mut aside = None;
+        if let Some(lease) = known.take_if(|lease| lease.leaving.is_some()) {
+            if lease.namespace.inode != inside && lease.caller == own {
+                // Cut off, and nobody's but ours: its addresses go over to the new interface without waiting.
+                book.step_aside(&lease);
+                aside = lease.leaving.map(|exit| exit.link);
+                if wanted.is_empty() {
+                    wanted = lease.addresses;
+                }
+            } else if attempt < ATTEMPTS {
+                drop(lock);
+                settle(state, &wish.network, true)?;
+                continue;
+            } else {
+                known = Some(lease);
+            }
         }
         let addresses = match &known {
             Some(lease) => still_fits(wish, lease),
@@ -315,7 +335,7 @@ fn place(state: &State, wish: &Wish, own: u64, socket: &mut Socket) -> Result<Pl
                 settle(state, &wish.network, true)?;
             }
             Err(e) => return Err(e),
-            Ok(addresses) => return Ok(Place { definition, lock, book, ground, known, addresses }),
+            Ok(addresses) => return Ok(Place { definition, lock, book, ground, known, addresses, aside }),
         }
     }
     unreachable!("the last attempt returns")

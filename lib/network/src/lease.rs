@@ -227,6 +227,23 @@ impl Book {
         Some(self.leases.0.remove(at))
     }
 
+    /// What `lease`, which leaves, held is free for the same interface attached anew; its link is not forgotten.
+    pub fn step_aside(&mut self, lease: &Lease) {
+        let link = lease.leaving.map_or(0, |exit| exit.link);
+        if let Some(mut aside) = self.release(&lease.container, &lease.interface) {
+            aside.interface = format!("{}~{link}", aside.interface);
+            aside.addresses.clear();
+            self.enter(aside);
+        }
+    }
+
+    /// Drops the lease that leaves by the link with number `link` of the namespace with number `caller`.
+    pub fn left(&mut self, caller: u64, link: u32) -> bool {
+        let before = self.leases.0.len();
+        self.leases.0.retain(|lease| lease.caller != caller || lease.leaving.is_none_or(|exit| exit.link != link));
+        self.leases.0.len() != before
+    }
+
     /// Writes `lease` in, in place of what the container's interface had. Its addresses are free.
     pub fn enter(&mut self, lease: Lease) {
         self.release(&lease.container, &lease.interface);

@@ -15,6 +15,9 @@
 //! killed is finished by the next command that meets it ([`settle`]), as is one that is in the way: of the same interface
 //! attached anew, of an address asked for, of the network's removal. What is killed before the lease says that it leaves
 //! was not told to have left: the link is down, and detach or attach go on from there.
+//!
+//! Who comes back in another namespace (a container restarted) waits for nothing: the lease steps aside with its link, and
+//! its addresses go over to the new interface, whose outer end gets another name.
 
 use super::release;
 use crate::bridge::unless;
@@ -113,11 +116,7 @@ fn finish(state: &State, network: &str, leaving: &[Lease], socket: &mut Socket) 
     let mut book = Book::load(state, network)?;
     let mut changed = false;
     for lease in leaving {
-        let entry = book.entry(&lease.container, &lease.interface);
-        let number = |lease: &Lease| lease.leaving.as_ref().map(|exit| exit.link);
-        if entry.is_some_and(|entry| number(entry) == number(lease)) {
-            changed |= book.release(&lease.container, &lease.interface).is_some();
-        }
+        changed |= lease.leaving.is_some_and(|exit| book.left(lease.caller, exit.link));
     }
     if changed { book.store() } else { Ok(()) }
 }
