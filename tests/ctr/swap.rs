@@ -101,3 +101,19 @@ fn fuse_overlayfs_lays_our_layers() {
     assert_eq!(said.code, 0, "{said:?}");
     assert!(said.out.starts_with("x\n") && said.out.contains("fuse.fuse-overlayfs"), "{said:?}");
 }
+
+#[test]
+fn cni_plugins_wire_our_containers() {
+    need!(root, overlay, netns, images, "iptables");
+    let lab = Lab::new();
+    lab.load(&fixture::busybox_oci());
+    let script = "
+        VENEER_CNI_PATH=/usr/lib/cni; export VENEER_CNI_PATH
+        $ctr run -d --name web busybox sh -c 'mkdir /www; echo page >/www/index.html; exec httpd -f -h /www' >/dev/null
+        unset VENEER_CNI_PATH
+        address=$($ctr inspect -f '{{.NetworkSettings.IPAddress}}' web)
+        busybox wget -q -O - http://$address/; $ctr rm -f web; ip -br link | grep -c veth || :
+    ";
+    let said = crate::bridge::in_own_network(&lab, script);
+    assert_eq!((said.code, said.out.as_str()), (0, "page\nweb\n0\n"), "{said:?}");
+}

@@ -148,6 +148,7 @@ fn clear(root: &Root, place: &Place, own: &std::path::Path, record: &Record) -> 
         let mut detach = tools.command(crate::tools::Tool::Netwire);
         detach.args(["detach", "--network", &endpoint.network, "--id", record.id.as_str()]);
         detach.env("VENEER_ROOT", root.path()).env("VENEER_RUN", place.path());
+        detach.envs(crate::wiring::environment(&asked.request));
         let _ = execute::run(detach, "netwire");
     }
     let run = place.of(&record.id);

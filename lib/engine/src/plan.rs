@@ -327,10 +327,14 @@ fn attach(inputs: &Inputs<'_>, endpoint: &Endpoint, number: usize) -> Step {
         command.until_eof = true;
     }
     command.wire = true;
+    let mut detach = Command::new(Tool::Netwire, ["detach", "--network", network, "--id", id]);
+    for command in [&mut command, &mut detach] {
+        command.env.extend(wiring::environment(inputs.request));
+    }
     Step {
         why: if number == 0 { "an interface, an address and a route in it" } else { "an interface on another network" },
         action: Action::Run(command),
-        undo: Some(Command::new(Tool::Netwire, ["detach", "--network", network, "--id", id])),
+        undo: Some(detach),
     }
 }
 

@@ -64,6 +64,8 @@ pub struct Programs {
     pub mount: Option<PathBuf>,
     /// A program in `netwire`'s grammar.
     pub netwire: Option<PathBuf>,
+    /// Folders of CNI plugins that `netwire` is to run, as in `CNI_PATH`.
+    pub cni: Option<String>,
 }
 
 /// Which network a container gets.

@@ -253,6 +253,11 @@ pub fn aliases(id: &ContainerId, request: &Request, endpoint: &Endpoint) -> Vec<
     aliases
 }
 
+/// What `netwire` is told by its environment: the CNI plugins that stand in for what it does itself.
+pub fn environment(request: &Request) -> Option<(&'static str, String)> {
+    request.programs.cni.clone().map(|folders| ("VENEER_CNI_PATH", folders))
+}
+
 /// What is published: `-p`, and with `-P` every exposed port that is not.
 pub fn published(request: &Request, image: &[String]) -> Vec<String> {
     let wiring = &request.wiring;

@@ -83,6 +83,9 @@ pub(crate) struct Args {
     /// A program in netwire's grammar instead of netwire
     #[arg(long, value_name = "PROGRAM", env = "VENEER_NETWIRE")]
     netwire: Option<PathBuf>,
+    /// CNI plugins that netwire is to run instead of doing it itself
+    #[arg(long, value_name = "DIR[:DIR]", env = "VENEER_CNI_PATH")]
+    cni_path: Option<String>,
     /// Print the single commands this consists of, as a script, and do nothing
     #[arg(long)]
     explain: bool,
@@ -292,6 +295,7 @@ fn request(args: &Args) -> Result<Request, Failure> {
             runtime: args.runtime.clone(),
             mount: args.mount_program.clone(),
             netwire: args.netwire.clone(),
+            cni: args.cni_path.clone(),
         },
     })
 }
