@@ -9,7 +9,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-fn text<'a>(value: &'a serde_json::Value, n: usize) -> &'a str {
+fn text(value: &serde_json::Value, n: usize) -> &str {
     value[n].as_str().unwrap_or_default()
 }
 
