@@ -1,9 +1,10 @@
-//! How the program `nsrun` is linked: statically and position-independent where this machine can, else as Rust does by default.
+//! How the programs `nsrun` and `netwire` are linked: statically and position-independent where this machine can, else as Rust does by
+//! default.
 //!
-//! A container's start executes nsrun twice (lib/runtime/src/seal.rs says why), and looking up and relocating symbols of shared
-//! libraries is most of what a start of a program costs (docs/performance.md, "Linking"). So `nsrun` takes the C library's archive, where it is
-//! installed. That needs no explicit target: `-static-pie` goes to the linker for this one program, and a folder of linker
-//! scripts leads the names rustc asks for (`-lc`, `-lgcc_s`) to archives. All addresses are still randomised. Linked so, it begins in
+//! A container's start executes nsrun twice (lib/runtime/src/seal.rs says why) and netwire once or more, and looking up and relocating symbols
+//! of shared libraries is most of what a start of a program costs (docs/performance.md, "Linking"). So these two take the C library's archive,
+//! where it is installed. That needs no explicit target: `-static-pie` goes to the linker for these programs, and a folder of linker
+//! scripts leads the names rustc asks for (`-lc`, `-lgcc_s`) to archives. All addresses are still randomised. Linked so, nsrun begins in
 //! lib/sys/src/early.rs.
 //!
 //! A program made the same way is linked and run first: where that fails (no archive, another C library, a loader older than packed
@@ -22,9 +23,11 @@ fn main() {
     tell("rerun-if-changed=build.rs");
     tell("rerun-if-env-changed=VENEER_DYNAMIC");
     if let Ok(Some(folder)) = scripts() {
-        tell(&format!("rustc-link-arg-bin=nsrun=-L{}", folder.display()));
-        for flag in FLAGS {
-            tell(&format!("rustc-link-arg-bin=nsrun={flag}"));
+        for program in ["nsrun", "netwire"] {
+            tell(&format!("rustc-link-arg-bin={program}=-L{}", folder.display()));
+            for flag in FLAGS {
+                tell(&format!("rustc-link-arg-bin={program}={flag}"));
+            }
         }
         if variable("CARGO_CFG_TARGET_ARCH") == "x86_64" {
             tell("rustc-link-arg-bin=nsrun=-Wl,-e,veneer_start");
@@ -40,7 +43,7 @@ fn variable(name: &str) -> String {
     env::var(name).unwrap_or_default()
 }
 
-/// The folder of linker scripts; `None` where nsrun is to be linked as usual.
+/// The folder of linker scripts; `None` where they are to be linked as usual.
 fn scripts() -> io::Result<Option<PathBuf>> {
     let here = variable("TARGET") == variable("HOST") && variable("CARGO_CFG_TARGET_ENV") == "gnu";
     let chosen = variable("CARGO_CFG_TARGET_FEATURE").contains("crt-static") || env::var_os("VENEER_DYNAMIC").is_some();
