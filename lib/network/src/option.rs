@@ -58,7 +58,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("bclim", "the limit of broadcasts cannot be set"),
     ("outbound_addr4", "the source address of what leaves is chosen by the machine's routes"),
     ("outbound_addr6", "the source address of what leaves is chosen by the machine's routes"),
-    ("host_interface_name", "the end outside is named by netwire, so that it is found again; attach prints it as host_interface"),
+    (
+        "host_interface_name",
+        "the end outside is named by netwire, so that it is found again; attach prints it as host_interface",
+    ),
 ];
 
 const fn key(
