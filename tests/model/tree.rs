@@ -558,12 +558,18 @@ impl Model {
         use super::operation::XattrFlag;
         self.may_have(id, name)?;
         let there = self.at(id).xattrs.contains_key(name);
-        match flag {
-            XattrFlag::Create if there => return Err(Errno::EXIST),
-            XattrFlag::Replace if !there => return Err(Errno::NODATA),
-            _ => {}
+        let refused = match flag {
+            XattrFlag::Create if there => Some(Errno::EXIST),
+            XattrFlag::Replace if !there => Some(Errno::NODATA),
+            _ => None,
+        };
+        if refused.is_none() || self.kernel_serves {
+            // ovl_xattr_set copies up before the file system below refuses.
+            self.raise(id);
         }
-        self.raise(id);
+        if let Some(refused) = refused {
+            return Err(refused);
+        }
         let now = self.now;
         let object = self.get(id);
         object.xattrs.insert(name.to_owned(), value);

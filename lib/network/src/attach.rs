@@ -102,6 +102,9 @@ impl Wish {
 pub struct Attachment {
     /// The network's name.
     pub network: String,
+    /// Its id; left out where it has none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub network_id: String,
     /// Its kind.
     pub driver: Driver,
     /// The interface inside.
@@ -219,6 +222,7 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
     let gateways = endpoint.gateways();
     Ok(Attachment {
         network: definition.name.clone(),
+        network_id: definition.id.clone(),
         driver,
         addresses: lease.addresses.iter().map(|address| definition.with_prefix(*address)).collect(),
         interface: lease.interface,

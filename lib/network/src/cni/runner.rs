@@ -326,6 +326,7 @@ fn attachment(definition: &Definition, record: &Record, result: &Success) -> Res
         record.ports.iter().flat_map(|port| port.published(&definition.name, &record.container)).collect();
     Ok(Attachment {
         network: definition.name.clone(),
+        network_id: definition.id.clone(),
         driver: definition.driver,
         interface: record.interface.clone(),
         host_interface: outer,

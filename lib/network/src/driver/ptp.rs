@@ -12,7 +12,7 @@
 
 use super::{Endpoint, Ground};
 use crate::address;
-use crate::bridge::{Tables, find, mtu_of, unless, veth};
+use crate::bridge::{Tables, find, mtu_of, set, unless, v6_setting, veth};
 use crate::definition::Definition;
 use crate::error::{Result, refused};
 use crate::lease::Lease;
@@ -41,6 +41,11 @@ pub(super) fn plug(endpoint: &Endpoint<'_>, socket: &mut Socket, inner: &mut Soc
     veth::plug(endpoint, socket, inner)?;
     let wrong = |refusal: Refusal| refused("set up interface", &lease.outer, refusal);
     let outer = find(socket, &lease.outer)?.ok_or_else(|| veth::vanished("set up interface", &lease.outer))?;
+    // As on a bridge: what a container says of routes is not for this machine (CVE-2020-10749), and the first packet to it
+    // does not wait until the end here has tried its address. The line has no carrier yet, so it has not begun to.
+    for key in ["accept_ra", "accept_dad"] {
+        let _ = set(&v6_setting(&lease.outer, key), "0");
+    }
     let mut requests = Vec::new();
     for gateway in gateways(endpoint) {
         requests.push(address::add(outer.index, gateway, pool::width(gateway)));
