@@ -182,12 +182,12 @@ pub(crate) fn neighbours(lab: &Lab, a: (&str, &Attached), b: (&str, &Attached), 
     let pairs = [(a.0, b.1), (b.0, a.1)];
     let ways: Vec<_> =
         pairs.iter().flat_map(|(from, to)| std::iter::once(to.four).chain(to.six).map(|at| (*from, at))).collect();
+    // The plugins' links answer by IPv6 only when they have tried their own address for a second.
+    let tries = if wanted { 3 } else { 1 };
+    let ask = |from: &str, at: IpAddr| (0..tries).any(|_| answers(lab, from, at));
     // Together, since each silence takes its time.
     std::thread::scope(|scope| {
-        // The plugins' links answer by IPv6 only when they have tried their own address for a second.
-        let tries = if wanted { 3 } else { 1 };
-        let asked = |from: &str, at: IpAddr| (0..tries).any(|_| answers(lab, from, at));
-        let asked: Vec<_> = ways.iter().map(|(from, at)| scope.spawn(|| asked(from, *at))).collect();
+        let asked: Vec<_> = ways.iter().map(|(from, at)| scope.spawn(|| ask(from, *at))).collect();
         for ((from, at), asked) in ways.iter().zip(asked) {
             assert_eq!(asked.join().expect("asked"), wanted, "{from} to {at}");
         }
