@@ -1,8 +1,7 @@
 //! `/sys/fs/cgroup` inside a container: its own groups and nothing above them.
 //!
 //! cgroup v2: a new cgroup2 mount where the container has a cgroup namespace (its group is the root of it), else the group's
-//! folder bound. v1 and hybrid trees: a tmpfs with one folder for each hierarchy that it has a group in, each the group's own, as
-//! runc lays it out.
+//! folder bound. v1 and hybrid trees: a tmpfs with one folder a hierarchy, each the group's own folder, as runc lays it out.
 
 use super::fsmount;
 use super::masks::QUIET;
@@ -11,7 +10,7 @@ use super::options::{Attributes, Options};
 use super::tree::Make;
 use crate::error::{Result, failed};
 use crate::file;
-use rustix::fs::{Access, CWD, Mode};
+use rustix::fs::{CWD, Mode};
 use rustix::mount::OpenTreeFlags;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -26,23 +25,11 @@ pub(crate) struct View {
     pub(crate) unified: Option<PathBuf>,
 }
 
-impl View {
-    /// Without the hierarchies that this process has no group in: there its group is the machine's own, the root that holds all
-    /// others, and a container is not to read their names and what they use. Only a root has no type, or has a release agent.
-    fn own_groups(mut self) -> Self {
-        let has = |folder: &Path, name| rustix::fs::access(folder.join(name), Access::EXISTS).is_ok();
-        self.groups.retain(|(_, folder)| {
-            !has(folder, "release_agent") && (has(folder, "tasks") || has(folder, "cgroup.type"))
-        });
-        self
-    }
-}
-
 /// Reads what /proc says of this process's groups; nothing where there is no cgroup tree.
 pub(crate) fn load_view() -> View {
     let mounts = file::read_text("/proc/self/mountinfo").unwrap_or_default();
     let groups = file::read_text("/proc/self/cgroup").unwrap_or_default();
-    parse_view(&mounts, &groups).own_groups()
+    parse_view(&mounts, &groups)
 }
 
 fn parse_view(mountinfo: &str, own: &str) -> View {
@@ -95,7 +82,7 @@ pub(crate) fn mount(site: &Site<'_>, name: &str, destination: &Path, options: &O
     let data = ["mode=755".to_owned()];
     let tmpfs = Options { data: data.to_vec(), attributes: Attributes { set: QUIET, clear: 0 }, ..Options::default() };
     let tmpfs = fsmount::detached("tmpfs", "tmpfs", &tmpfs).map_err(|e| e.at(name))?;
-    for (group, _) in &site.cgroups.groups {
+    for (group, folder) in &site.cgroups.groups {
         rustix::fs::mkdirat(&tmpfs, group.as_str(), Mode::from_raw_mode(0o755))
             .map_err(|e| failed("make", group, e))?;
         if group.contains(',') {
@@ -103,6 +90,7 @@ pub(crate) fn mount(site: &Site<'_>, name: &str, destination: &Path, options: &O
                 let _ = super::tree::link_if_absent(tmpfs.as_fd(), one, group);
             }
         }
+        let _ = folder;
     }
     // Attached while writable only to us: nothing runs in the container yet.
     site.finish(
