@@ -75,7 +75,7 @@ fn life(program: &str) {
         ends(lab);
         // The keeper ends its program first, and then clears up.
         let end = Instant::now() + Duration::from_secs(5);
-        while lab.sh("ls /run/state/networks/run/user") != "" {
+        while !lab.sh("ls /run/state/networks/run/user").is_empty() {
             assert!(Instant::now() < end, "files are left");
             std::thread::sleep(Duration::from_millis(20));
         }
