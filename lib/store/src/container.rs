@@ -37,8 +37,16 @@ pub enum Status {
     Created,
     /// Its supervisor is putting it together, or its process lives.
     Running,
+    /// Its process is frozen.
+    Paused,
+    /// Its process has ended and is started again after a while.
+    Restarting,
+    /// It is being removed.
+    Removing,
     /// Its process has ended.
     Exited,
+    /// It could not be removed whole.
+    Dead,
 }
 
 /// A process that is the same only as long as it lives: pids come again, pid and start time together do not.
@@ -62,6 +70,14 @@ pub struct State {
     pub supervisor: Option<ProcessId>,
     /// Its exit code, once it has ended.
     pub exit_code: u8,
+    /// Whether a process of it was killed because memory ran out.
+    pub oom_killed: bool,
+    /// How often its supervisor has started it again.
+    pub restart_count: u32,
+    /// Whether somebody stopped it by hand: then it is not started again.
+    pub stopped_by_hand: bool,
+    /// Its health as the supervisor saw it last; none where nothing looks at it.
+    pub health: Option<serde_json::Value>,
     /// Why it could not be started.
     pub error: String,
     /// RFC 3339.

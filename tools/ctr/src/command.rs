@@ -19,7 +19,6 @@ pub(crate) mod run;
 pub(crate) mod stop;
 pub(crate) mod supervise;
 pub(crate) mod tag;
-pub(crate) mod wires;
 
 pub(crate) use crate::context::Context;
 

@@ -12,6 +12,7 @@ mod arguments;
 mod command;
 mod context;
 mod format;
+mod options;
 
 /// Runs `ctr` with `args` (the program's name first) and gives its exit code: docker's. A wrong option is 125 on every
 /// command, an unknown command 1.

@@ -125,7 +125,11 @@ pub(crate) fn state_word(status: Status) -> &'static str {
     match status {
         Status::Created => "created",
         Status::Running => "running",
+        Status::Paused => "paused",
+        Status::Restarting => "restarting",
+        Status::Removing => "removing",
         Status::Exited => "exited",
+        Status::Dead => "dead",
     }
 }
 
@@ -135,6 +139,13 @@ fn status(state: &State) -> String {
     match state.status {
         Status::Created => "Created".into(),
         Status::Running => format!("Up {}", ago(&state.started).map_or_else(String::new, human::duration)),
+        Status::Paused => format!("Up {} (Paused)", ago(&state.started).map_or_else(String::new, human::duration)),
+        Status::Restarting => {
+            let since = ago(&state.finished).map_or_else(String::new, human::ago);
+            format!("Restarting ({}) {since}", state.exit_code)
+        }
+        Status::Removing => "Removal In Progress".into(),
+        Status::Dead => "Dead".into(),
         Status::Exited => {
             format!("Exited ({}) {}", state.exit_code, ago(&state.finished).map_or_else(String::new, human::ago))
                 .trim_end()

@@ -2,6 +2,7 @@
 
 use super::Context;
 use crate::context::run_failure;
+use crate::options::Options;
 use cli::failure::{Failure, Outcome};
 use engine::accounts::Accounts;
 use engine::attach::{self, End};
@@ -9,10 +10,9 @@ use engine::launch::{self, Base};
 use engine::machine::Machine;
 use engine::plan::{self, Inputs, Writable};
 use engine::process::{self, Defaults};
-use engine::request::{HOST, Network, Programs, Request, Volume};
+use engine::request::{HOST, Network, Request};
 use engine::tools::{self, Tools};
 use engine::{resolver, script, wiring};
-use std::path::PathBuf;
 
 /// Options of `ctr run`.
 #[derive(Debug, clap::Args)]
@@ -21,87 +21,19 @@ pub(crate) struct Args {
     /// Run in the background and print the container's id
     #[arg(short, long)]
     detach: bool,
-    /// Keep standard input open
-    #[arg(short, long)]
-    interactive: bool,
-    /// Give it a terminal
-    #[arg(short, long)]
-    tty: bool,
-    /// Remove the container when it has ended
-    #[arg(long)]
-    rm: bool,
-    /// Name the container
-    #[arg(long)]
-    name: Option<String>,
-    /// Replace the image's entrypoint
-    #[arg(long, value_name = "CMD")]
-    entrypoint: Option<String>,
-    /// Set a variable; without =VALUE, take ours
-    #[arg(short, long, value_name = "NAME[=VALUE]")]
-    env: Vec<String>,
-    /// Read variables from a file, one a line
-    #[arg(long, value_name = "FILE")]
-    env_file: Vec<PathBuf>,
-    /// Working folder inside
-    #[arg(short, long, value_name = "DIR")]
-    workdir: Option<String>,
-    /// User, or user and group, by name or number
-    #[arg(short, long, value_name = "USER[:GROUP]")]
-    user: Option<String>,
-    /// A folder or file of this machine inside the container
-    #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
-    volume: Vec<String>,
     #[command(flatten)]
-    wires: super::wires::Wires,
-    /// Host name inside
-    #[arg(short = 'h', long)]
-    hostname: Option<String>,
-    /// Put an init of ours in front of the command
-    #[arg(long)]
-    init: bool,
-    /// The root file system cannot be written
-    #[arg(long)]
-    read_only: bool,
-    /// Add a capability
-    #[arg(long, value_name = "CAP")]
-    cap_add: Vec<String>,
-    /// Drop a capability
-    #[arg(long, value_name = "CAP")]
-    cap_drop: Vec<String>,
-    /// no-new-privileges
-    #[arg(long, value_name = "OPTION")]
-    security_opt: Vec<String>,
-    /// Which overlay drivers to try, in this order: kernel, fuse
-    #[arg(long, value_name = "LIST")]
-    driver: Option<String>,
-    /// An OCI runtime instead of nsrun
-    #[arg(long, value_name = "PROGRAM", env = "VENEER_RUNTIME")]
-    runtime: Option<PathBuf>,
-    /// An overlay program in -o grammar instead of ovl-mount
-    #[arg(long, value_name = "PROGRAM", env = "VENEER_MOUNT_PROGRAM")]
-    mount_program: Option<PathBuf>,
-    /// A program in netwire's grammar instead of netwire
-    #[arg(long, value_name = "PROGRAM", env = "VENEER_NETWIRE")]
-    netwire: Option<PathBuf>,
-    /// CNI plugins that netwire is to run instead of doing it itself
-    #[arg(long, value_name = "DIR[:DIR]", env = "VENEER_CNI_PATH")]
-    cni_path: Option<String>,
+    options: Options,
     /// Print the single commands this consists of, as a script, and do nothing
     #[arg(long)]
     explain: bool,
     /// Print help
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
-    /// The image; `host` is this machine's own root file system
-    image: String,
-    /// The command with its arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
-    command: Vec<String>,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let ours = |failure: Failure| failure.code(cli::exit::OURS);
-    let mut request = request(&args).map_err(ours)?;
+    let mut request = args.options.request().map_err(ours)?;
     let machine = context.machine().map_err(ours)?;
     if machine.rootless {
         let carried = ["pasta", "slirp4netns"].into_iter().any(|program| tools::in_path(program).is_some());
@@ -146,13 +78,13 @@ fn start(args: &Args, request: &Request, machine: &Machine, context: &Context) -
     let place = context.place().map_err(ours)?;
     let own = context.own().map_err(ours)?;
     engine::life::settle(&root, &place, &own).map_err(run_failure)?;
-    if args.tty && args.interactive && !args.detach && !rustix::termios::isatty(std::io::stdin()) {
+    if request.tty && request.interactive && !args.detach && !rustix::termios::isatty(std::io::stdin()) {
         return Err(ours(Failure::new("the input device is not a terminal").hint("leave out -t, or -i")));
     }
     // The image cannot go between being found and being used.
     let images = root.lock(store::Lock::Images, store::Mode::Shared).map_err(|e| ours(e.into()))?;
     let base = base(request, &root).map_err(run_failure)?;
-    let record = launch::create(&root, request, &base, args.name.as_deref()).map_err(run_failure)?;
+    let record = launch::create(&root, request, &base, args.options.name.as_deref()).map_err(run_failure)?;
     drop(images);
     if request.image == HOST {
         tell_what_is_left_out(machine);
@@ -162,8 +94,11 @@ fn start(args: &Args, request: &Request, machine: &Machine, context: &Context) -
     let end = if args.detach {
         attach::until_started(socket).map_err(lost)?
     } else {
-        let options =
-            attach::Options { stdin: args.interactive, tty: args.tty, proxy_signals: !(args.tty && args.interactive) };
+        let options = attach::Options {
+            stdin: request.interactive,
+            tty: request.tty,
+            proxy_signals: !(request.tty && request.interactive),
+        };
         Some(attach::run(socket, options).map_err(lost)?)
     };
     let code = match end {
@@ -218,7 +153,7 @@ fn explain(args: &Args, request: &Request, machine: &Machine, context: &Context)
         process: &process,
         machine,
         writable: Writable::temporary(),
-        name: args.name.as_deref(),
+        name: args.options.name.as_deref(),
         image_ports: &base.defaults.ports,
         shared: shared.as_ref(),
     };
@@ -248,62 +183,4 @@ fn tell_what_is_left_out(machine: &Machine) {
     };
     let list = shown.join(", ");
     cli::output::complain("ctr", &format!("host: other file systems are not in view: {list}{more} (-v brings one in)"));
-}
-
-fn request(args: &Args) -> Result<Request, Failure> {
-    let here = std::env::current_dir().unwrap_or_else(|_| "/".into());
-    let volumes = args.volume.iter().map(|text| Volume::parse(text, &here)).collect::<engine::Result<_>>()?;
-    let mut env = Vec::new();
-    for file in &args.env_file {
-        let text = std::fs::read_to_string(file)
-            .map_err(|e| Failure::new(format!("open {}: {e}", file.display())).hint("--env-file names a file"))?;
-        let lines = text.lines().map(str::trim_start).filter(|l| !l.is_empty() && !l.starts_with('#'));
-        env.extend(lines.filter_map(setting));
-    }
-    env.extend(args.env.iter().filter_map(|text| setting(text)));
-    let mut no_new_privileges = false;
-    for option in &args.security_opt {
-        match option.as_str() {
-            "no-new-privileges" | "no-new-privileges:true" | "no-new-privileges=true" => no_new_privileges = true,
-            other => {
-                return Err(Failure::new(format!("--security-opt {other}: not known")).hint("no-new-privileges is"));
-            }
-        }
-    }
-    let (network, wiring) = args.wires.read()?;
-    Ok(Request {
-        image: args.image.clone(),
-        command: args.command.clone(),
-        entrypoint: args.entrypoint.clone(),
-        env,
-        workdir: args.workdir.clone(),
-        user: args.user.clone(),
-        volumes,
-        network,
-        wiring,
-        hostname: args.hostname.clone(),
-        tty: args.tty,
-        interactive: args.interactive,
-        remove: args.rm,
-        init: args.init,
-        read_only: args.read_only,
-        cap_add: args.cap_add.clone(),
-        cap_drop: args.cap_drop.clone(),
-        no_new_privileges,
-        driver: args.driver.clone(),
-        programs: Programs {
-            runtime: args.runtime.clone(),
-            mount: args.mount_program.clone(),
-            netwire: args.netwire.clone(),
-            cni: args.cni_path.clone(),
-        },
-    })
-}
-
-/// `NAME=value`, or ours where only a name is given; one we have not is left out, as in docker.
-fn setting(text: &str) -> Option<String> {
-    if text.contains('=') {
-        return Some(text.to_owned());
-    }
-    std::env::var(text).ok().map(|value| format!("{text}={value}"))
 }

@@ -1,4 +1,4 @@
-//! Options of `ctr run` about networks, docker's all of them.
+//! Options of `ctr run` and `ctr create` about networks, docker's all of them.
 
 use engine::port::{Exposed, Publish};
 use engine::request::Network;
@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// `--network` and what belongs to it.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Wires {
+pub(crate) struct Options {
     /// none, host, container:NAME, or a network's name; may be repeated [default: bridge; none for the image host]
     #[arg(long, visible_alias = "net", value_name = "NETWORK")]
     network: Vec<String>,
@@ -46,7 +46,7 @@ pub(crate) struct Wires {
     add_host: Vec<String>,
 }
 
-impl Wires {
+impl Options {
     /// Reads them, with docker's words for what is wrong.
     pub(crate) fn read(&self) -> engine::Result<(Network, Wiring)> {
         let all = |values: &[String], read: fn(&str) -> engine::Result<String>| {

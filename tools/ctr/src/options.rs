@@ -1,0 +1,84 @@
+//! What can be said of a new container: the options that `ctr run` and `ctr create` share, a file a part.
+
+use cli::failure::Failure;
+use engine::request::Request;
+
+mod health;
+mod isolation;
+mod limits;
+mod logging;
+mod network;
+mod process;
+mod programs;
+mod restart;
+mod stop;
+mod storage;
+
+/// A new container's options, its image and its command.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Keep standard input open
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+    /// Give it a terminal
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    /// Remove the container when it has ended
+    #[arg(long)]
+    pub(crate) rm: bool,
+    /// Name the container
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    process: process::Options,
+    #[command(flatten)]
+    storage: storage::Options,
+    #[command(flatten)]
+    network: network::Options,
+    #[command(flatten)]
+    limits: limits::Options,
+    #[command(flatten)]
+    isolation: isolation::Options,
+    #[command(flatten)]
+    logging: logging::Options,
+    #[command(flatten)]
+    restart: restart::Options,
+    #[command(flatten)]
+    health: health::Options,
+    #[command(flatten)]
+    stop: stop::Options,
+    #[command(flatten)]
+    programs: programs::Options,
+    /// The image; `host` is this machine's own root file system
+    pub(crate) image: String,
+    /// The command with its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+impl Options {
+    /// All of it as data, checked as far as that goes without looking at the machine.
+    pub(crate) fn request(&self) -> Result<Request, Failure> {
+        let (network, wiring) = self.network.read()?;
+        let mut request = Request {
+            image: self.image.clone(),
+            command: self.command.clone(),
+            network,
+            wiring,
+            tty: self.tty,
+            interactive: self.interactive,
+            remove: self.rm,
+            limits: self.limits.read()?,
+            logging: self.logging.read()?,
+            restart: self.restart.read()?,
+            health: self.health.read()?,
+            stop: self.stop.read()?,
+            programs: self.programs.read(),
+            ..Request::default()
+        };
+        self.process.read(&mut request)?;
+        self.storage.read(&mut request)?;
+        self.isolation.read(&mut request)?;
+        Ok(request)
+    }
+}
