@@ -9,14 +9,16 @@ use testkit::{need, user};
 #[test]
 fn who_takes_more_memory_is_killed() {
     need!(root, "runc", "crun", "busybox");
-    // tail keeps what it is asked for; a swap limit as large as the memory limit leaves no swap.
+    // tail keeps what it is asked for; a swap limit as large as the memory limit leaves no swap. Whom the kernel kills first
+    // is its own choice: mostly tail, and then wc counts nothing, now and then the shell, and then nothing is said at all.
     let hog = "head -c 100m /dev/zero | tail -c 100m | wc -c";
     for runtime in on_each() {
         let bundle = Bundle::new(hog, |config| {
             limited(config, &json!({ "memory": { "limit": 33_554_432, "swap": 33_554_432 } }));
         });
-        let (out, err, _) = told(&bundle.run(&runtime));
-        assert_eq!(out.trim(), "0", "{}: {err}", runtime.name);
+        let (out, err, code) = told(&bundle.run(&runtime));
+        let killed = out.trim() == "0" || (out.is_empty() && code == Some(137));
+        assert!(killed, "{}: {out:?} {code:?} {err}", runtime.name);
     }
 }
 
