@@ -16,6 +16,7 @@ mod storage;
 
 /// A new container's options, its image and its command.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Options {
     /// Keep standard input open
     #[arg(short, long)]

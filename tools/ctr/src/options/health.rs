@@ -5,6 +5,7 @@ use engine::request::health::Health;
 
 /// How its health is looked at.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Options {}
 
 impl Options {

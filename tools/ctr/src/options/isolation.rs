@@ -6,6 +6,7 @@ use engine::request::isolation::Isolation;
 
 /// Which namespaces it has, and what it may do.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Options {
     /// Add a capability
     #[arg(long, value_name = "CAP")]

@@ -5,6 +5,7 @@ use engine::request::limits::Limits;
 
 /// What it may use.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Options {}
 
 impl Options {

@@ -5,6 +5,7 @@ use engine::request::logging::Logging;
 
 /// Where its output is kept.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Options {}
 
 impl Options {

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// `--network` and what belongs to it.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Options {
     /// none, host, container:NAME, or a network's name; may be repeated [default: bridge; none for the image host]
     #[arg(long, visible_alias = "net", value_name = "NETWORK")]

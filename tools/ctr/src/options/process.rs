@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 /// What runs in it.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Options {
     /// Replace the image's entrypoint
     #[arg(long, value_name = "CMD")]

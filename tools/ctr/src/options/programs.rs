@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 /// What stands in for our own tools.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Options {
     /// An OCI runtime instead of nsrun
     #[arg(long, value_name = "PROGRAM", env = "VENEER_RUNTIME")]

@@ -5,6 +5,7 @@ use engine::request::restart::Restart;
 
 /// When it is started again.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Options {}
 
 impl Options {

@@ -5,6 +5,7 @@ use engine::request::stop::Stop;
 
 /// How it is asked to end.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Options {}
 
 impl Options {

@@ -5,6 +5,7 @@ use engine::request::{Request, Volume};
 
 /// Which files it sees.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Options {
     /// A folder or file of this machine inside the container
     #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
