@@ -38,8 +38,8 @@ fn what_is_asked_wrong() {
         "ctr: image host: only our own ovl-mount may lay a layer over the machine's root",
     );
     refused(&lab, &["run", "--rm", "--cap-add", "FLY", "host"], 125, "ctr: capability FLY: unknown");
-    refused(&lab, &["logs", "nobody"], 1, "ctr: no such container nobody");
-    refused(&lab, &["exec", "nobody", "true"], 1, "ctr: no such container nobody");
+    refused(&lab, &["logs", "nobody"], 1, "ctr: No such container: nobody");
+    refused(&lab, &["exec", "nobody", "true"], 1, "ctr: No such container: nobody");
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub enum End {
         /// The exit code.
         code: u8,
     },
+    /// It is being started by somebody else.
+    Taken,
     /// The detach keys were typed; the container goes on.
     Detached,
     /// Nobody reads our output any more.
@@ -59,6 +61,7 @@ pub fn until_started(mut socket: UnixStream) -> Result<Option<End>> {
                         return Ok(Some(End::Failed { message, hint, code }));
                     }
                     Some(Event::Exited { code }) => return Ok(Some(End::Exited(code))),
+                    Some(Event::Taken) => return Ok(Some(End::Taken)),
                     None => {}
                 }
             }
@@ -143,6 +146,7 @@ fn receive(socket: &mut UnixStream, inbox: &mut Inbox) -> Result<Option<End>> {
             Channel::Stderr => std::io::stderr().lock().write_all(&payload),
             Channel::Event => match event(&payload) {
                 Some(Event::Exited { code }) => return Ok(Some(End::Exited(code))),
+                Some(Event::Taken) => return Ok(Some(End::Taken)),
                 Some(Event::Failed { message, hint, code }) => return Ok(Some(End::Failed { message, hint, code })),
                 _ => Ok(()),
             },

@@ -99,12 +99,8 @@ pub fn create(root: &Root, request: &Request, base: &Base, name: Option<&str>) -
             Ok(()) => return Ok(record),
             Err(e) if e.kind == store::Kind::Exists && e.op == "container name" => match name {
                 Some(name) => {
-                    return Err(Error::new(
-                        Kind::Conflict,
-                        "",
-                        format!("the container name \"/{name}\" is already in use by container \"{}\"", e.subject),
-                    )
-                    .hint(format!("remove it (ctr rm {name}) or choose another name")));
+                    return Err(Error::new(Kind::Conflict, "", names::taken(name, &e.subject))
+                        .hint(format!("remove it (ctr rm {name}) or choose another name")));
                 }
                 None => record.name = names::make_up(record.id.as_str(), attempt),
             },

@@ -16,7 +16,7 @@
 //! - [`launch`], [`supervise`]: a new container, and the one small process it has: log, streams, exit code
 //! - [`stream`], [`attach`]: how a terminal reaches it
 //! - [`log`]: docker's json-file
-//! - [`life`]: stop, kill, remove, and what a crash left behind
+//! - [`life`]: start, stop, kill, remove, and what a crash left behind; [`events`]: what happened
 //! - [`diff`]: what a container changed
 //!
 //! Nothing here mounts, unshares or touches a network itself: that is done by executing `ovl-mount`, `nsrun` and
@@ -27,6 +27,7 @@ pub mod attach;
 pub mod bundle;
 pub mod diff;
 pub mod error;
+pub mod events;
 pub mod execute;
 pub mod images;
 pub mod launch;

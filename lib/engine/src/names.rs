@@ -28,8 +28,16 @@ pub fn check(name: &str) -> Result<()> {
     if first && rest && name.len() >= 2 {
         return Ok(());
     }
-    Err(Error::new(Kind::Request, "invalid container name", format!("{name:?}"))
-        .because("only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed, at least two"))
+    let words = format!("Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
+    Err(Error::new(Kind::Request, "", words).hint("at least two of them, a letter or digit first"))
+}
+
+/// docker's words for a name that the container `id` has.
+pub fn taken(name: &str, id: &str) -> String {
+    format!(
+        "Conflict. The container name \"/{name}\" is already in use by container \"{id}\". You have to remove (or rename) \
+         that container to be able to reuse that name."
+    )
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub struct Defaults {
     pub stop_signal: Option<String>,
     /// `ExposedPorts`: `80/tcp`
     pub ports: Vec<String>,
+    /// `Labels`
+    pub labels: std::collections::BTreeMap<String, String>,
 }
 
 impl Defaults {
@@ -39,6 +41,7 @@ impl Defaults {
             user: config.user().clone().unwrap_or_default(),
             stop_signal: config.stop_signal().clone(),
             ports: config.exposed_ports().clone().unwrap_or_default(),
+            labels: config.labels().clone().unwrap_or_default().into_iter().collect(),
         }
     }
 

@@ -58,6 +58,8 @@ pub struct Request {
     pub cap_drop: Vec<String>,
     /// `--security-opt no-new-privileges`
     pub no_new_privileges: bool,
+    /// `--label`: what is written on it.
+    pub labels: std::collections::BTreeMap<String, String>,
     /// What it may use of the machine.
     pub limits: limits::Limits,
     /// Which namespaces it has, and what it may do.

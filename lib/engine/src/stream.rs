@@ -34,6 +34,8 @@ pub enum Channel {
 pub enum Event {
     /// The container's process runs.
     Started,
+    /// Somebody else is starting it, or it runs already: it is not ours to start.
+    Taken,
     /// It could not be started; the container is in the state it had before, and this is why.
     Failed {
         /// One line.

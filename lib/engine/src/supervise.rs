@@ -9,7 +9,7 @@
 
 use crate::accounts::Accounts;
 use crate::execute::{Execution, Values};
-use crate::life::{Asked, own_process};
+use crate::life::{Asked, claim};
 use crate::machine::Machine;
 use crate::place::Place;
 use crate::plan::{self, Inputs, Plan, Writable};
@@ -35,19 +35,17 @@ pub fn logged_error(log: &Path) -> Option<(Kind, String)> {
 pub fn run(root: &Root, record: &Record, place: &Place, own: PathBuf, control: Option<OwnedFd>) -> Result<()> {
     detach_from_session()?;
     let mut clients = pump::Clients::new(control.map(UnixStream::from));
-    let result = supervise(root, record, place, own, &mut clients);
+    let result = match claim::claim(root, record) {
+        Ok(Some(before)) => supervise(root, record, place, own, &mut clients)
+            .inspect_err(|error| claim::failed(root, record, &before, error)),
+        Ok(None) => {
+            clients.tell(&Event::Taken);
+            Ok(())
+        }
+        Err(error) => Err(error),
+    };
     if let Err(error) = &result {
         let code = exit_code(error.kind);
-        let failed = root.update_container(&record.id, |state| {
-            state.status = if state.started.is_some() { Status::Exited } else { Status::Created };
-            (state.process, state.supervisor, state.exit_code) = (None, None, code);
-            state.error = error.to_string();
-        });
-        // The container may have been removed while it was being made; then there is nothing to write to.
-        drop(failed);
-        if Asked::of(record).is_ok_and(|asked| asked.request.remove) {
-            let _ = root.remove_container(&record.id);
-        }
         clients.tell(&Event::Failed { message: error.to_string(), hint: error.hint.clone(), code });
     }
     clients.flush();
@@ -66,12 +64,6 @@ pub fn exit_code(kind: Kind) -> u8 {
 fn supervise(root: &Root, record: &Record, place: &Place, own: PathBuf, clients: &mut pump::Clients) -> Result<()> {
     let asked = Asked::of(record)?;
     let id = &record.id;
-    root.update_container(id, |state| {
-        state.supervisor = own_process();
-        state.boot = crate::life::boot_id();
-        state.error.clear();
-    })
-    .map_err(crate::error::store)?;
     place.ensure()?;
     let tmp = place.of(id);
     let fail = |e: std::io::Error| crate::error::system("make", tmp.display(), e);
@@ -94,16 +86,7 @@ fn supervise(root: &Root, record: &Record, place: &Place, own: PathBuf, clients:
     let _ = store::remove::tree(&tmp);
     let code = result?;
     undone?;
-    if asked.request.remove {
-        root.remove_container(id).map_err(crate::error::store)?;
-    } else {
-        root.update_container(id, |state| {
-            (state.status, state.exit_code) = (Status::Exited, code);
-            (state.process, state.supervisor, state.root) = (None, None, None);
-            state.finished = Some(jiff::Timestamp::now().to_string());
-        })
-        .map_err(crate::error::store)?;
-    }
+    claim::ended(root, record, code)?;
     clients.tell(&Event::Exited { code });
     Ok(())
 }
@@ -144,20 +127,26 @@ fn live(
     let log_path = root.container_folder(id).join(format!("{id}-json.log"));
     let log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path);
     let log = log.map_err(|e| Error::new(Kind::Failed, "open log", log_path.display()).because(e))?;
-    root.update_container(id, |state| {
+    let running = |state: &mut store::State| {
+        if claim::is_unwanted(state) {
+            return;
+        }
         state.status = Status::Running;
         state.process = crate::life::process(container.pid);
         state.address = execution.values.addresses().first().cloned();
         state.wires.clone_from(&execution.values.wires);
         state.root = Some(execution.values.tmp.join("root"));
         state.started = Some(jiff::Timestamp::now().to_string());
-        state.finished = None;
-    })
-    .map_err(crate::error::store)?;
+    };
+    if claim::is_unwanted(&root.update_container(id, running).map_err(crate::error::store)?) {
+        return Err(Error::new(Kind::Conflict, "", format!("container {id} is being removed")));
+    }
     container::start(execution, state_dir, id)?;
+    crate::events::container(root, record, "start", &[]);
     clients.tell(&Event::Started);
     let signal = |number: i32| container::kill(execution, state_dir, id, number);
     pump::run(container, crate::log::Writer::new(log), listener, clients, &signal)
+        .inspect(|code| claim::tell_end(root, record, *code))
 }
 
 /// A session of our own, no terminal, and every orphan below us ours to wait for.

@@ -76,6 +76,10 @@ pub struct State {
     pub restart_count: u32,
     /// Whether somebody stopped it by hand: then it is not started again.
     pub stopped_by_hand: bool,
+    /// Whether it stays although it was made with `--rm`: it is being started again by hand.
+    pub kept: bool,
+    /// Who removes it, while its status is [`Status::Removing`].
+    pub remover: Option<ProcessId>,
     /// Its health as the supervisor saw it last; none where nothing looks at it.
     pub health: Option<serde_json::Value>,
     /// Why it could not be started.
@@ -132,7 +136,9 @@ impl Root {
 
     /// The container called `text`: by name, id, or unique beginning of its id.
     pub fn find_container(&self, text: &str) -> Result<Record> {
-        let unknown = || Error::new(Kind::NotFound, "no such container", text).hint("ctr ps -a lists them");
+        let unknown = || {
+            Error::new(Kind::NotFound, "", format!("No such container: {text}")).hint("ctr ps -a lists those there are")
+        };
         if let Ok(id) = text.parse::<ContainerId>() {
             return self.container(&id).map_err(|e| if e.kind == Kind::NotFound { unknown() } else { e });
         }
@@ -144,9 +150,8 @@ impl Root {
         match all.len() {
             1 => Ok(all.swap_remove(0)),
             0 => Err(unknown()),
-            n => Err(Error::new(Kind::Ambiguous, "container", text)
-                .because(format!("{n} ids begin so"))
-                .hint("give more of its digits")),
+            n => Err(Error::new(Kind::Ambiguous, "", format!("Multiple IDs found with provided prefix: {text}"))
+                .hint(format!("{n} begin so: give more of its digits"))),
         }
     }
 
@@ -227,8 +232,8 @@ mod tests {
         assert_eq!(root.find_container("web").unwrap().name, "web");
         assert_eq!(root.find_container("/db").unwrap().name, "db");
         assert_eq!(root.find_container("11").unwrap().name, "web");
-        assert_eq!(root.find_container("1").unwrap_err().to_string(), "container 1: 2 ids begin so");
-        assert_eq!(root.find_container("x").unwrap_err().to_string(), "no such container x");
+        assert_eq!(root.find_container("1").unwrap_err().to_string(), "Multiple IDs found with provided prefix: 1");
+        assert_eq!(root.find_container("x").unwrap_err().to_string(), "No such container: x");
         let id = root.find_container("web").unwrap().id;
         let state = root.update_container(&id, |s| s.status = Status::Exited).unwrap();
         assert_eq!(root.container_state(&id).unwrap(), state);

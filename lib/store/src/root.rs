@@ -14,8 +14,19 @@ const FOLDERS: [&str; 9] =
     ["tmp", "image", "image/blobs", "image/blobs/sha256", "overlay2", "overlay2/l", "containers", "volumes", "build"];
 
 /// Entries at the top of a store; whatever holds others and no `version` is no store.
-const KNOWN: [&str; 9] =
-    ["version", "tmp", "image", "overlay2", "containers", "volumes", "networks", "build", "lost+found"];
+const KNOWN: [&str; 11] = [
+    "version",
+    "tmp",
+    "image",
+    "overlay2",
+    "containers",
+    "volumes",
+    "networks",
+    "build",
+    "events.json",
+    "events.json.1",
+    "lost+found",
+];
 
 /// An open store.
 #[derive(Debug)]

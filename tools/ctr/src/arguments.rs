@@ -22,6 +22,12 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run a command in a new container
     Run(Box<command::run::Args>),
+    /// Make a new container
+    Create(Box<command::create::Args>),
+    /// Start containers that do not run
+    Start(command::start::Args),
+    /// Stop containers and start them again
+    Restart(command::restart::Args),
     /// Run a command in a container that runs
     Exec(command::exec::Args),
     /// Show which ports of this machine lead into a container

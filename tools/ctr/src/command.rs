@@ -4,6 +4,7 @@ use crate::arguments::{Arguments, Command};
 use cli::failure::{Failure, Outcome};
 use std::ffi::OsString;
 
+pub(crate) mod create;
 pub(crate) mod diff;
 pub(crate) mod exec;
 pub(crate) mod images;
@@ -13,9 +14,11 @@ pub(crate) mod load;
 pub(crate) mod logs;
 pub(crate) mod port;
 pub(crate) mod ps;
+pub(crate) mod restart;
 pub(crate) mod rm;
 pub(crate) mod rmi;
 pub(crate) mod run;
+pub(crate) mod start;
 pub(crate) mod stop;
 pub(crate) mod supervise;
 pub(crate) mod tag;
@@ -29,6 +32,9 @@ pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
     }
     match arguments.command {
         Command::Run(args) => run::run(*args, &context),
+        Command::Create(args) => create::run(*args, &context),
+        Command::Start(args) => start::run(args, &context),
+        Command::Restart(args) => restart::run(args, &context),
         Command::Exec(args) => exec::run(args, &context),
         Command::Port(args) => port::run(args, &context),
         Command::Ps(args) => ps::run(args, &context),

@@ -4,6 +4,7 @@ use cli::failure::Failure;
 use engine::request::Request;
 
 mod health;
+mod identity;
 mod isolation;
 mod limits;
 mod logging;
@@ -30,6 +31,8 @@ pub(crate) struct Options {
     /// Name the container
     #[arg(long)]
     pub(crate) name: Option<String>,
+    #[command(flatten)]
+    identity: identity::Options,
     #[command(flatten)]
     process: process::Options,
     #[command(flatten)]
@@ -77,9 +80,15 @@ impl Options {
             programs: self.programs.read(),
             ..Request::default()
         };
+        self.identity.read(&mut request)?;
         self.process.read(&mut request)?;
         self.storage.read(&mut request)?;
         self.isolation.read(&mut request)?;
         Ok(request)
+    }
+
+    /// Makes the file for the container's id, where one was asked for.
+    pub(crate) fn id_file(&self) -> Result<identity::IdFile, Failure> {
+        self.identity.id_file()
     }
 }

@@ -1,24 +1,31 @@
 //! `ctr kill`: sends containers a signal.
 
 use super::Context;
-use cli::failure::Outcome;
+use cli::failure::{Failure, Outcome};
+use engine::life::{Site, signal};
 
 /// Options of `ctr kill`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The signal, by name or number
-    #[arg(short, long, default_value = "KILL")]
-    signal: String,
+    /// The signal, by name or number [default: KILL]
+    #[arg(short, long)]
+    signal: Option<String>,
     /// The containers
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let root = context.store()?;
     let place = context.place()?;
+    let own = context.own()?;
+    let site = Site { root: &root, place: &place, own: &own };
     super::each(&args.containers, |name| {
-        let record = root.find_container(name)?;
-        Ok(engine::life::kill(&root, &place, context.own()?, &record, &args.signal)?)
+        let number = signal::parse(args.signal.as_deref().filter(|text| !text.is_empty()).unwrap_or("KILL"))?;
+        let record = root.find_container(name).map_err(|e| {
+            let failure = Failure::from(e);
+            Failure { message: format!("Cannot kill container: {name}: {}", failure.message), ..failure }
+        })?;
+        Ok(signal::kill(site, &record, name, number)?)
     })
 }

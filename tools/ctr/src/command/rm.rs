@@ -22,12 +22,14 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let root = context.store()?;
     let place = context.place()?;
     engine::life::settle(&root, &place, &context.own()?)?;
+    let own = context.own()?;
+    let site = engine::life::Site { root: &root, place: &place, own: &own };
     super::each(&args.containers, |name| {
         let record = match root.find_container(name) {
             // docker: what is gone already is no error when forced
             Err(e) if e.kind == store::Kind::NotFound && args.force => return Ok(()),
             other => other?,
         };
-        Ok(engine::life::remove(&root, &place, context.own()?, &record, args.force)?)
+        Ok(engine::life::remove::remove(site, &record, args.force)?)
     })
 }

@@ -1,6 +1,7 @@
 //! `ctr run`: a command in a new container; with `--explain` the commands it consists of, as a script.
 
 use super::Context;
+use super::create::{self, Made};
 use crate::context::run_failure;
 use crate::options::Options;
 use cli::failure::{Failure, Outcome};
@@ -9,10 +10,10 @@ use engine::attach::{self, End};
 use engine::launch::{self, Base};
 use engine::machine::Machine;
 use engine::plan::{self, Inputs, Writable};
-use engine::process::{self, Defaults};
+use engine::process;
 use engine::request::{HOST, Network, Request};
-use engine::tools::{self, Tools};
-use engine::{resolver, script, wiring};
+use engine::script;
+use engine::tools::Tools;
 
 /// Options of `ctr run`.
 #[derive(Debug, clap::Args)]
@@ -33,63 +34,26 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let ours = |failure: Failure| failure.code(cli::exit::OURS);
-    let mut request = args.options.request().map_err(ours)?;
-    let machine = context.machine().map_err(ours)?;
-    if machine.rootless {
-        let carried = ["pasta", "slirp4netns"].into_iter().any(|program| tools::in_path(program).is_some());
-        say(wiring::without_root(&mut request, carried).map_err(run_failure)?);
-    }
-    launch::check(&request, &machine).map_err(run_failure)?;
-    say(wiring::discarded(&request));
-    tell_of_name_servers(&request, &machine);
+    let request = args.options.request().map_err(ours)?;
+    let (request, machine) = create::checked(request, context)?;
     if args.explain {
         return explain(&args, &request, &machine, context).map_err(ours);
     }
     context.become_root().map_err(ours)?;
-    start(&args, &request, &machine, context)
+    start(&args, &request, machine, context)
 }
 
-/// Says a word once: becoming root runs us again.
-fn say(word: Option<&str>) {
-    if let Some(word) = word.filter(|_| !is_run_again()) {
-        cli::output::complain("ctr", word);
-    }
-}
-
-/// Whether an ordinary user's command is running again, as root of a user namespace.
-fn is_run_again() -> bool {
-    rustix::process::geteuid().is_root() && std::env::var_os(crate::context::AGAIN).is_some()
-}
-
-/// A container cannot ask a name server that listens on the machine's loopback alone.
-fn tell_of_name_servers(request: &Request, machine: &Machine) {
-    let own = matches!(plan::network(request), Network::Named(name) if !wiring::is_users_program(&name));
-    if own && resolver::is_local_only(&machine.resolv_conf) && request.wiring.dns.is_empty() {
-        let instead = resolver::FALLBACK.join(" and ");
-        say(Some(&format!(
-            "this machine's name servers listen on its loopback alone: {instead} are used (--dns names others)"
-        )));
-    }
-}
-
-fn start(args: &Args, request: &Request, machine: &Machine, context: &Context) -> Outcome {
-    let ours = |failure: Failure| failure.code(cli::exit::OURS);
-    let root = context.store().map_err(|e| ours(e.into()))?;
-    let place = context.place().map_err(ours)?;
-    let own = context.own().map_err(ours)?;
-    engine::life::settle(&root, &place, &own).map_err(run_failure)?;
+fn start(args: &Args, request: &Request, machine: Machine, context: &Context) -> Outcome {
     if request.tty && request.interactive && !args.detach && !rustix::termios::isatty(std::io::stdin()) {
-        return Err(ours(Failure::new("the input device is not a terminal").hint("leave out -t, or -i")));
+        let failure = Failure::new("the input device is not a terminal").hint("leave out -t, or -i");
+        return Err(failure.code(cli::exit::OURS));
     }
-    // The image cannot go between being found and being used.
-    let images = root.lock(store::Lock::Images, store::Mode::Shared).map_err(|e| ours(e.into()))?;
-    let base = base(request, &root).map_err(run_failure)?;
-    let record = launch::create(&root, request, &base, args.options.name.as_deref()).map_err(run_failure)?;
-    drop(images);
-    if request.image == HOST {
-        tell_what_is_left_out(machine);
-    }
-    let (socket, mut supervisor) = launch::start(&root, &record, &place, &own, machine).map_err(run_failure)?;
+    let made = create::make(&args.options, request, machine, context);
+    let Made { root, place, own, machine, record } = made.map_err(|failure| match failure.code {
+        cli::exit::FAILED => failure.code(cli::exit::OURS),
+        _ => failure,
+    })?;
+    let (socket, mut supervisor) = launch::start(&root, &record, &place, &own, &machine).map_err(run_failure)?;
     let lost = |error: engine::Error| supervisor_lost(error, &root, &record, request.remove);
     let end = if args.detach {
         attach::until_started(socket).map_err(lost)?
@@ -109,6 +73,7 @@ fn start(args: &Args, request: &Request, machine: &Machine, context: &Context) -
         // docker: leaving a container that goes on is 0
         Some(End::Detached | End::Unread) => return Ok(cli::exit::DONE),
         Some(End::Exited(code)) => Ok(code),
+        Some(End::Taken) => Ok(cli::exit::DONE),
         Some(End::Failed { message, hint, code }) => Err(Failure { message, hint, code }),
     };
     let _ = supervisor.wait();
@@ -128,16 +93,8 @@ fn supervisor_lost(error: engine::Error, root: &store::Root, record: &store::Rec
     failure
 }
 
-fn base(request: &Request, root: &store::Root) -> engine::Result<Base> {
-    if request.image == HOST {
-        return Ok(Base::host());
-    }
-    let image = engine::images::resolve(root, &request.image).map_err(engine::error::store)?;
-    Ok(Base { id: Some(image.id), layers: image.layers, defaults: Defaults::of_image(&image.config) })
-}
-
 fn explain(args: &Args, request: &Request, machine: &Machine, context: &Context) -> Outcome {
-    let base = if request.image == HOST { Base::host() } else { base(request, &context.store()?)? };
+    let base = if request.image == HOST { Base::host() } else { create::base(request, &context.store()?)? };
     let id = launch::new_id()?;
     let accounts = Accounts::load(&base.layers);
     let shared = match &request.network {
@@ -169,18 +126,4 @@ fn explain(args: &Args, request: &Request, machine: &Machine, context: &Context)
     let text = script::print(&plan, &tools, &format!("ctr {}", words.join(" ")));
     let _ = cli::output::write(text.as_bytes());
     Ok(cli::exit::DONE)
-}
-
-/// The image `host` is the root file system alone; what else is mounted on this machine is named once.
-fn tell_what_is_left_out(machine: &Machine) {
-    if machine.elsewhere.is_empty() {
-        return;
-    }
-    let shown: Vec<String> = machine.elsewhere.iter().take(6).map(|p| p.display().to_string()).collect();
-    let more = match machine.elsewhere.len().saturating_sub(shown.len()) {
-        0 => String::new(),
-        n => format!(" and {n} more"),
-    };
-    let list = shown.join(", ");
-    cli::output::complain("ctr", &format!("host: other file systems are not in view: {list}{more} (-v brings one in)"));
 }

@@ -1,32 +1,38 @@
 //! `ctr stop`: asks containers to end, and after a while ends them.
 
 use super::Context;
-use cli::failure::Outcome;
-use engine::life::{self, Asked};
-use std::time::Duration;
+use cli::failure::{Failure, Outcome};
+use engine::life::Site;
+use engine::life::stop::{self, Manner};
 
 /// Options of `ctr stop`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Seconds until it is killed; negative: never
-    #[arg(short, long, visible_alias = "timeout", default_value_t = 10, allow_negative_numbers = true)]
-    time: i64,
-    /// The signal that asks it to end [default: the image's, or TERM]
+    /// Seconds until it is killed; negative: never [default: the container's own, or 10]
+    #[arg(short = 't', long, visible_alias = "time", value_name = "SECONDS", allow_negative_numbers = true)]
+    timeout: Option<i64>,
+    /// The signal that asks it to end [default: the container's own, or TERM]
     #[arg(short, long)]
     signal: Option<String>,
     /// The containers
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let root = context.store()?;
     let place = context.place()?;
-    let grace = u64::try_from(args.time).ok().map(Duration::from_secs);
+    let own = context.own()?;
+    let site = Site { root: &root, place: &place, own: &own };
     super::each(&args.containers, |name| {
         let record = root.find_container(name)?;
-        let asked = Asked::of(&record)?;
-        let signal = args.signal.clone().or(asked.defaults.stop_signal).unwrap_or_else(|| "TERM".into());
-        Ok(life::stop(&root, &place, context.own()?, &record, &signal, grace)?)
+        stop::stop(site, &record, manner(args.signal.as_deref(), args.timeout)?)?;
+        Ok(())
     })
+}
+
+/// How it is asked to end; docker: an empty signal is the container's own.
+pub(crate) fn manner(signal: Option<&str>, seconds: Option<i64>) -> Result<Manner, Failure> {
+    let signal = signal.filter(|text| !text.is_empty()).map(engine::life::signal::parse).transpose()?;
+    Ok(Manner { signal, seconds })
 }

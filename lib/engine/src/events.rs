@@ -1,0 +1,167 @@
+//! What happened to containers and images, in docker's words: a file of JSON lines at the top of the state root.
+//!
+//! ```text
+//! events.json       {"status":"start","id":"…","from":"busybox","Type":"container","Action":"start","Actor":{…},…}
+//! events.json.1     what was there before the file had grown past LIMIT_BYTES
+//! ```
+//!
+//! Whoever acts appends a line with one `write(2)` to a descriptor opened with `O_APPEND`, so that lines of several do not
+//! mix; no lock is taken for that. Telling never fails anything: an event that cannot be written is lost, the deed is done.
+//! A file that has grown too long is renamed under a `flock` of its own, by whoever notices.
+
+use crate::life::Asked;
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
+use store::{Record, Root};
+
+pub mod follow;
+
+/// How long the file grows before it is put aside, in bytes.
+const LIMIT_BYTES: u64 = 4 << 20;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// What it happened to: `container`, `image`, `network`, `volume`.
+    pub kind: &'static str,
+    /// docker's word for it: `start`, `die`, `exec_create: sh`.
+    pub action: String,
+    /// The id of what it happened to.
+    pub id: String,
+    /// More about it: `image`, `name`, `exitCode`, labels.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// An event as it is written down: docker's `GET /events`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// `container`, `image`, …
+    #[serde(rename = "Type")]
+    pub kind: String,
+    /// docker's word for it.
+    #[serde(rename = "Action")]
+    pub action: String,
+    /// Whom it happened to.
+    #[serde(rename = "Actor")]
+    pub actor: Actor,
+    /// Nanoseconds since 1970.
+    #[serde(rename = "timeNano")]
+    pub time_nano: i128,
+    /// The whole line.
+    #[serde(skip)]
+    pub line: String,
+}
+
+/// Whom an event happened to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Actor {
+    /// Its id.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// More about it.
+    #[serde(rename = "Attributes")]
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// Where events are kept.
+pub fn path(root: &Root) -> PathBuf {
+    root.path().join("events.json")
+}
+
+/// The file that [`path`] became when it was long enough.
+pub fn older(root: &Root) -> PathBuf {
+    root.path().join("events.json.1")
+}
+
+/// Tells that `action` was done to a container, with docker's attributes and `more`.
+pub fn container(root: &Root, record: &Record, action: &str, more: &[(&str, &str)]) {
+    let mut attributes = Asked::of(record).map(|asked| asked.labels()).unwrap_or_default();
+    attributes.insert("image".into(), record.image.clone());
+    attributes.insert("name".into(), record.name.clone());
+    attributes.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    tell(root, &Event { kind: "container", action: action.into(), id: record.id.to_string(), attributes });
+}
+
+/// Writes an event down.
+pub fn tell(root: &Root, event: &Event) {
+    let line = line(event, jiff::Timestamp::now().as_nanosecond());
+    let path = path(root);
+    let options = || File::options().append(true).create(true).mode(0o600).open(&path);
+    let Ok(mut file) = options() else { return };
+    let _ = file.write_all(line.as_bytes());
+    let long = file.metadata().is_ok_and(|meta| meta.len() > LIMIT_BYTES);
+    if !long || flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return;
+    }
+    // Somebody may have put it aside before we had the lock.
+    let same = |a: &std::fs::Metadata, b: &std::fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    let ours = file.metadata().and_then(|ours| Ok(same(&ours, &std::fs::metadata(&path)?)));
+    if ours.unwrap_or(false) {
+        let _ = std::fs::rename(&path, older(root));
+    }
+}
+
+/// An event's line.
+fn line(event: &Event, nanos: i128) -> String {
+    let mut value = json!({
+        "Type": event.kind,
+        "Action": event.action,
+        "Actor": { "ID": event.id, "Attributes": event.attributes },
+        "scope": "local",
+        "time": (nanos / 1_000_000_000) as i64,
+        "timeNano": nanos as i64,
+    });
+    // The old members, for those who still read them.
+    if matches!(event.kind, "container" | "image") {
+        value["status"] = Value::from(event.action.as_str());
+        value["id"] = Value::from(event.id.as_str());
+    }
+    if let ("container", Some(image)) = (event.kind, event.attributes.get("image")) {
+        value["from"] = Value::from(image.as_str());
+    }
+    format!("{value}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(action: &str) -> Event {
+        let attributes = [("name", "web"), ("image", "busybox")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        Event { kind: "container", action: action.into(), id: "1234".into(), attributes: attributes.into() }
+    }
+
+    #[test]
+    fn a_line_is_what_dockers_api_sends() {
+        let value: Value = serde_json::from_str(&line(&event("start"), 1_700_000_000_123_456_789)).unwrap();
+        let want = json!({
+            "status": "start", "id": "1234", "from": "busybox", "Type": "container", "Action": "start",
+            "Actor": { "ID": "1234", "Attributes": { "image": "busybox", "name": "web" } },
+            "scope": "local", "time": 1_700_000_000, "timeNano": 1_700_000_000_123_456_789_i64,
+        });
+        assert_eq!(value, want);
+    }
+
+    #[test]
+    fn events_of_many_at_once_are_whole_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(&dir.path().join("store")).unwrap();
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let root = &root;
+                scope.spawn(move || (0..50).for_each(|_| tell(root, &event(&format!("exec_create: {number}")))));
+            }
+        });
+        let mut reader = follow::Reader::new(&root);
+        let told = reader.read();
+        assert_eq!(told.len(), 400);
+        assert!(told.iter().all(|t| t.action.starts_with("exec_create: ") && t.actor.id == "1234"));
+    }
+}

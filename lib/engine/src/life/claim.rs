@@ -1,0 +1,129 @@
+//! A container's owner: the one supervisor it has, from [`claim`] to [`ended`] or [`failed`].
+
+use super::identity::{boot_id, is_supervised, lives, own_process};
+use super::{Asked, conflict};
+use crate::{Error, Kind, Result, events};
+use store::{Record, Root, State, Status};
+
+/// Writes us down as the container's supervisor. Gives its state from before; `None` where another one has it, or a process of
+/// it lives without a supervisor: then there is nothing to do for us.
+pub fn claim(root: &Root, record: &Record) -> Result<Option<State>> {
+    let mut before = None;
+    let mut removing = false;
+    let update = |state: &mut State| {
+        if is_supervised(state) || super::is_live(state) {
+            return;
+        }
+        removing = matches!(state.status, Status::Removing | Status::Dead);
+        if removing {
+            return;
+        }
+        before = Some(state.clone());
+        state.supervisor = own_process();
+        state.boot = boot_id();
+        state.error.clear();
+        (state.stopped_by_hand, state.kept, state.oom_killed, state.restart_count) = (false, false, false, 0);
+    };
+    root.update_container(&record.id, update).map_err(crate::error::store)?;
+    if removing {
+        return Err(removal(&record.id));
+    }
+    Ok(before)
+}
+
+/// docker: a container that is going cannot be started.
+pub(super) fn removal(id: &spec::ContainerId) -> Error {
+    conflict("container is marked for removal and cannot be started")
+        .hint(format!("ctr ps -a shows when {} is gone", id.short()))
+}
+
+/// Whether somebody is removing this container, so that its supervisor should give up.
+pub fn is_unwanted(state: &State) -> bool {
+    state.status == Status::Removing
+}
+
+/// Whether the container is ours: a supervisor's writes to its end have to ask.
+fn is_ours(state: &State) -> bool {
+    state.supervisor.is_some() && state.supervisor == own_process()
+}
+
+/// The container has ended with `code` and everything of it is cleared away: gives it back, and removes it where it was asked
+/// for with `--rm`.
+pub fn ended(root: &Root, record: &Record, code: u8) -> Result<()> {
+    let remove = Asked::of(record).is_ok_and(|asked| asked.request.remove);
+    let mut ours = false;
+    let update = |state: &mut State| {
+        ours = is_ours(state);
+        if !ours {
+            return;
+        }
+        state.exit_code = code;
+        state.finished = Some(jiff::Timestamp::now().to_string());
+        give_back(state);
+        // Somebody else may be removing it already; then that is his.
+        ours = state.status != Status::Removing;
+        if ours {
+            state.status = Status::Exited;
+        }
+        if ours && remove && !state.kept {
+            super::remove::mark(state);
+        }
+    };
+    let state = root.update_container(&record.id, update).map_err(crate::error::store)?;
+    if ours && state.status == Status::Removing {
+        super::remove::finish(root, record)?;
+    }
+    Ok(())
+}
+
+/// The container could not be started: it is again what it was, and says why. With `--rm` it is removed.
+pub fn failed(root: &Root, record: &Record, before: &State, error: &Error) {
+    let remove = Asked::of(record).is_ok_and(|asked| asked.request.remove);
+    let mut ours = false;
+    let update = |state: &mut State| {
+        ours = is_ours(state);
+        if !ours {
+            return;
+        }
+        give_back(state);
+        ours = state.status != Status::Removing;
+        if ours {
+            state.status = before.status;
+            state.started.clone_from(&before.started);
+            state.exit_code = kept_code(error.kind);
+            state.error = error.to_string();
+        }
+        if ours && remove {
+            super::remove::mark(state);
+        }
+    };
+    // The container may have been removed while it was being made; then there is nothing to write to.
+    if let Ok(state) = root.update_container(&record.id, update)
+        && ours
+        && state.status == Status::Removing
+    {
+        let _ = super::remove::finish(root, record);
+    }
+}
+
+/// docker keeps 128 for what it could not start, where `run` ends with 125.
+fn kept_code(kind: Kind) -> u8 {
+    match crate::supervise::exit_code(kind) {
+        125 => 128,
+        code => code,
+    }
+}
+
+fn give_back(state: &mut State) {
+    (state.process, state.supervisor, state.root) = (None, None, None);
+}
+
+/// Tells that a container's process ended.
+pub fn tell_end(root: &Root, record: &Record, code: u8) {
+    events::container(root, record, "die", &[("exitCode", &code.to_string())]);
+}
+
+/// Whether whoever is written down as remover is at it.
+pub(super) fn is_being_removed(state: &State) -> bool {
+    state.status == Status::Removing && state.boot == boot_id() && state.remover.is_some_and(lives)
+}

@@ -1,0 +1,85 @@
+//! Processes that are certainly the ones that were meant: pid and start time together, and which boot of the machine.
+//!
+//! A pid comes again, so what is written down of a process is its pid and field 22 of `/proc/PID/stat`; a signal or a wait
+//! goes by a pidfd that was checked after it was opened.
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use store::{ProcessId, State};
+
+/// This boot of the machine: processes of another one are certainly gone.
+pub fn boot_id() -> String {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    let read = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+    BOOT.get_or_init(read).clone()
+}
+
+/// The identity of the process `pid`, if it lives.
+pub fn process(pid: i32) -> Option<ProcessId> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // the name, field 2, is in parentheses and may hold anything
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    let dead = fields.next() == Some("Z");
+    let start_ticks = fields.nth(18)?.parse().ok()?;
+    (!dead).then_some(ProcessId { pid, start_ticks })
+}
+
+/// Our own identity.
+pub fn own_process() -> Option<ProcessId> {
+    process(rustix::process::getpid().as_raw_nonzero().get())
+}
+
+/// Whether the process still is what it was.
+pub fn lives(process_id: ProcessId) -> bool {
+    process(process_id.pid) == Some(process_id)
+}
+
+/// Whether a supervisor or a process of the container is there.
+pub fn is_live(state: &State) -> bool {
+    let mut both = [state.process, state.supervisor].into_iter().flatten();
+    state.boot == boot_id() && both.any(lives)
+}
+
+/// Whether the container's supervisor is there.
+pub fn is_supervised(state: &State) -> bool {
+    state.boot == boot_id() && state.supervisor.is_some_and(lives)
+}
+
+/// A handle to the process, made so that it cannot be another one's.
+pub fn handle(process_id: ProcessId) -> Option<OwnedFd> {
+    let fd = pidfd_open(Pid::from_raw(process_id.pid)?, PidfdFlags::empty()).ok()?;
+    lives(process_id).then_some(fd)
+}
+
+/// Waits for a process's end; whether it came in time (none: waits for ever).
+pub fn wait(process: &OwnedFd, limit: Option<Duration>) -> bool {
+    let end = limit.map(|l| Instant::now() + l);
+    loop {
+        let left = end.map(|e| e.saturating_duration_since(Instant::now()));
+        let timeout = left.map(|l| Timespec { tv_sec: l.as_secs() as i64, tv_nsec: i64::from(l.subsec_nanos()) });
+        let mut fds = [PollFd::new(process, PollFlags::IN)];
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(n) if n > 0 => return true,
+            Err(rustix::io::Errno::INTR) => {}
+            _ if left.is_some_and(|l| l.is_zero()) => return false,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_itself_only_with_its_start_time() {
+        let me = own_process().unwrap();
+        assert!(lives(me));
+        assert!(!lives(ProcessId { start_ticks: me.start_ticks + 1, ..me }));
+        assert!(handle(me).is_some());
+        assert!(process(-1).is_none());
+    }
+}

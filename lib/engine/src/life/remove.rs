@@ -1,0 +1,122 @@
+//! `rm`: a container, its writable layer, its log. One remover at a time, written down in the state; a removal that was
+//! killed is finished by the next command.
+
+use super::claim::is_being_removed;
+use super::identity::{boot_id, handle, is_live, own_process, wait};
+use super::{Site, conflict, is_active};
+use crate::{Error, Result, events};
+use std::time::{Duration, Instant};
+use store::{Record, Root, State, Status};
+
+/// How long a supervisor gets to clear away what was killed under it.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a supervisor that is still putting a container together is looked at.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Removes a container; one that runs only with `force`, which kills it first.
+pub fn remove(site: Site<'_>, record: &Record, force: bool) -> Result<()> {
+    let id = &record.id;
+    let mut refused = None;
+    let mut before = State::default();
+    let update = |state: &mut State| {
+        before = state.clone();
+        if is_being_removed(state) {
+            refused = Some(conflict(format!("removal of container {} is already in progress", record.name)));
+        } else if !force && is_live(state) && state.status != Status::Removing {
+            refused = Some(in_use(record, state));
+        } else {
+            mark(state);
+        }
+    };
+    site.root.update_container(id, update).map_err(crate::error::store)?;
+    if let Some(error) = refused {
+        return Err(error);
+    }
+    end(site, record, &before)?;
+    finish(site.root, record)
+}
+
+/// docker's words for a container that has to be stopped first.
+fn in_use(record: &Record, state: &State) -> Error {
+    let id = &record.id;
+    match state.status {
+        Status::Paused => conflict(format!(
+            "You cannot remove a paused container {id}. Unpause and then stop the container before attempting removal \
+             or force remove"
+        )),
+        Status::Restarting => conflict(format!(
+            "You cannot remove a restarting container {id}. Stop the container before attempting removal or force remove"
+        )),
+        _ => conflict(format!(
+            "You cannot remove a running container {id}. Stop the container before attempting removal or force remove"
+        )),
+    }
+    .hint(format!("ctr stop {name}, or ctr rm -f {name}", name = record.name))
+}
+
+/// Writes us down as the one who removes it.
+pub(super) fn mark(state: &mut State) {
+    state.status = Status::Removing;
+    state.stopped_by_hand = true;
+    state.remover = own_process();
+    state.boot = boot_id();
+}
+
+/// Finishes a removal whose remover died.
+pub(super) fn resume(site: Site<'_>, record: &Record) -> Result<()> {
+    remove(site, record, true)
+}
+
+/// Ends whatever lives of a container that is marked.
+fn end(site: Site<'_>, record: &Record, before: &State) -> Result<()> {
+    let mut now = before.clone();
+    let deadline = Instant::now() + PATIENCE;
+    // While the supervisor has no process yet it is putting the container together, and gives up when it sees our mark.
+    while is_live(&now) && now.process.is_none() && Instant::now() < deadline {
+        std::thread::sleep(POLL);
+        now = site.root.container_state(&record.id).map_err(crate::error::store)?;
+    }
+    if !is_live(&now) {
+        return match before.supervisor.is_some() || is_active(before.status) {
+            true => super::settle::clear(site, record),
+            false => Ok(()),
+        };
+    }
+    let supervisor = now.supervisor.and_then(handle);
+    let process = now.process.and_then(handle);
+    if process.is_some() {
+        events::container(site.root, record, "kill", &[("signal", "9")]);
+        let killed = super::signal::send(site, record, "KILL");
+        if before.status == Status::Paused {
+            let _ = super::signal::thaw(site, record);
+        }
+        // It may have ended by itself meanwhile.
+        if !process.as_ref().is_none_or(|process| wait(process, Some(PATIENCE))) {
+            return killed.and(Err(conflict(format!("could not kill container {}: it does not end", record.id))));
+        }
+    }
+    let supervised = supervisor.is_some();
+    if !supervisor.is_none_or(|supervisor| wait(&supervisor, Some(PATIENCE))) {
+        return Err(conflict(format!("container {}: its supervisor does not end", record.id)));
+    }
+    // Its supervisor died before it: nobody else clears away what lies outside its mount namespace.
+    if supervised { Ok(()) } else { super::settle::clear(site, record) }
+}
+
+/// Removes what is marked and has no process.
+pub(super) fn finish(root: &Root, record: &Record) -> Result<()> {
+    match root.remove_container(&record.id) {
+        Ok(()) => {
+            events::container(root, record, "destroy", &[]);
+            Ok(())
+        }
+        Err(e) => {
+            let dead = |state: &mut State| {
+                (state.status, state.remover) = (Status::Dead, None);
+                state.error = e.to_string();
+            };
+            let _ = root.update_container(&record.id, dead);
+            Err(crate::error::store(e))
+        }
+    }
+}

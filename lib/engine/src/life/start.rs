@@ -1,0 +1,95 @@
+//! `start` of a container that is there, and `restart`.
+
+use super::stop::{self, Manner};
+use super::{Site, claim, conflict};
+use crate::attach::{self, End};
+use crate::machine::Machine;
+use crate::{Error, Result, events, launch};
+use std::os::unix::net::UnixStream;
+use std::process::Child;
+use std::time::{Duration, Instant};
+use store::{Record, State, Status};
+
+/// How often a container that somebody else starts is looked at, and how long.
+const POLL: Duration = Duration::from_millis(5);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A container that is being started by us.
+#[derive(Debug)]
+pub struct Starting {
+    /// Our end of its supervisor's socket: what it writes, and how it goes.
+    pub socket: UnixStream,
+    /// Its supervisor.
+    pub supervisor: Child,
+}
+
+/// Starts the supervisor of a container that does not run; `None` where it runs already.
+pub fn begin(site: Site<'_>, record: &Record, machine: &Machine) -> Result<Option<Starting>> {
+    let now = super::state(site.root, &record.id)?;
+    match now.status {
+        Status::Paused => {
+            return Err(conflict("cannot start a paused container, try unpause instead")
+                .hint(format!("ctr unpause {}", record.name)));
+        }
+        Status::Removing | Status::Dead => return Err(claim::removal(&record.id)),
+        Status::Running | Status::Restarting => return Ok(None),
+        Status::Created | Status::Exited => {}
+    }
+    let (socket, supervisor) = launch::start(site.root, record, site.place, site.own, machine)?;
+    Ok(Some(Starting { socket, supervisor }))
+}
+
+/// `ctr start`: returns when the container runs, or has run; one that runs already is no error, as in docker.
+pub fn start(site: Site<'_>, record: &Record, machine: &Machine) -> Result<()> {
+    let Some(mut starting) = begin(site, record, machine)? else { return wait_started(site, record) };
+    match attach::until_started(starting.socket) {
+        Ok(None | Some(End::Exited(_) | End::Detached | End::Unread)) => Ok(()),
+        Ok(Some(End::Taken)) => wait_started(site, record),
+        Ok(Some(End::Failed { message, hint, .. })) => {
+            let _ = starting.supervisor.wait();
+            let error = conflict(message);
+            Err(match hint {
+                Some(hint) => error.hint(hint),
+                None => error,
+            })
+        }
+        Err(e) => {
+            let _ = starting.supervisor.wait();
+            Err(with_last_words(site, record, e))
+        }
+    }
+}
+
+/// A supervisor that went away without a word may have left some in its log.
+pub fn with_last_words(site: Site<'_>, record: &Record, error: Error) -> Error {
+    let words = std::fs::read_to_string(launch::supervisor_log(site.root, record)).unwrap_or_default();
+    match words.lines().find(|line| !line.trim().is_empty()) {
+        Some(line) => conflict(format!("{error}: {line}")),
+        None => error,
+    }
+}
+
+/// Somebody else starts it: waits until it runs, or did.
+fn wait_started(site: Site<'_>, record: &Record) -> Result<()> {
+    let end = Instant::now() + PATIENCE;
+    let is_coming = |state: &State| super::is_live(state) && state.process.is_none();
+    while Instant::now() < end && is_coming(&site.root.container_state(&record.id).map_err(crate::error::store)?) {
+        std::thread::sleep(POLL);
+    }
+    Ok(())
+}
+
+/// `ctr restart`: stops it if it runs, and starts it; `name` is what the user calls it.
+pub fn restart(site: Site<'_>, record: &Record, manner: Manner, machine: &Machine, name: &str) -> Result<()> {
+    let cannot = |e: Error| Error {
+        op: "",
+        subject: format!("Cannot restart container {name}: {e}"),
+        kind: e.kind,
+        source: None,
+        hint: e.hint,
+    };
+    stop::end(site, record, manner, true).map_err(cannot)?;
+    start(site, record, machine).map_err(cannot)?;
+    events::container(site.root, record, "restart", &[]);
+    Ok(())
+}

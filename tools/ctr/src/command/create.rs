@@ -1,0 +1,125 @@
+//! `ctr create`: a new container that is not started; and what `ctr run` does before it starts one.
+
+use super::Context;
+use crate::context::run_failure;
+use crate::options::Options;
+use cli::failure::{Failure, Outcome};
+use engine::launch::{self, Base};
+use engine::machine::Machine;
+use engine::place::Place;
+use engine::plan;
+use engine::process::Defaults;
+use engine::request::{HOST, Network, Request};
+use engine::{resolver, tools, wiring};
+use std::path::PathBuf;
+use store::{Record, Root};
+
+/// Options of `ctr create`.
+#[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    options: Options,
+    /// Print help
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+}
+
+pub(crate) fn run(args: Args, context: &Context) -> Outcome {
+    // docker: what is wrong with the options is 125, what the engine refuses is 1
+    let request = args.options.request().map_err(|failure| failure.code(cli::exit::OURS))?;
+    let refused = |failure: Failure| failure.code(cli::exit::FAILED);
+    let (request, machine) = checked(request, context).map_err(refused)?;
+    context.become_root()?;
+    let made = make(&args.options, &request, machine, context).map_err(refused)?;
+    super::print(&format!("{}\n", made.record.id))
+}
+
+/// A container that was made.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) root: Root,
+    pub(crate) place: Place,
+    pub(crate) own: PathBuf,
+    pub(crate) machine: Machine,
+    pub(crate) record: Record,
+}
+
+/// Refuses what cannot be on this machine, and says what will be otherwise than asked.
+pub(crate) fn checked(mut request: Request, context: &Context) -> Result<(Request, Machine), Failure> {
+    let machine = context.machine()?;
+    if machine.rootless {
+        let carried = ["pasta", "slirp4netns"].into_iter().any(|program| tools::in_path(program).is_some());
+        say(wiring::without_root(&mut request, carried).map_err(run_failure)?);
+    }
+    launch::check(&request, &machine).map_err(run_failure)?;
+    say(wiring::discarded(&request));
+    tell_of_name_servers(&request, &machine);
+    Ok((request, machine))
+}
+
+/// Writes the container's record; nothing else is made yet.
+pub(crate) fn make(options: &Options, request: &Request, machine: Machine, context: &Context) -> Result<Made, Failure> {
+    let mut id_file = options.id_file()?;
+    let root = context.store()?;
+    let place = context.place()?;
+    let own = context.own()?;
+    engine::life::settle(&root, &place, &own).map_err(run_failure)?;
+    // The image cannot go between being found and being used.
+    let images = root.lock(store::Lock::Images, store::Mode::Shared)?;
+    let base = base(request, &root).map_err(run_failure)?;
+    let record = launch::create(&root, request, &base, options.name.as_deref()).map_err(run_failure)?;
+    drop(images);
+    engine::events::container(&root, &record, "create", &[]);
+    id_file.write(record.id.as_str())?;
+    if request.image == HOST {
+        tell_what_is_left_out(&machine);
+    }
+    Ok(Made { root, place, own, machine, record })
+}
+
+/// The image a request names.
+pub(crate) fn base(request: &Request, root: &Root) -> engine::Result<Base> {
+    if request.image == HOST {
+        return Ok(Base::host());
+    }
+    let image = engine::images::resolve(root, &request.image).map_err(engine::error::store)?;
+    Ok(Base { id: Some(image.id), layers: image.layers, defaults: Defaults::of_image(&image.config) })
+}
+
+/// Says a word once: becoming root runs us again.
+fn say(word: Option<&str>) {
+    if let Some(word) = word.filter(|_| !is_run_again()) {
+        cli::output::complain("ctr", word);
+    }
+}
+
+/// Whether an ordinary user's command is running again, as root of a user namespace.
+fn is_run_again() -> bool {
+    rustix::process::geteuid().is_root() && std::env::var_os(crate::context::AGAIN).is_some()
+}
+
+/// A container cannot ask a name server that listens on the machine's loopback alone.
+fn tell_of_name_servers(request: &Request, machine: &Machine) {
+    let own = matches!(plan::network(request), Network::Named(name) if !wiring::is_users_program(&name));
+    if own && resolver::is_local_only(&machine.resolv_conf) && request.wiring.dns.is_empty() {
+        let instead = resolver::FALLBACK.join(" and ");
+        say(Some(&format!(
+            "this machine's name servers listen on its loopback alone: {instead} are used (--dns names others)"
+        )));
+    }
+}
+
+/// The image `host` is the root file system alone; what else is mounted on this machine is named once.
+fn tell_what_is_left_out(machine: &Machine) {
+    if machine.elsewhere.is_empty() {
+        return;
+    }
+    let shown: Vec<String> = machine.elsewhere.iter().take(6).map(|p| p.display().to_string()).collect();
+    let more = match machine.elsewhere.len().saturating_sub(shown.len()) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    let list = shown.join(", ");
+    cli::output::complain("ctr", &format!("host: other file systems are not in view: {list}{more} (-v brings one in)"));
+}

@@ -1,0 +1,80 @@
+//! `ctr start`: starts containers that were made or have ended.
+
+use super::Context;
+use cli::failure::{Failure, Outcome};
+use engine::attach::{self, End};
+use engine::life::start::{self, Starting};
+use engine::life::{Asked, Site};
+use store::{Record, Root};
+
+/// Options of `ctr start`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Attach standard output and error, and pass signals on
+    #[arg(short, long)]
+    attach: bool,
+    /// Attach standard input
+    #[arg(short, long)]
+    interactive: bool,
+    /// The keys that leave it
+    #[arg(long, value_name = "KEYS")]
+    detach_keys: Option<String>,
+    /// The containers
+    #[arg(required = true, value_name = "CONTAINER")]
+    containers: Vec<String>,
+}
+
+pub(crate) fn run(args: Args, context: &Context) -> Outcome {
+    if (args.attach || args.interactive) && args.containers.len() > 1 {
+        return Err(Failure::new("you cannot start and attach multiple containers at once")
+            .hint("one at a time, or without -a and -i"));
+    }
+    let root = context.store()?;
+    let place = context.place()?;
+    let own = context.own()?;
+    let machine = context.machine()?;
+    let site = Site { root: &root, place: &place, own: &own };
+    engine::life::settle(&root, &place, &own)?;
+    if let ([name], true) = (&args.containers[..], args.attach || args.interactive) {
+        return attached(&args, site, &find(&root, name)?, &machine);
+    }
+    let mut failed = Vec::new();
+    for name in &args.containers {
+        match find(&root, name).and_then(|record| Ok(start::start(site, &record, &machine)?)) {
+            Ok(()) => drop(super::print(&format!("{name}\n"))?),
+            Err(failure) => {
+                failure.report("ctr");
+                failed.push(name.as_str());
+            }
+        }
+    }
+    match failed.is_empty() {
+        true => Ok(0),
+        false => Err(Failure::new(format!("Error: failed to start containers: {}", failed.join(", ")))),
+    }
+}
+
+fn find(root: &Root, name: &str) -> Result<Record, Failure> {
+    Ok(root.find_container(name)?)
+}
+
+/// Starts one with our streams, until it ends.
+fn attached(args: &Args, site: Site<'_>, record: &Record, machine: &engine::machine::Machine) -> Outcome {
+    let asked = Asked::of(record)?;
+    let tty = asked.request.tty;
+    let stdin = args.interactive && asked.request.interactive;
+    if tty && stdin && !rustix::termios::isatty(std::io::stdin()) {
+        return Err(Failure::new("the input device is not a TTY").hint("leave out -i, or call it from a terminal"));
+    }
+    let Some(Starting { socket, mut supervisor }) = start::begin(site, record, machine)? else { return Ok(0) };
+    let options = attach::Options { stdin, tty, proxy_signals: !tty };
+    let lost = |error| start::with_last_words(site, record, error);
+    let code = match attach::run(socket, options).map_err(lost)? {
+        End::Detached | End::Unread | End::Taken => return Ok(0),
+        End::Exited(code) => Ok(code),
+        // docker: only `run` tells 126 and 127 apart
+        End::Failed { message, hint, .. } => Err(Failure { message, hint, code: cli::exit::FAILED }),
+    };
+    let _ = supervisor.wait();
+    code
+}

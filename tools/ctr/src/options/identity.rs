@@ -1,0 +1,113 @@
+//! Options of `ctr run` and `ctr create` about what a container is called and where its image comes from.
+
+use cli::failure::Failure;
+use engine::request::Request;
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// What it is called, and what is written on it.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(crate) struct Options {
+    /// Write the container's id to a file
+    #[arg(long, value_name = "FILE")]
+    cidfile: Option<PathBuf>,
+    /// Write a label on it
+    #[arg(short, long, value_name = "KEY[=VALUE]")]
+    label: Vec<String>,
+    /// Read labels from a file, one a line
+    #[arg(long, value_name = "FILE")]
+    label_file: Vec<PathBuf>,
+    /// When to fetch the image: always, missing, never
+    #[arg(long, value_name = "POLICY", default_value = "missing")]
+    pull: String,
+    /// Which platform's image: OS/ARCH
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<String>,
+    /// Say nothing of fetching
+    #[arg(short, long)]
+    quiet: bool,
+    /// Accepted for docker's sake
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", hide = true)]
+    disable_content_trust: Option<bool>,
+}
+
+impl Options {
+    /// Writes them into `request`, with docker's words for what is wrong.
+    pub(crate) fn read(&self, request: &mut Request) -> Result<(), Failure> {
+        if !matches!(self.pull.as_str(), "always" | "missing" | "never") {
+            return Err(Failure::new(format!(
+                "invalid pull option: '{}': must be one of \"always\", \"missing\" or \"never\"",
+                self.pull
+            )));
+        }
+        for file in &self.label_file {
+            let text = std::fs::read_to_string(file).map_err(|e| {
+                Failure::new(format!("open {}: {}", file.display(), system(&e))).hint("--label-file names a file")
+            })?;
+            for line in text.lines().map(str::trim_start).filter(|l| !l.is_empty() && !l.starts_with('#')) {
+                label(request, line);
+            }
+        }
+        self.label.iter().for_each(|text| label(request, text));
+        Ok(())
+    }
+
+    /// Makes the file for the id, which must not be there yet.
+    pub(crate) fn id_file(&self) -> Result<IdFile, Failure> {
+        let Some(path) = &self.cidfile else { return Ok(IdFile { path: None, file: None, written: false }) };
+        let file = File::options().write(true).create_new(true).open(path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::AlreadyExists => Failure::new(format!(
+                "container ID file found, make sure the other container isn't running or delete {}",
+                path.display()
+            ))
+            .hint("--cidfile names a file that is not there yet"),
+            _ => {
+                Failure::new(format!("failed to create the container ID file: open {}: {}", path.display(), system(&e)))
+                    .hint("--cidfile names a file in a folder that is there")
+            }
+        })?;
+        Ok(IdFile { path: Some(path.clone()), file: Some(file), written: false })
+    }
+}
+
+/// The system's word for what went wrong, as Go has it.
+fn system(e: &std::io::Error) -> String {
+    let text = e.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    text[..1].to_lowercase() + &text[1..]
+}
+
+/// `KEY=VALUE`; without a value it is empty.
+fn label(request: &mut Request, text: &str) {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    request.labels.insert(key.to_owned(), value.to_owned());
+}
+
+/// The file that gets the container's id; removed again where there is no container.
+#[derive(Debug)]
+pub(crate) struct IdFile {
+    path: Option<PathBuf>,
+    file: Option<File>,
+    written: bool,
+}
+
+impl IdFile {
+    /// Writes the id.
+    pub(crate) fn write(&mut self, id: &str) -> Result<(), Failure> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.write_all(id.as_bytes())
+            .map_err(|e| Failure::new(format!("failed to write the container ID to the file: {}", system(&e))))?;
+        self.written = true;
+        Ok(())
+    }
+}
+
+impl Drop for IdFile {
+    fn drop(&mut self) {
+        if let (Some(path), false) = (&self.path, self.written) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
