@@ -7,7 +7,7 @@ use crate::machine::Cgroups;
 use crate::plan::{self, Inputs};
 use crate::request::{HOST, Network};
 use crate::text::{Name, Text};
-use crate::{Error, Kind, Result, resolver};
+use crate::{Error, Kind, Result, limits, resolver};
 use serde_json::{Value, json};
 use spec::runtime::Capability;
 
@@ -47,8 +47,9 @@ pub fn config(inputs: &Inputs<'_>) -> Result<Text> {
             "seccomp": seccomp,
         },
     });
-    if !inputs.machine.rootless {
-        config["linux"]["cgroupsPath"] = json!(format!("/veneer/{}", inputs.id));
+    limits::document::apply(&mut config, &request.limits);
+    if let Some(path) = limits::document::cgroups_path(&request.limits, machine, inputs.id.as_str()) {
+        config["linux"]["cgroupsPath"] = json!(Text::plain(&path).marked());
     }
     if request.init {
         config["annotations"] = json!({ "dev.veneer.init": "true" });
@@ -149,7 +150,7 @@ fn mounts(inputs: &Inputs<'_>) -> Vec<Value> {
     let machine = inputs.machine;
     let own_network = plan::network(inputs.request) != Network::Host;
     let mut list = Vec::new();
-    for default in spec::defaults::mounts(spec::defaults::SHM_SIZE_BYTES) {
+    for default in spec::defaults::mounts(limits::document::shm_size(&inputs.request.limits)) {
         let mut default = json!(default);
         match default["destination"].as_str() {
             // sysfs shows the network namespace it is mounted in, so who does not own that may only bind it

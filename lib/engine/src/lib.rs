@@ -18,6 +18,7 @@
 //! - [`log`]: docker's json-file
 //! - [`life`]: start, stop, kill, remove, and what a crash left behind; [`events`]: what happened
 //! - [`diff`]: what a container changed
+//! - [`limits`]: what a container may use
 //!
 //! Nothing here mounts, unshares or touches a network itself: that is done by executing `ovl-mount`, `nsrun` and
 //! `netwire`, or what stands in for them ([`tools`]).
@@ -32,6 +33,7 @@ pub mod execute;
 pub mod images;
 pub mod launch;
 pub mod life;
+pub mod limits;
 pub mod log;
 pub mod machine;
 pub mod names;

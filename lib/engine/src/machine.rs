@@ -12,6 +12,8 @@ pub struct Machine {
     pub has_id_ranges: bool,
     /// Which cgroup hierarchies are mounted.
     pub cgroups: Cgroups,
+    /// Whether an ordinary user may make groups of cgroup v2, with limits, beside the one we are in.
+    pub delegated: bool,
     /// The machine's host name.
     pub hostname: String,
     /// `/etc/resolv.conf`, or what systemd-resolved asks itself where that names only its own stub.
@@ -70,6 +72,7 @@ impl Machine {
             rootless,
             has_id_ranges,
             cgroups,
+            delegated: rootless && cgroups == Cgroups::V2 && crate::limits::offers::delegated().is_some(),
             hostname: hostname(),
             resolv_conf: resolv_conf(read("/etc/resolv.conf"), || read("/run/systemd/resolve/resolv.conf")),
             outbound: if rootless { outbound() } else { String::new() },

@@ -6,7 +6,7 @@ use engine::request::Request;
 mod health;
 mod identity;
 mod isolation;
-mod limits;
+pub(crate) mod limits;
 mod logging;
 mod network;
 mod process;

@@ -54,6 +54,7 @@ pub(crate) fn checked(mut request: Request, context: &Context) -> Result<(Reques
     }
     launch::check(&request, &machine).map_err(run_failure)?;
     say(wiring::discarded(&request));
+    crate::options::limits::settle(&mut request, &machine)?;
     tell_of_name_servers(&request, &machine);
     Ok((request, machine))
 }
@@ -95,7 +96,7 @@ fn say(word: Option<&str>) {
 }
 
 /// Whether an ordinary user's command is running again, as root of a user namespace.
-fn is_run_again() -> bool {
+pub(crate) fn is_run_again() -> bool {
     rustix::process::geteuid().is_root() && std::env::var_os(crate::context::AGAIN).is_some()
 }
 
