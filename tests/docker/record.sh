@@ -46,4 +46,4 @@ else
 fi
 docker load -qi "$RECORD_IMAGE" >/dev/null
 BUSYBOX=$(docker images -q --no-trunc busybox:latest); export BUSYBOX
-"$RECORD_TEST" --ignored --exact record --nocapture
+"$RECORD_TEST" --exact record --nocapture
