@@ -25,28 +25,46 @@ impl Table {
 
     /// All lines, each with its line end.
     pub fn render(&self) -> String {
-        let mut widths: Vec<usize> = Vec::new();
-        for row in &self.rows {
-            // A column is as wide as the cells that another one follows.
-            for (i, cell) in row.iter().enumerate().take(row.len().saturating_sub(1)) {
-                if widths.len() <= i {
-                    widths.resize(i + 1, LEAST);
-                }
-                widths[i] = widths[i].max(cell.chars().count() + GAP);
+        align(&self.rows.iter().map(|row| row.join("\t") + "\n").collect::<String>())
+    }
+}
+
+/// Aligns the cells of `text`, which end in tabs, as Go's tabwriter does for docker: a column is a block of lines that
+/// have a cell in it, one below the other; what stands behind the last tab of a line is in no column.
+pub fn align(text: &str) -> String {
+    let lines: Vec<Vec<&str>> = text.split_terminator('\n').map(|line| line.split('\t').collect()).collect();
+    let mut out = String::new();
+    block(&lines, &mut Vec::new(), &mut out);
+    out
+}
+
+/// Writes lines whose first columns are as wide as `widths`.
+fn block(lines: &[Vec<&str>], widths: &mut Vec<usize>, out: &mut String) {
+    let column = widths.len();
+    let mut rest = lines;
+    while let Some(start) = rest.iter().position(|line| column + 1 < line.len()) {
+        let (before, from) = rest.split_at(start);
+        write(before, widths, out);
+        let end = from.iter().position(|line| column + 1 >= line.len()).unwrap_or(from.len());
+        let (inside, behind) = from.split_at(end);
+        let width = inside.iter().map(|line| line[column].chars().count() + GAP).max().unwrap_or(0);
+        widths.push(width.max(LEAST));
+        block(inside, widths, out);
+        widths.pop();
+        rest = behind;
+    }
+    write(rest, widths, out);
+}
+
+fn write(lines: &[Vec<&str>], widths: &[usize], out: &mut String) {
+    for line in lines {
+        for (i, cell) in line.iter().enumerate() {
+            out.push_str(cell);
+            if let Some(width) = widths.get(i) {
+                out.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.chars().count())));
             }
         }
-        let mut text = String::new();
-        for row in &self.rows {
-            for (i, cell) in row.iter().enumerate() {
-                text.push_str(cell);
-                if i + 1 < row.len() {
-                    let pad = widths[i] - cell.chars().count();
-                    text.extend(std::iter::repeat_n(' ', pad));
-                }
-            }
-            text.push('\n');
-        }
-        text
+        out.push('\n');
     }
 }
 
@@ -65,5 +83,12 @@ mod tests {
              debian                 12        117MB\n\
              localhost/a-long-one   é         4kB\n"
         );
+    }
+
+    #[test]
+    fn a_column_is_a_block_of_lines() {
+        assert_eq!(super::align("a\tb\nlong\nlonger-than-ten\tx\n"), "a         b\nlong\nlonger-than-ten   x\n");
+        assert_eq!(super::align("\n"), "\n");
+        assert_eq!(super::align("a\t\n"), "a         \n");
     }
 }
