@@ -18,7 +18,7 @@
 //! - [`log`]: docker's json-file
 //! - [`life`]: start, stop, kill, remove, and what a crash left behind; [`events`]: what happened
 //! - [`diff`]: what a container changed
-//! - [`limits`]: what a container may use
+//! - [`limits`], [`update`], [`stats`]: what a container may use, other limits for one that is there, and what it uses
 //!
 //! Nothing here mounts, unshares or touches a network itself: that is done by executing `ovl-mount`, `nsrun` and
 //! `netwire`, or what stands in for them ([`tools`]).
@@ -44,10 +44,12 @@ pub mod process;
 pub mod request;
 pub mod resolver;
 pub mod script;
+pub mod stats;
 pub mod stream;
 pub mod supervise;
 pub mod text;
 pub mod tools;
+pub mod update;
 pub mod wiring;
 
 pub use error::{Error, Kind, Result};

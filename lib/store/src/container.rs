@@ -155,6 +155,11 @@ impl Root {
         }
     }
 
+    /// Writes a container's record anew. The caller holds its lock ([`Root::lock_container`]) since before it read it.
+    pub fn rewrite_container(&self, record: &Record) -> Result<()> {
+        self.write_atomic(PathBuf::from("containers").join(record.id.as_str()).join("config.json"), &json(record)?)
+    }
+
     /// A container's state.
     pub fn container_state(&self, id: &ContainerId) -> Result<State> {
         let bytes = self.read(PathBuf::from("containers").join(id.as_str()).join("state"))?;

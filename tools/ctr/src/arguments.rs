@@ -36,6 +36,10 @@ pub(crate) enum Command {
     Ps(command::ps::Args),
     /// Show what a container has written
     Logs(command::logs::Args),
+    /// Show what containers use, again and again
+    Stats(command::stats::Args),
+    /// Give containers other limits
+    Update(Box<command::update::Args>),
     /// Ask containers to end, and after a while end them
     Stop(command::stop::Args),
     /// Send containers a signal

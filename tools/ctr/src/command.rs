@@ -19,9 +19,11 @@ pub(crate) mod rm;
 pub(crate) mod rmi;
 pub(crate) mod run;
 pub(crate) mod start;
+pub(crate) mod stats;
 pub(crate) mod stop;
 pub(crate) mod supervise;
 pub(crate) mod tag;
+pub(crate) mod update;
 
 pub(crate) use crate::context::Context;
 
@@ -39,6 +41,8 @@ pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
         Command::Port(args) => port::run(args, &context),
         Command::Ps(args) => ps::run(args, &context),
         Command::Logs(args) => logs::run(args, &context),
+        Command::Stats(args) => stats::run(args, &context),
+        Command::Update(args) => update::run(*args, &context),
         Command::Stop(args) => stop::run(args, &context),
         Command::Kill(args) => kill::run(args, &context),
         Command::Rm(args) => rm::run(args, &context),

@@ -9,7 +9,7 @@ use engine::request::Request;
 use engine::request::limits::{DeviceLimit, Limits, Ulimit, cpus, number, size, small};
 
 /// What it may use, as `update` can change it too.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, Default, PartialEq, clap::Args)]
 #[group(skip)]
 pub(crate) struct Changeable {
     /// Memory it may use: 64m, 1.5g
@@ -101,6 +101,11 @@ pub(crate) struct Options {
 }
 
 impl Changeable {
+    /// Whether nothing was given.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Reads them, with docker's words for what is wrong.
     pub(crate) fn read(&self) -> Result<Limits, Failure> {
         Ok(Limits {

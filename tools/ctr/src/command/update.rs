@@ -1,0 +1,44 @@
+//! `ctr update`: other limits for containers that are there already.
+
+use super::Context;
+use crate::options::limits::Changeable;
+use cli::failure::{Failure, Outcome};
+use engine::life::Site;
+use engine::update::{self, Change};
+
+/// Options of `ctr update`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    limits: Changeable,
+    /// When it is started again
+    #[arg(long, value_name = "POLICY")]
+    restart: Option<String>,
+    /// The containers
+    #[arg(required = true, value_name = "CONTAINER")]
+    containers: Vec<String>,
+}
+
+pub(crate) fn run(args: Args, context: &Context) -> Outcome {
+    if args.limits.is_empty() && args.restart.is_none() {
+        return Err(Failure::new("you must provide one or more flags when using this command")
+            .hint("ctr update --help lists them"));
+    }
+    let mut limits = args.limits.read()?;
+    let restart = None;
+    let advice = update::examine(&mut limits, &context.machine()?)?;
+    let root = context.store()?;
+    let place = context.place()?;
+    let own = context.own()?;
+    let site = Site { root: &root, place: &place, own: &own };
+    let change = Change { limits, restart };
+    let done = super::each(&args.containers, |name| {
+        let record = root.find_container(name)?;
+        Ok(update::update(site, &record, &change)?)
+    });
+    // docker prints these on standard output, behind the names
+    for warning in &advice.warnings {
+        super::print(&format!("{warning}\n"))?;
+    }
+    done
+}
