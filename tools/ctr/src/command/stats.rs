@@ -65,7 +65,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         let next = Instant::now() + wait;
         std::thread::sleep(wait);
         let rows = look(site, &args, &mut earlier)?;
-        if args.no_stream && rows.is_empty() && args.containers.is_empty() && args.format.is_some() {
+        if args.no_stream && rows.is_empty() && args.containers.is_empty() {
             return Ok(0);
         }
         let text = format::list(args.format.as_deref(), STANDARD, &HEADINGS, &rows)?;
