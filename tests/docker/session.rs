@@ -76,8 +76,8 @@ fn script(section: &Section, mode: Mode, lab: &Path) -> String {
     text += "docker unpause $(docker ps -q --filter status=paused) >/dev/null 2>&1\n";
     text += "docker ps -aq | xargs -r docker rm -fv >/dev/null 2>.left\n";
     if mode == Mode::Reference {
-        text += "docker images -a --format '{{.Repository}}:{{.Tag}} {{.ID}}' | grep -v '^busybox:latest ' | sed 's/^<none>:<none> //; s/ .*//' | xargs -r docker rmi -f >/dev/null 2>&1\n";
-        text += "docker tag \"$BUSYBOX\" busybox:latest; docker volume prune -f >/dev/null 2>&1\n";
+        text += "docker images -a --format '{{.Repository}}:{{.Tag}} {{.ID}}' | grep -v 'busybox:latest ' | sed 's/^<none>:<none> //; s/ .*//' | xargs -r docker rmi -f >/dev/null 2>&1\n";
+        text += "docker tag \"$BUSYBOX\" docker.io/library/busybox:latest; [ \"$DOCKER_RECORD\" = docker ] || docker secret rm -a; docker volume prune -f >/dev/null 2>&1\n";
     }
     text
 }
