@@ -1,11 +1,11 @@
-//! How the programs `nsrun` and `netwire` are linked: statically and position-independent where this machine can, else as Rust does by
-//! default.
+//! How the programs that a container's start executes are linked: statically and position-independent where this machine can, else as Rust does
+//! by default.
 //!
-//! A container's start executes nsrun twice (lib/runtime/src/seal.rs says why) and netwire once or more, and looking up and relocating symbols
-//! of shared libraries is most of what a start of a program costs (docs/performance.md, "Linking"). So these two take the C library's archive,
-//! where it is installed. That needs no explicit target: `-static-pie` goes to the linker for these programs, and a folder of linker
+//! `ctr run` executes five programs, nsrun of them twice (lib/runtime/src/seal.rs says why), and looking up and relocating symbols of shared
+//! libraries is most of what a start of a program costs (docs/performance.md, "Linking"). So they take the C library's archive, where it is
+//! installed. That needs no explicit target: `-static-pie` goes to the linker for these programs, and a folder of linker
 //! scripts leads the names rustc asks for (`-lc`, `-lgcc_s`) to archives. All addresses are still randomised. Linked so, nsrun begins in
-//! lib/sys/src/early.rs.
+//! lib/sys/src/early.rs, as does ctr where it is called nsrun.
 //!
 //! A program made the same way is linked and run first: where that fails (no archive, another C library, a loader older than packed
 //! relocations, cross-compiling) nothing is changed.
@@ -23,7 +23,7 @@ fn main() {
     tell("rerun-if-changed=build.rs");
     tell("rerun-if-env-changed=VENEER_DYNAMIC");
     if let Ok(Some(folder)) = scripts() {
-        for program in ["nsrun", "netwire"] {
+        for program in ["ctr", "nsrun", "netwire", "ovl-mount"] {
             tell(&format!("rustc-link-arg-bin={program}=-L{}", folder.display()));
             for flag in FLAGS {
                 tell(&format!("rustc-link-arg-bin={program}={flag}"));
@@ -31,6 +31,7 @@ fn main() {
         }
         if variable("CARGO_CFG_TARGET_ARCH") == "x86_64" {
             tell("rustc-link-arg-bin=nsrun=-Wl,-e,veneer_start");
+            tell("rustc-link-arg-bin=ctr=-Wl,-e,veneer_start_by_name");
         }
     }
 }

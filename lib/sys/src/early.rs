@@ -1,4 +1,5 @@
-//! Where `nsrun` begins when it is linked statically (build.rs): before the C library, before relocation.
+//! Where `nsrun` begins when it is linked statically (build.rs): before the C library, before relocation. The one file that is all five
+//! programs begins here too, and goes on to `_start` unless the name it is called by is `nsrun`.
 //!
 //! What leads into a container executes itself again from a read-only mount of its own file (lib/runtime/src/seal.rs says why, and makes
 //! sure of it in any case). Done by the program proper that costs a whole start for nothing: relocations, page faults, and the C
@@ -103,6 +104,24 @@ veneer_start:
 8:  .byte 0
     .cfi_endproc
     .size veneer_start, . - veneer_start
+
+    .globl veneer_start_by_name
+    .type veneer_start_by_name,@function
+veneer_start_by_name:
+    .cfi_startproc
+    .cfi_undefined rip
+    mov rax, [rsp + 8]
+    test rax, rax                       # no name at all
+    jz 3f
+    mov rcx, [rax]
+    shl rcx, 16
+    movabs rdx, 0x6e7572736e0000        # "nsrun" and its end
+    cmp rcx, rdx
+    je veneer_start
+3:  xor edx, edx
+    jmp _start
+    .cfi_endproc
+    .size veneer_start_by_name, . - veneer_start_by_name
     .popsection
     "#
 );
