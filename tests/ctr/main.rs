@@ -1,5 +1,6 @@
 //! Black-box tests of `ctr`: the commands a person types, and what they did to this machine (nothing).
 
+mod attach;
 mod bridge;
 mod errors;
 mod explain;
@@ -9,6 +10,7 @@ mod killed;
 mod lab;
 mod life;
 mod network;
+mod person;
 mod ports;
 mod rootless;
 mod swap;

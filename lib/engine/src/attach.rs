@@ -1,24 +1,60 @@
 //! The other end of a supervisor's socket: our terminal or streams, connected to a container.
+//!
+//! ```text
+//! terminal ─ raw ─┐                                   ┌─ container
+//! stdin ──────────┼─ keys ─ Stdin, at most a window ──┤   the supervisor's socket, <run>/<id>/attach
+//! stdout, stderr ─┴─ output ◀─ Stdout, Stderr, Event ─┴─ others that are attached
+//! ```
+//!
+//! Nothing here ever waits for one side alone: whoever reads our output slowly, or a container that does not read its input, keeps
+//! neither signals nor the detach keys from us.
 
-use crate::stream::{Channel, Event, Inbox, Order, frame, message};
+use crate::place::Place;
+use crate::stream::{Channel, Event, Inbox, Order, WINDOW_BYTES, frame, message};
 use crate::{Error, Kind, Result};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
-use rustix::event::{PollFd, PollFlags, poll};
+use output::{Output, Unread};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+use signals::{Heard, Signals};
+use spec::ContainerId;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+use terminal::Raw;
+
+mod keys;
+mod output;
+mod signals;
+mod terminal;
+
+pub use keys::Keys;
 
 /// What to connect.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Our standard input goes to the container.
     pub stdin: bool,
+    /// What it writes to its standard output, or terminal, comes to ours.
+    pub stdout: bool,
+    /// The same for standard error.
+    pub stderr: bool,
     /// The container has a terminal: ours becomes raw, its size travels.
     pub tty: bool,
-    /// Signals we get are the container's.
+    /// Signals we get are the container's. Never so with a terminal: there they are keys.
     pub proxy_signals: bool,
+    /// What detaches.
+    pub keys: Keys,
+    /// The container runs already: what its terminal shows is drawn again.
+    pub redraw: bool,
+}
+
+impl Options {
+    /// All streams, signals passed on where there is no terminal, docker's keys.
+    pub fn all(stdin: bool, tty: bool) -> Self {
+        let keys = Keys::default();
+        Self { stdin, stdout: true, stderr: true, tty, proxy_signals: true, keys, redraw: false }
+    }
 }
 
 /// How being attached ended.
@@ -41,14 +77,27 @@ pub enum End {
     Detached,
     /// Nobody reads our output any more.
     Unread,
+    /// We were told to end by this signal; the container goes on.
+    Signalled(i32),
+    /// We were told so often that it was meant for us, whatever the container makes of it; it goes on.
+    Forced,
+    /// The supervisor let us go, and why; the container goes on.
+    Dropped(String),
 }
 
-/// Ctrl-P Ctrl-Q, docker's way out.
-const DETACH: [u8; 2] = [0x10, 0x11];
-/// Signals that are passed on.
-const PROXIED: [Signal; 6] =
-    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
+/// How long a terminal is another size, where what it shows is to be drawn again.
+const NUDGE: Duration = Duration::from_millis(50);
+/// docker: as many signals to end, and the client goes though the container does not.
+const ENOUGH: u32 = 3;
 
+/// The socket of the supervisor of container `id`.
+pub fn connect(place: &Place, id: &ContainerId) -> Result<UnixStream> {
+    UnixStream::connect(place.of(id).join("attach")).map_err(|e| {
+        Error::new(Kind::Failed, "attach to", id.short())
+            .because(e)
+            .hint("its supervisor is gone: ctr logs shows what it wrote, ctr stop and ctr start bring it back")
+    })
+}
 /// Reads events until the container runs (or could not be started): for `run -d`.
 pub fn until_started(mut socket: UnixStream) -> Result<Option<End>> {
     let mut inbox = Inbox::default();
@@ -62,7 +111,7 @@ pub fn until_started(mut socket: UnixStream) -> Result<Option<End>> {
                     }
                     Some(Event::Exited { code }) => return Ok(Some(End::Exited(code))),
                     Some(Event::Taken) => return Ok(Some(End::Taken)),
-                    None => {}
+                    Some(_) | None => {}
                 }
             }
         }
@@ -77,86 +126,231 @@ pub fn until_started(mut socket: UnixStream) -> Result<Option<End>> {
 }
 
 /// Connects our streams to the container behind `socket` until it ends or we leave.
-pub fn run(mut socket: UnixStream, options: Options) -> Result<End> {
-    let signals = signals(options)?;
-    let raw = if options.tty && options.stdin { RawTerminal::enter() } else { None };
-    if options.tty {
-        send_size(&mut socket);
-    }
-    let stdin = std::io::stdin();
-    let mut keys = Keys::default();
-    let mut inbox = Inbox::default();
-    let mut reading = options.stdin;
-    let end = loop {
-        let mut fds = vec![PollFd::new(&socket, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
-        if reading {
-            fds.push(PollFd::new(&stdin, PollFlags::IN));
-        }
-        match poll(&mut fds, None) {
-            Ok(_) => {}
-            Err(Errno::INTR) => continue,
-            Err(e) => return Err(crate::error::system("poll", "", e)),
-        }
-        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        if ready[0]
-            && let Some(end) = receive(&mut socket, &mut inbox)?
-        {
-            break end;
-        }
-        if ready[1] {
-            pass_signals(&signals, &mut socket);
-        }
-        if ready.get(2) == Some(&true) {
-            let mut bytes = [0; 16 << 10];
-            let read = match rustix::io::read(&stdin, &mut bytes) {
-                Ok(n) => n,
-                Err(Errno::AGAIN | Errno::INTR) => continue,
-                Err(_) => 0,
-            };
-            if read == 0 {
-                reading = false;
-                let _ = socket.write_all(&message(Channel::Order, &Order::CloseStdin));
-                continue;
-            }
-            let (pass, detach) =
-                if raw.is_some() { keys.filter(&bytes[..read]) } else { (bytes[..read].to_vec(), false) };
-            if !pass.is_empty() {
-                let _ = socket.write_all(&frame(Channel::Stdin, &pass));
-            }
-            if detach {
-                break End::Detached;
-            }
-        }
+pub fn run(socket: UnixStream, options: Options) -> Result<End> {
+    let raw = if options.tty && options.stdin { Raw::enter() } else { None };
+    let signals = Signals::hear(options.proxy_signals && !options.tty, raw.is_some())?;
+    let mut session = Session {
+        socket,
+        inbox: Inbox::default(),
+        output: Output::default(),
+        window: WINDOW_BYTES,
+        reading: options.stdin,
+        keys: raw.is_some().then(|| options.keys.clone()),
+        told_to_end: 0,
+        nudged: None,
+        end: None,
+        options,
     };
+    session.greet();
+    let end = session.serve(&signals);
     drop(raw);
-    Ok(end)
+    end
 }
 
-fn receive(socket: &mut UnixStream, inbox: &mut Inbox) -> Result<Option<End>> {
-    let mut bytes = [0; 64 << 10];
-    match socket.read(&mut bytes) {
-        Ok(0) => return Err(gone()),
-        Ok(n) => inbox.push(&bytes[..n]),
-        Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-        Err(e) => return Err(gone().because(e)),
-    }
-    while let Some((channel, payload)) = next(inbox)? {
-        let written = match channel {
-            Channel::Stdout => std::io::stdout().lock().write_all(&payload).and_then(|()| std::io::stdout().flush()),
-            Channel::Stderr => std::io::stderr().lock().write_all(&payload),
-            Channel::Event => match event(&payload) {
-                Some(Event::Exited { code }) => return Ok(Some(End::Exited(code))),
-                Some(Event::Taken) => return Ok(Some(End::Taken)),
-                Some(Event::Failed { message, hint, code }) => return Ok(Some(End::Failed { message, hint, code })),
-                _ => Ok(()),
-            },
-            Channel::Stdin | Channel::Order => Ok(()),
-        };
-        if written.is_err() {
-            return Ok(Some(End::Unread));
+/// One stay at a container.
+#[derive(Debug)]
+struct Session {
+    options: Options,
+    socket: UnixStream,
+    inbox: Inbox,
+    output: Output,
+    /// How much input may still be sent before some of it was taken.
+    window: usize,
+    /// Whether our standard input may have more.
+    reading: bool,
+    /// What detaches; none where nobody types.
+    keys: Option<Keys>,
+    told_to_end: u32,
+    /// When the terminal gets its own size again.
+    nudged: Option<Instant>,
+    /// How it ended; what was written before is still to be shown.
+    end: Option<Result<End>>,
+}
+
+/// What a round of polling found.
+#[derive(Debug, Default)]
+struct Ready {
+    signals: bool,
+    socket: bool,
+    stdin: bool,
+    output: bool,
+}
+
+impl Session {
+    fn greet(&mut self) {
+        self.order(&Order::Attach { stdin: self.options.stdin });
+        if self.options.tty {
+            // A full screen is drawn anew when its size changes: it changes for a moment, as docker does it.
+            let more = u16::from(self.options.redraw);
+            self.nudged = self.options.redraw.then(|| Instant::now() + NUDGE);
+            self.size(more);
         }
     }
-    Ok(None)
+
+    fn serve(&mut self, signals: &Signals) -> Result<End> {
+        loop {
+            if self.output.is_empty()
+                && let Some(end) = self.end.take()
+            {
+                return end;
+            }
+            let ready = self.wait(signals)?;
+            if self.nudged.is_some_and(|at| at <= Instant::now()) {
+                self.nudged = None;
+                self.size(0);
+            }
+            if ready.socket {
+                self.receive();
+            }
+            if (ready.output || ready.socket)
+                && let Err(Unread) = self.output.write()
+            {
+                return Ok(End::Unread);
+            }
+            if ready.signals
+                && let Some(end) = self.hear(signals)
+            {
+                return Ok(end);
+            }
+            if ready.stdin && self.read() {
+                return Ok(End::Detached);
+            }
+        }
+    }
+
+    fn wait(&self, signals: &Signals) -> Result<Ready> {
+        let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+        let going = self.end.is_none();
+        let mut fds = vec![PollFd::new(signals, PollFlags::IN)];
+        let socket = (going && !self.output.is_full()).then(|| {
+            fds.push(PollFd::new(&self.socket, PollFlags::IN));
+            fds.len() - 1
+        });
+        let input = (going && self.reading && self.window > 0).then(|| {
+            fds.push(PollFd::new(&stdin, PollFlags::IN));
+            fds.len() - 1
+        });
+        let output = self.output.next().map(|channel| {
+            let to = if channel == Channel::Stderr { stderr.as_fd() } else { stdout.as_fd() };
+            fds.push(PollFd::from_borrowed_fd(to, PollFlags::OUT));
+            fds.len() - 1
+        });
+        let left = self.nudged.map(|at| at.saturating_duration_since(Instant::now()));
+        let timeout = left.map(|left| Timespec { tv_sec: 0, tv_nsec: i64::from(left.subsec_nanos()) });
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(Ready::default()),
+            Err(e) => return Err(crate::error::system("poll", "", e)),
+        }
+        let is_ready = |at: Option<usize>| at.and_then(|at| fds.get(at)).is_some_and(|fd| !fd.revents().is_empty());
+        Ok(Ready {
+            signals: is_ready(Some(0)),
+            socket: is_ready(socket),
+            stdin: is_ready(input),
+            output: is_ready(output),
+        })
+    }
+
+    /// Takes what the supervisor sent.
+    fn receive(&mut self) {
+        let mut bytes = [0; 64 << 10];
+        match self.socket.read(&mut bytes) {
+            Ok(0) => self.end = Some(Err(gone())),
+            Ok(n) => self.inbox.push(&bytes[..n]),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => self.end = Some(Err(gone().because(e))),
+        }
+        while !matches!(self.end, Some(Ok(_))) {
+            match next(&mut self.inbox) {
+                Ok(Some((Channel::Stdout, bytes))) if self.options.stdout => self.output.push(Channel::Stdout, bytes),
+                Ok(Some((Channel::Stderr, bytes))) if self.options.stderr => self.output.push(Channel::Stderr, bytes),
+                Ok(Some((Channel::Event, bytes))) => self.end = event(&bytes).and_then(|e| self.told(e)).map(Ok),
+                Ok(Some(_)) => {}
+                Ok(None) => return,
+                Err(e) => {
+                    self.end = Some(Err(e));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn told(&mut self, event: Event) -> Option<End> {
+        match event {
+            Event::Started => None,
+            Event::Taken => Some(End::Taken),
+            Event::Room { bytes } => {
+                self.window = self.window.saturating_add(bytes);
+                None
+            }
+            Event::Dropped { why } => Some(End::Dropped(why)),
+            Event::Exited { code } => Some(End::Exited(code)),
+            Event::Failed { message, hint, code } => Some(End::Failed { message, hint, code }),
+        }
+    }
+
+    /// Acts on signals; how one ended us.
+    fn hear(&mut self, signals: &Signals) -> Option<End> {
+        while let Some(heard) = signals.next() {
+            match heard {
+                Heard::Size => {
+                    self.nudged = None;
+                    self.size(0);
+                }
+                Heard::End(number) => return Some(End::Signalled(number)),
+                Heard::Pass { number, .. } => {
+                    let ends = [nix::libc::SIGINT, nix::libc::SIGTERM].contains(&number);
+                    self.told_to_end += u32::from(ends);
+                    if ends && self.told_to_end >= ENOUGH {
+                        return Some(End::Forced);
+                    }
+                    self.order(&Order::Signal(number));
+                }
+            }
+        }
+        None
+    }
+
+    /// Reads our standard input once; whether the detach keys were in it.
+    fn read(&mut self) -> bool {
+        let mut bytes = [0; 16 << 10];
+        let room = self.window.min(bytes.len());
+        let read = match rustix::io::read(std::io::stdin(), &mut bytes[..room]) {
+            Ok(n) => n,
+            Err(Errno::AGAIN | Errno::INTR) => return false,
+            Err(_) => 0,
+        };
+        if read == 0 {
+            self.reading = false;
+            self.order(&Order::CloseStdin);
+            return false;
+        }
+        let typed = &bytes[..read];
+        let (pass, detach) = match &mut self.keys {
+            Some(keys) => keys.filter(typed),
+            None => (typed.to_vec(), false),
+        };
+        if !pass.is_empty() {
+            self.window = self.window.saturating_sub(pass.len());
+            self.send(&frame(Channel::Stdin, &pass));
+        }
+        detach
+    }
+
+    fn size(&mut self, more: u16) {
+        if let Some(order) = terminal::size(more).filter(|_| self.options.tty) {
+            self.order(&order);
+        }
+    }
+
+    fn order(&mut self, order: &Order) {
+        self.send(&message(Channel::Order, order));
+    }
+
+    /// Of a supervisor that has gone we hear when we read.
+    fn send(&mut self, bytes: &[u8]) {
+        let _ = self.socket.write_all(bytes);
+    }
 }
 
 fn next(inbox: &mut Inbox) -> Result<Option<(Channel, Vec<u8>)>> {
@@ -177,7 +371,7 @@ fn gone() -> Error {
 /// is sent to us alone we pass on.
 pub fn wait_for(mut child: std::process::Child) -> Result<std::process::ExitStatus> {
     // after the start: the program must not inherit what we block
-    let signals = signals(Options { stdin: true, tty: false, proxy_signals: true })?;
+    let signals = Signals::hear(true, false)?;
     let fail = |e: std::io::Error| crate::error::system("wait for", "the runtime", e);
     let pid = rustix::process::Pid::from_child(&child);
     let process = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).map_err(|e| fail(e.into()))?;
@@ -190,105 +384,11 @@ pub fn wait_for(mut child: std::process::Child) -> Result<std::process::ExitStat
         if !fds[0].revents().is_empty() {
             return child.wait().map_err(fail);
         }
-        while let Ok(Some(info)) = signals.read_signal() {
-            let from_keys = info.ssi_pid == 0;
-            if let (false, Some(signal)) = (from_keys, rustix::process::Signal::from_named_raw(info.ssi_signo as i32)) {
+        while let Some(heard) = signals.next() {
+            let Heard::Pass { number, typed: false } = heard else { continue };
+            if let Some(signal) = rustix::process::Signal::from_named_raw(number) {
                 let _ = rustix::process::pidfd_send_signal(&process, signal);
             }
         }
-    }
-}
-
-/// The signals we hear of by descriptor instead of dying of them.
-fn signals(options: Options) -> Result<SignalFd> {
-    let mut set = SigSet::empty();
-    set.add(Signal::SIGWINCH);
-    if options.proxy_signals {
-        PROXIED.iter().for_each(|signal| set.add(*signal));
-    }
-    let fail = |e: nix::errno::Errno| crate::error::system("signalfd", "", e);
-    set.thread_block().map_err(fail)?;
-    SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(fail)
-}
-
-fn pass_signals(signals: &SignalFd, socket: &mut UnixStream) {
-    while let Ok(Some(info)) = signals.read_signal() {
-        if info.ssi_signo == Signal::SIGWINCH as u32 {
-            send_size(socket);
-        } else {
-            let _ = socket.write_all(&message(Channel::Order, &Order::Signal(info.ssi_signo as i32)));
-        }
-    }
-}
-
-fn send_size(socket: &mut UnixStream) {
-    if let Ok(size) = tcgetwinsize(std::io::stdout()).or_else(|_| tcgetwinsize(std::io::stdin())) {
-        let order = Order::Resize { rows: size.ws_row, columns: size.ws_col };
-        let _ = socket.write_all(&message(Channel::Order, &order));
-    }
-}
-
-/// Our terminal in raw mode; as it was again when dropped.
-struct RawTerminal {
-    before: Termios,
-}
-
-impl RawTerminal {
-    fn enter() -> Option<Self> {
-        let stdin = std::io::stdin();
-        if !isatty(&stdin) {
-            return None;
-        }
-        let before = tcgetattr(&stdin).ok()?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        tcsetattr(&stdin, OptionalActions::Now, &raw).ok()?;
-        Some(Self { before })
-    }
-}
-
-impl Drop for RawTerminal {
-    fn drop(&mut self) {
-        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.before);
-    }
-}
-
-/// Looks for the detach keys. A sequence that is broken off is passed on whole.
-#[derive(Debug, Default)]
-struct Keys {
-    half: bool,
-}
-
-impl Keys {
-    fn filter(&mut self, bytes: &[u8]) -> (Vec<u8>, bool) {
-        let mut pass = Vec::with_capacity(bytes.len() + 1);
-        for byte in bytes {
-            match (self.half, *byte) {
-                (true, second) if second == DETACH[1] => return (pass, true),
-                (false, first) if first == DETACH[0] => self.half = true,
-                (true, other) => {
-                    pass.push(DETACH[0]);
-                    self.half = other == DETACH[0];
-                    if !self.half {
-                        pass.push(other);
-                    }
-                }
-                (false, other) => pass.push(other),
-            }
-        }
-        (pass, false)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Keys;
-
-    #[test]
-    fn detach_keys_leave_and_a_broken_sequence_passes_whole() {
-        let mut keys = Keys::default();
-        assert_eq!(keys.filter(b"ab\x10"), (b"ab".to_vec(), false));
-        assert_eq!(keys.filter(b"p"), (b"\x10p".to_vec(), false));
-        assert_eq!(keys.filter(b"x\x10\x10\x11y"), (b"x\x10".to_vec(), true));
     }
 }

@@ -11,6 +11,7 @@ pub mod limits;
 pub mod logging;
 pub mod restart;
 pub mod stop;
+pub mod streams;
 pub mod volume;
 
 pub use volume::Volume;
@@ -72,6 +73,8 @@ pub struct Request {
     pub health: health::Health,
     /// How it is asked to end.
     pub stop: stop::Stop,
+    /// Which of its streams are whose who started it.
+    pub streams: streams::Streams,
     /// `--driver`: the ordered list of overlay drivers.
     pub driver: Option<String>,
     /// What stands in for our own tools.

@@ -10,6 +10,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// How much input a client may have on its way, in bytes: it sends no more before [`Event::Room`]. So a supervisor can always read
+/// all its clients, and a container that does not read its input keeps nobody's signals from it.
+pub const WINDOW_BYTES: usize = 64 << 10;
 /// Longest payload that is taken, in bytes. Ours are far shorter.
 const LIMIT_BYTES: usize = 1 << 20;
 
@@ -45,6 +48,16 @@ pub enum Event {
         /// The exit code for `ctr run`.
         code: u8,
     },
+    /// So much of the input that this client sent has gone to the container, or nowhere.
+    Room {
+        /// How much more may be sent.
+        bytes: usize,
+    },
+    /// This client is let go; the container goes on.
+    Dropped {
+        /// One line.
+        why: String,
+    },
     /// It has ended and everything of it is cleared away.
     Exited {
         /// Its exit code.
@@ -52,10 +65,17 @@ pub enum Event {
     },
 }
 
-/// What a client asks.
+/// What a client asks. Its first order is `Attach`; whoever only waits for the start gives none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
+    /// It wants to see what the container writes.
+    Attach {
+        /// It has input, which may end; where the container's ends with its client's, also by the client's going away.
+        stdin: bool,
+    },
+    /// The descriptor that comes with this is a terminal whose client has left: read it to nowhere, until it ends.
+    Keep,
     /// The terminal's new size, in characters.
     Resize {
         /// Height.
@@ -63,7 +83,7 @@ pub enum Order {
         /// Width.
         columns: u16,
     },
-    /// No more input will come.
+    /// No more input will come from this client.
     CloseStdin,
     /// Send the container's process this signal.
     Signal(i32),

@@ -124,6 +124,7 @@ fn live(
     clients: &mut pump::Clients,
 ) -> Result<u8> {
     let id = &record.id;
+    let once = Asked::of(record)?.request.streams.stdin_once;
     let log_path = root.container_folder(id).join(format!("{id}-json.log"));
     let log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path);
     let log = log.map_err(|e| Error::new(Kind::Failed, "open log", log_path.display()).because(e))?;
@@ -145,7 +146,7 @@ fn live(
     crate::events::container(root, record, "start", &[]);
     clients.tell(&Event::Started);
     let signal = |number: i32| container::kill(execution, state_dir, id, number);
-    pump::run(container, crate::log::Writer::new(log), listener, clients, &signal)
+    pump::run(container, once, crate::log::Writer::new(log), listener, clients, &signal)
         .inspect(|code| claim::tell_end(root, record, *code))
 }
 

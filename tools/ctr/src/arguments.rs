@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Start(command::start::Args),
     /// Stop containers and start them again
     Restart(command::restart::Args),
+    /// Attach local standard input, output, and error streams to a running container
+    Attach(command::attach::Args),
     /// Run a command in a container that runs
     Exec(command::exec::Args),
     /// Show which ports of this machine lead into a container

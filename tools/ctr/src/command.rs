@@ -4,6 +4,7 @@ use crate::arguments::{Arguments, Command};
 use cli::failure::{Failure, Outcome};
 use std::ffi::OsString;
 
+pub(crate) mod attach;
 pub(crate) mod create;
 pub(crate) mod diff;
 pub(crate) mod exec;
@@ -37,6 +38,7 @@ pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
         Command::Create(args) => create::run(*args, &context),
         Command::Start(args) => start::run(args, &context),
         Command::Restart(args) => restart::run(args, &context),
+        Command::Attach(args) => attach::run(args, &context),
         Command::Exec(args) => exec::run(args, &context),
         Command::Port(args) => port::run(args, &context),
         Command::Ps(args) => ps::run(args, &context),

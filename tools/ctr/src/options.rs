@@ -14,6 +14,7 @@ mod programs;
 mod restart;
 mod stop;
 mod storage;
+pub(crate) mod streams;
 
 /// A new container's options, its image and its command.
 #[derive(Debug, clap::Args)]
@@ -33,6 +34,8 @@ pub(crate) struct Options {
     pub(crate) name: Option<String>,
     #[command(flatten)]
     identity: identity::Options,
+    #[command(flatten)]
+    pub(crate) streams: streams::Options,
     #[command(flatten)]
     process: process::Options,
     #[command(flatten)]

@@ -43,7 +43,6 @@ pub fn begin(site: Site<'_>, record: &Record, machine: &Machine) -> Result<Optio
 pub fn start(site: Site<'_>, record: &Record, machine: &Machine) -> Result<()> {
     let Some(mut starting) = begin(site, record, machine)? else { return wait_started(site, record) };
     match attach::until_started(starting.socket) {
-        Ok(None | Some(End::Exited(_) | End::Detached | End::Unread)) => Ok(()),
         Ok(Some(End::Taken)) => wait_started(site, record),
         Ok(Some(End::Failed { message, hint, .. })) => {
             let _ = starting.supervisor.wait();
@@ -53,6 +52,7 @@ pub fn start(site: Site<'_>, record: &Record, machine: &Machine) -> Result<()> {
                 None => error,
             })
         }
+        Ok(_) => Ok(()),
         Err(e) => {
             let _ = starting.supervisor.wait();
             Err(with_last_words(site, record, e))

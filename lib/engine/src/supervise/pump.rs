@@ -1,145 +1,29 @@
 //! Moves bytes between a container, its log and whoever is attached, until the container's process has ended.
 //!
-//! One thread, one `poll(2)`. Nobody is waited for: what a client has not taken yet stays in its outbox, and while one
-//! holds more than [`OUTBOX_BYTES`] the container is not read, so that it feels the slow reader as it would a full pipe.
+//! One thread, one `poll(2)`. The log gets everything first. Nobody is waited for: what a client has not taken yet stays in its outbox
+//! ([`clients`]), and while one's is full the container is not read. Clients themselves are always read: their input is bounded by
+//! a window ([`crate::stream::WINDOW_BYTES`]), so that signals and sizes come through beside it ([`input`]).
 
 use super::container::Container;
 use crate::log::Writer;
-use crate::stream::{Channel, Event, Inbox, Order, frame, message};
+use crate::stream::{Channel, Order};
 use crate::{Error, Result};
+use clients::Sent;
+use input::Input;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{WaitIdOptions, waitid};
-use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
-/// How much may wait for a client before the container is no longer read.
-const OUTBOX_BYTES: usize = 256 << 10;
-/// How much input may wait for the container before clients are no longer read.
-const INPUT_BYTES: usize = 64 << 10;
+mod clients;
+mod input;
+
+pub(super) use clients::Clients;
+
 /// How long output is waited for after the process has ended: something else may hold the other end of the pipe.
 const DRAIN: Duration = Duration::from_secs(1);
-/// How long a client gets to take the last bytes.
-const FLUSH: Duration = Duration::from_secs(10);
-
-/// Whoever is attached.
-#[derive(Debug, Default)]
-pub(super) struct Clients {
-    all: Vec<Client>,
-}
-
-#[derive(Debug)]
-struct Client {
-    socket: UnixStream,
-    inbox: Inbox,
-    outbox: Vec<u8>,
-    gone: bool,
-}
-
-impl Clients {
-    /// The one who started us, if he wants to hear.
-    pub(super) fn new(first: Option<UnixStream>) -> Self {
-        let mut clients = Self::default();
-        clients.all.extend(first.and_then(Client::new));
-        clients
-    }
-
-    /// Forgets who has left. Only between rounds: while one is served, the others keep their places.
-    fn forget_gone(&mut self) {
-        self.all.retain(|c| !c.gone);
-    }
-
-    /// Tells everybody.
-    pub(super) fn tell(&mut self, event: &Event) {
-        self.send(&message(Channel::Event, event));
-    }
-
-    fn send(&mut self, bytes: &[u8]) {
-        for client in &mut self.all {
-            client.outbox.extend_from_slice(bytes);
-            client.write();
-        }
-    }
-
-    fn full(&self) -> bool {
-        self.all.iter().any(|c| !c.gone && c.outbox.len() > OUTBOX_BYTES)
-    }
-
-    /// Waits until everybody has taken what is theirs, or has had time enough.
-    pub(super) fn flush(&mut self) {
-        let end = Instant::now() + FLUSH;
-        while self.all.iter().any(|c| !c.outbox.is_empty()) && Instant::now() < end {
-            let mut fds: Vec<_> = self.all.iter().map(|c| PollFd::new(&c.socket, PollFlags::OUT)).collect();
-            let _ = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 100_000_000 }));
-            self.all.iter_mut().for_each(Client::write);
-            self.forget_gone();
-        }
-    }
-}
-
-impl Client {
-    fn new(socket: UnixStream) -> Option<Self> {
-        socket.set_nonblocking(true).ok()?;
-        Some(Self { socket, inbox: Inbox::default(), outbox: Vec::new(), gone: false })
-    }
-
-    fn write(&mut self) {
-        if self.gone {
-            self.outbox.clear();
-        }
-        while !self.outbox.is_empty() {
-            match self.socket.write(&self.outbox) {
-                Ok(n) => drop(self.outbox.drain(..n)),
-                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return,
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(_) => return self.leave(),
-            }
-        }
-    }
-
-    fn read(&mut self) {
-        let mut bytes = [0; 16 << 10];
-        match self.socket.read(&mut bytes) {
-            Ok(0) => self.leave(),
-            Ok(n) => self.inbox.push(&bytes[..n]),
-            Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted) => {}
-            Err(_) => self.leave(),
-        }
-    }
-
-    fn leave(&mut self) {
-        self.gone = true;
-        self.outbox.clear();
-    }
-}
-
-/// What waits to be written to the container.
-#[derive(Debug, Default)]
-struct Input {
-    to: Option<OwnedFd>,
-    waiting: Vec<u8>,
-    closing: bool,
-}
-
-impl Input {
-    fn write(&mut self) {
-        if let Some(to) = &self.to {
-            match rustix::io::write(to, &self.waiting) {
-                Ok(n) => drop(self.waiting.drain(..n)),
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(_) => self.to = None,
-            }
-        }
-        if self.to.is_none() {
-            self.waiting.clear();
-        }
-        if self.closing && self.waiting.is_empty() {
-            self.to = None;
-        }
-    }
-}
 
 /// What one round of polling found.
 #[derive(Debug, Default)]
@@ -149,96 +33,187 @@ struct Ready {
     input: bool,
     output: [bool; 2],
     clients: Vec<usize>,
+    kept: Vec<usize>,
 }
 
-/// Runs until the container's process has ended and what it wrote is read; gives its exit code.
+/// A container whose bytes are moved.
+struct Pump<'a> {
+    process: OwnedFd,
+    input: Input,
+    output: [Option<OwnedFd>; 2],
+    terminal: Option<OwnedFd>,
+    /// Terminals that were left by whoever served them: read to nowhere.
+    kept: Vec<OwnedFd>,
+    log: Writer,
+    listener: &'a UnixListener,
+    clients: &'a mut Clients,
+    signal: &'a dyn Fn(i32) -> Result<()>,
+    /// The exit code, and since when output is only waited for.
+    ended: Option<(u8, Instant)>,
+}
+
+/// Runs until the container's process has ended and what it wrote is read; gives its exit code. `once`: its standard input ends with
+/// that of its client.
 pub(super) fn run(
     container: Container,
-    mut log: Writer,
+    once: bool,
+    log: Writer,
     listener: &UnixListener,
     clients: &mut Clients,
     signal: &dyn Fn(i32) -> Result<()>,
 ) -> Result<u8> {
-    let Container { process, input, mut output, terminal, .. } = container;
+    let Container { process, input, output, terminal, .. } = container;
     for descriptor in input.iter().chain(output.iter().flatten()) {
         rustix::io::ioctl_fionbio(descriptor, true).map_err(failed)?;
     }
-    let mut input = Input { to: input, ..Input::default() };
-    let mut ended: Option<(u8, Instant)> = None;
+    let input = Input::new(input, once && terminal.is_none());
+    let mut pump =
+        Pump { process, input, output, terminal, kept: Vec::new(), log, listener, clients, signal, ended: None };
     loop {
-        let silent = output.iter().all(Option::is_none);
-        if let Some((code, since)) = ended
-            && (silent || since.elapsed() > DRAIN)
-        {
-            let _ = log.finish();
+        if let Some(code) = pump.finished() {
+            let _ = pump.log.finish();
             return Ok(code);
         }
-        let ready = wait(&process, ended.is_some(), listener, clients, &input, &output)?;
-        if ready.ended {
-            ended = Some((reap(&process)?, Instant::now()));
-        }
-        for (index, channel) in [(0, Channel::Stdout), (1, Channel::Stderr)] {
-            if ready.output[index] {
-                copy(&mut output[index], channel, &mut log, clients);
-            }
-        }
-        for index in ready.clients {
-            if let Some(client) = clients.all.get_mut(index) {
-                serve(client, &mut input, terminal.as_ref(), signal);
-            }
-        }
-        if ready.input || input.closing {
-            input.write();
-        }
-        clients.forget_gone();
-        if ready.connection
-            && let Ok((socket, _)) = listener.accept()
-        {
-            clients.all.extend(Client::new(socket));
-        }
+        pump.round()?;
     }
 }
 
-fn wait(
-    process: &OwnedFd,
-    ended: bool,
-    listener: &UnixListener,
-    clients: &Clients,
-    input: &Input,
-    output: &[Option<OwnedFd>; 2],
-) -> Result<Ready> {
-    let mut fds = vec![PollFd::new(listener, PollFlags::IN)];
-    // Once it has ended it would be ready for ever.
-    fds.push(PollFd::from_borrowed_fd(process.as_fd(), if ended { PollFlags::empty() } else { PollFlags::IN }));
-    let want_output = if clients.full() { PollFlags::empty() } else { PollFlags::IN };
-    let open: Vec<usize> = (0..2).filter(|i| output[*i].is_some() && !want_output.is_empty()).collect();
-    fds.extend(open.iter().filter_map(|i| output[*i].as_ref()).map(|fd| PollFd::new(fd, want_output)));
-    let writing = input.to.as_ref().filter(|_| !input.waiting.is_empty());
-    fds.extend(writing.map(|fd| PollFd::new(fd, PollFlags::OUT)));
-    let first_client = fds.len();
-    for client in &clients.all {
-        let mut want = PollFlags::empty();
-        if input.waiting.len() < INPUT_BYTES {
-            want |= PollFlags::IN;
+impl Pump<'_> {
+    fn finished(&self) -> Option<u8> {
+        let silent = self.output.iter().all(Option::is_none);
+        self.ended.filter(|(_, since)| silent || since.elapsed() > DRAIN).map(|(code, _)| code)
+    }
+
+    fn round(&mut self) -> Result<()> {
+        let ready = self.wait()?;
+        if ready.ended {
+            self.ended = Some((reap(&self.process)?, Instant::now()));
         }
-        if !client.outbox.is_empty() {
-            want |= PollFlags::OUT;
+        if let Some((_, since)) = self.ended.as_mut().filter(|_| self.clients.full()) {
+            // Who reads slowly is not cut off: the time runs only while there is room for more.
+            *since = Instant::now();
         }
-        fds.push(PollFd::new(&client.socket, want));
+        for (index, channel) in [(0, Channel::Stdout), (1, Channel::Stderr)] {
+            if ready.output[index] {
+                copy(&mut self.output[index], channel, &mut self.log, self.clients);
+            }
+        }
+        for index in ready.clients {
+            self.serve(index);
+        }
+        if ready.input {
+            self.input.write(self.clients);
+        }
+        for index in ready.kept.into_iter().rev() {
+            self.drain(index);
+        }
+        self.clients.let_go_stuck();
+        self.clients.forget_gone();
+        if ready.connection
+            && let Ok((socket, _)) = self.listener.accept()
+        {
+            self.clients.join(socket);
+        }
+        Ok(())
     }
-    let timeout = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
-    match poll(&mut fds, ended.then_some(&timeout)) {
-        Ok(_) | Err(Errno::INTR) => {}
-        Err(e) => return Err(failed(e)),
+
+    fn wait(&self) -> Result<Ready> {
+        let ended = self.ended.is_some();
+        let mut fds = vec![PollFd::new(self.listener, PollFlags::IN)];
+        // Once it has ended it would be ready for ever.
+        fds.push(PollFd::from_borrowed_fd(
+            self.process.as_fd(),
+            if ended { PollFlags::empty() } else { PollFlags::IN },
+        ));
+        let full = self.clients.full();
+        let open: Vec<usize> = (0..2).filter(|i| self.output[*i].is_some() && !full).collect();
+        fds.extend(open.iter().filter_map(|i| self.output[*i].as_ref()).map(|fd| PollFd::new(fd, PollFlags::IN)));
+        let writing = self.input.to.as_ref().filter(|_| self.input.is_waiting());
+        fds.extend(writing.map(|fd| PollFd::new(fd, PollFlags::OUT)));
+        let first_kept = fds.len();
+        fds.extend(self.kept.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
+        let first_client = fds.len();
+        for client in &self.clients.all {
+            let want = if client.has_mail() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+            fds.push(PollFd::new(&client.socket, want));
+        }
+        let draining = ended.then_some(Duration::from_millis(50));
+        let timeout = draining.into_iter().chain(self.clients.patience()).min();
+        // Rounded up, or the last fraction of a second would be a loop.
+        let timeout = timeout.map(|t| Timespec {
+            tv_sec: t.as_secs() as i64,
+            tv_nsec: i64::from(t.subsec_nanos()).saturating_add(1_000_000).min(999_999_999),
+        });
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(e) => return Err(failed(e)),
+        }
+        let is_ready = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
+        let mut ready = Ready { connection: is_ready(0), ended: !ended && is_ready(1), ..Ready::default() };
+        for (nth, index) in open.iter().enumerate() {
+            ready.output[*index] = is_ready(2 + nth);
+        }
+        ready.input = writing.is_some() && is_ready(2 + open.len());
+        ready.kept = (0..self.kept.len()).filter(|i| is_ready(first_kept + i)).collect();
+        ready.clients = (0..self.clients.all.len()).filter(|i| is_ready(first_client + i)).collect();
+        Ok(ready)
     }
-    let is_ready = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
-    let mut ready = Ready { connection: is_ready(0), ended: !ended && is_ready(1), ..Ready::default() };
-    for (nth, index) in open.iter().enumerate() {
-        ready.output[*index] = is_ready(2 + nth);
+
+    /// Does what one client asks.
+    fn serve(&mut self, index: usize) {
+        let Some(client) = self.clients.all.get_mut(index) else { return };
+        client.write();
+        client.read();
+        let number = client.number;
+        while let Some(sent) = self.clients.all.get_mut(index).and_then(clients::Client::sent) {
+            match sent {
+                Sent::Input(bytes) => self.input.push(number, bytes, self.clients),
+                Sent::Order(order, along) => self.obey(index, order, along),
+            }
+        }
+        let left = self.clients.all.get_mut(index).is_some_and(|c| c.gone && std::mem::take(&mut c.stdin));
+        if left {
+            self.input.client_ended(self.clients);
+        }
     }
-    ready.input = writing.is_some() && is_ready(2 + open.len());
-    ready.clients = (0..clients.all.len()).filter(|i| is_ready(first_client + i)).collect();
-    Ok(ready)
+
+    fn obey(&mut self, index: usize, order: Order, along: Option<OwnedFd>) {
+        match order {
+            Order::Attach { stdin } => {
+                if let Some(client) = self.clients.all.get_mut(index) {
+                    client.stdin = stdin;
+                }
+            }
+            Order::CloseStdin => {
+                if self.clients.all.get_mut(index).is_some_and(|c| std::mem::take(&mut c.stdin)) {
+                    self.input.client_ended(self.clients);
+                }
+            }
+            Order::Resize { rows, columns } => {
+                if let Some(terminal) = &self.terminal {
+                    let size = rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+                    let _ = rustix::termios::tcsetwinsize(terminal, size);
+                }
+            }
+            // The process may have ended meanwhile.
+            Order::Signal(number) => drop((self.signal)(number)),
+            Order::Keep => {
+                let terminal = along.filter(|fd| rustix::io::ioctl_fionbio(fd, true).is_ok());
+                self.kept.extend(terminal);
+            }
+        }
+    }
+
+    /// Reads a terminal that nobody looks at; forgets it when its last user has gone.
+    fn drain(&mut self, index: usize) {
+        let mut bytes = [0; 16 << 10];
+        let Some(terminal) = self.kept.get(index) else { return };
+        match rustix::io::read(terminal, &mut bytes) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Ok(0) | Err(_) => drop(self.kept.remove(index)),
+            Ok(_) => {}
+        }
+    }
 }
 
 /// Reads once from the container. A terminal whose last user has gone answers EIO: that is its end.
@@ -251,38 +226,7 @@ fn copy(from: &mut Option<OwnedFd>, channel: Channel, log: &mut Writer, clients:
         Ok(n) => {
             // A full disk ends the log, not the container.
             let _ = log.push(channel, &bytes[..n]);
-            clients.send(&frame(channel, &bytes[..n]));
-        }
-    }
-}
-
-fn serve(client: &mut Client, input: &mut Input, terminal: Option<&OwnedFd>, signal: &dyn Fn(i32) -> Result<()>) {
-    client.write();
-    client.read();
-    loop {
-        match client.inbox.next_frame() {
-            Ok(Some((Channel::Stdin, bytes))) => {
-                if input.to.is_some() && !input.closing {
-                    input.waiting.extend_from_slice(&bytes);
-                    input.write();
-                }
-            }
-            Ok(Some((Channel::Order, bytes))) => match serde_json::from_slice(&bytes) {
-                Ok(Order::Resize { rows, columns }) => {
-                    if let Some(terminal) = terminal {
-                        let size =
-                            rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-                        let _ = rustix::termios::tcsetwinsize(terminal, size);
-                    }
-                }
-                Ok(Order::CloseStdin) => input.closing = terminal.is_none(),
-                // The process may have ended meanwhile.
-                Ok(Order::Signal(number)) => drop(signal(number)),
-                Err(_) => {}
-            },
-            Ok(Some(_)) => {}
-            Ok(None) => return,
-            Err(_) => return client.leave(),
+            clients.show(channel, &bytes[..n]);
         }
     }
 }

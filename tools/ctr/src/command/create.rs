@@ -27,7 +27,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     // docker: what is wrong with the options is 125, what the engine refuses is 1
-    let request = args.options.request().map_err(|failure| failure.code(cli::exit::OURS))?;
+    let mut request = args.options.request().map_err(|failure| failure.code(cli::exit::OURS))?;
+    request.streams = args.options.streams.read(request.interactive, false)?;
     let refused = |failure: Failure| failure.code(cli::exit::FAILED);
     let (request, machine) = checked(request, context).map_err(refused)?;
     context.become_root()?;

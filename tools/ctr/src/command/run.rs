@@ -4,6 +4,7 @@ use super::Context;
 use super::create::{self, Made};
 use crate::context::run_failure;
 use crate::options::Options;
+use crate::options::streams::{Attaching, check_terminal};
 use cli::failure::{Failure, Outcome};
 use engine::accounts::Accounts;
 use engine::attach::{self, End};
@@ -23,6 +24,8 @@ pub(crate) struct Args {
     #[arg(short, long)]
     detach: bool,
     #[command(flatten)]
+    attaching: Attaching,
+    #[command(flatten)]
     options: Options,
     /// Print the single commands this consists of, as a script, and do nothing
     #[arg(long)]
@@ -34,7 +37,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let ours = |failure: Failure| failure.code(cli::exit::OURS);
-    let request = args.options.request().map_err(ours)?;
+    let mut request = args.options.request().map_err(ours)?;
+    request.streams = args.options.streams.read(request.interactive, args.detach)?;
     let (request, machine) = create::checked(request, context)?;
     if args.explain {
         return explain(&args, &request, &machine, context).map_err(ours);
@@ -44,10 +48,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
 }
 
 fn start(args: &Args, request: &Request, machine: Machine, context: &Context) -> Outcome {
-    if request.tty && request.interactive && !args.detach && !rustix::termios::isatty(std::io::stdin()) {
-        let failure = Failure::new("the input device is not a terminal").hint("leave out -t, or -i");
-        return Err(failure.code(cli::exit::OURS));
-    }
+    check_terminal(request.streams.stdin, request.tty)?;
+    let attaching = if args.detach { None } else { Some(args.attaching.read(request.streams, request.tty)?) };
     let made = create::make(&args.options, request, machine, context);
     let Made { root, place, own, machine, record } = made.map_err(|failure| match failure.code {
         cli::exit::FAILED => failure.code(cli::exit::OURS),
@@ -55,27 +57,19 @@ fn start(args: &Args, request: &Request, machine: Machine, context: &Context) ->
     })?;
     let (socket, mut supervisor) = launch::start(&root, &record, &place, &own, &machine).map_err(run_failure)?;
     let lost = |error: engine::Error| supervisor_lost(error, &root, &record, request.remove);
-    let end = if args.detach {
-        attach::until_started(socket).map_err(lost)?
-    } else {
-        let options = attach::Options {
-            stdin: request.interactive,
-            tty: request.tty,
-            proxy_signals: !(request.tty && request.interactive),
-        };
-        Some(attach::run(socket, options).map_err(lost)?)
+    let end = match attaching {
+        None => attach::until_started(socket).map_err(lost)?,
+        Some(options) => Some(attach::run(socket, options).map_err(lost)?),
     };
-    let code = match end {
-        None => {
-            let _ = cli::output::line(record.id.as_str());
-            return Ok(cli::exit::DONE);
-        }
-        // docker: leaving a container that goes on is 0
-        Some(End::Detached | End::Unread) => return Ok(cli::exit::DONE),
-        Some(End::Exited(code)) => Ok(code),
-        Some(End::Taken) => Ok(cli::exit::DONE),
-        Some(End::Failed { message, hint, code }) => Err(Failure { message, hint, code }),
+    let Some(end) = end else {
+        let _ = cli::output::line(record.id.as_str());
+        return Ok(cli::exit::DONE);
     };
+    let over = matches!(end, End::Exited(_) | End::Failed { .. });
+    let code = super::attach::conclude(end);
+    if !over {
+        return code;
+    }
     let _ = supervisor.wait();
     code
 }

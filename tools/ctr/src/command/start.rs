@@ -1,10 +1,12 @@
 //! `ctr start`: starts containers that were made or have ended.
 
 use super::Context;
+use crate::options::streams::{Attaching, check_terminal};
 use cli::failure::{Failure, Outcome};
 use engine::attach::{self, End};
 use engine::life::start::{self, Starting};
 use engine::life::{Asked, Site};
+use engine::request::streams::Streams;
 use store::{Record, Root};
 
 /// Options of `ctr start`.
@@ -63,18 +65,21 @@ fn attached(args: &Args, site: Site<'_>, record: &Record, machine: &engine::mach
     let asked = Asked::of(record)?;
     let tty = asked.request.tty;
     let stdin = args.interactive && asked.request.interactive;
-    if tty && stdin && !rustix::termios::isatty(std::io::stdin()) {
-        return Err(Failure::new("the input device is not a TTY").hint("leave out -i, or call it from a terminal"));
-    }
+    check_terminal(stdin, tty)?;
+    let streams = Streams { stdin, stdout: true, stderr: true, stdin_once: false };
+    let attaching = Attaching { detach_keys: args.detach_keys.clone(), sig_proxy: true };
+    let options = attaching.read(streams, tty)?;
     let Some(Starting { socket, mut supervisor }) = start::begin(site, record, machine)? else { return Ok(0) };
-    let options = attach::Options { stdin, tty, proxy_signals: !tty };
     let lost = |error| start::with_last_words(site, record, error);
-    let code = match attach::run(socket, options).map_err(lost)? {
-        End::Detached | End::Unread | End::Taken => return Ok(0),
-        End::Exited(code) => Ok(code),
-        // docker: only `run` tells 126 and 127 apart
-        End::Failed { message, hint, .. } => Err(Failure { message, hint, code: cli::exit::FAILED }),
-    };
+    let end = attach::run(socket, options).map_err(lost)?;
+    let over = matches!(end, End::Exited(_) | End::Failed { .. });
+    // docker: only `run` tells 126 and 127 apart
+    let failed = matches!(end, End::Failed { .. });
+    let code =
+        super::attach::conclude(end).map_err(|failure| if failed { failure.code(cli::exit::FAILED) } else { failure });
+    if !over {
+        return code;
+    }
     let _ = supervisor.wait();
     code
 }

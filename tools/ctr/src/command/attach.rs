@@ -1,0 +1,61 @@
+//! `ctr attach`: our terminal or streams, connected to a container that runs.
+
+use super::Context;
+use crate::options::streams::{Attaching, check_terminal};
+use cli::failure::{Failure, Outcome};
+use engine::attach::{self, End};
+use engine::life::{self, Asked};
+use engine::request::streams::Streams;
+use store::Status;
+
+/// Options of `ctr attach`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    attaching: Attaching,
+    /// Do not attach standard input
+    #[arg(long)]
+    no_stdin: bool,
+    /// The container
+    container: String,
+}
+
+pub(crate) fn run(args: Args, context: &Context) -> Outcome {
+    let root = context.store()?;
+    let record = root.find_container(&args.container)?;
+    let asked = Asked::of(&record)?;
+    let refused = match life::state(&root, &record.id)?.status {
+        Status::Running => None,
+        Status::Paused => Some("You cannot attach to a paused container, unpause it first"),
+        Status::Restarting => Some("You cannot attach to a restarting container, wait until it is running"),
+        _ => Some("You cannot attach to a stopped container, start it first"),
+    };
+    if let Some(words) = refused {
+        return Err(Failure::new(words).hint(format!("ctr inspect {} shows how it is", record.name)));
+    }
+    let tty = asked.request.tty;
+    check_terminal(!args.no_stdin, tty)?;
+    let stdin = !args.no_stdin && asked.request.interactive;
+    let streams = Streams { stdin, stdout: true, stderr: true, stdin_once: false };
+    let options = attach::Options { redraw: true, ..args.attaching.read(streams, tty)? };
+    let end = attach::run(attach::connect(&context.place()?, &record.id)?, options)?;
+    match end {
+        End::Detached => Err(Failure::new("read escape sequence")),
+        end => conclude(end),
+    }
+}
+
+/// docker's exit code for a stay at a container. Leaving one that was just started is no failure.
+pub(crate) fn conclude(end: End) -> Outcome {
+    match end {
+        End::Detached | End::Unread | End::Taken => Ok(cli::exit::DONE),
+        End::Exited(code) => Ok(code),
+        End::Failed { message, hint, code } => Err(Failure { message, hint, code }),
+        End::Signalled(number) => Ok(cli::exit::signalled(number)),
+        End::Forced => {
+            Err(Failure::new("got 3 SIGTERM/SIGINTs, forcefully exiting")
+                .hint("the container goes on: ctr stop ends it"))
+        }
+        End::Dropped(why) => Err(Failure::new(why).hint("ctr attach comes back to it, ctr logs shows what was missed")),
+    }
+}

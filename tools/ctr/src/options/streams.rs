@@ -1,0 +1,69 @@
+//! Options about a container's streams: which are whose (`run`, `create`), and how to be attached to them (`run`, `start`, `attach`).
+
+use cli::failure::Failure;
+use engine::attach::Keys;
+use engine::request::streams::Streams;
+
+/// Whose its streams are.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(crate) struct Options {
+    /// Attach only to STDIN, STDOUT or STDERR
+    #[arg(short, long, value_name = "STREAM")]
+    attach: Vec<String>,
+}
+
+impl Options {
+    /// What is attached to a container that keeps its input open or not, and goes to the background or not.
+    pub(crate) fn read(&self, interactive: bool, detach: bool) -> Result<Streams, Failure> {
+        Streams::choose(&self.attach, interactive, detach).map_err(|e| {
+            // docker's codes
+            let code = if e.kind == engine::Kind::Conflict { cli::exit::FAILED } else { cli::exit::OURS };
+            Failure::from(e).code(code)
+        })
+    }
+}
+
+/// How to be attached.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(crate) struct Attaching {
+    /// Override the key sequence for detaching a container
+    #[arg(long, value_name = "KEYS")]
+    pub(crate) detach_keys: Option<String>,
+    /// Pass on all signals to the process
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", value_parser = boolean)]
+    pub(crate) sig_proxy: bool,
+}
+
+impl Attaching {
+    /// What to attach of a container with these streams and perhaps a terminal.
+    pub(crate) fn read(&self, streams: Streams, tty: bool) -> Result<engine::attach::Options, Failure> {
+        Ok(engine::attach::Options {
+            stdin: streams.stdin,
+            stdout: streams.stdout,
+            stderr: streams.stderr,
+            tty,
+            proxy_signals: self.sig_proxy,
+            keys: Keys::choose(self.detach_keys.as_deref())?,
+            redraw: false,
+        })
+    }
+}
+
+/// A truth as Go's flags write it.
+fn boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => Err(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")),
+    }
+}
+
+/// Refuses a terminal that is none: docker's words.
+pub(crate) fn check_terminal(stdin: bool, tty: bool) -> Result<(), Failure> {
+    if stdin && tty && !rustix::termios::isatty(std::io::stdin()) {
+        return Err(Failure::new("the input device is not a TTY").hint("leave out -t, or -i"));
+    }
+    Ok(())
+}
