@@ -27,6 +27,10 @@ pub struct Defaults {
     pub ports: Vec<String>,
     /// `Labels`
     pub labels: std::collections::BTreeMap<String, String>,
+    /// docker's `Healthcheck`, which OCI does not know.
+    pub healthcheck: Option<crate::request::health::Check>,
+    /// docker's `Shell`: what runs a command that is one text.
+    pub shell: Vec<String>,
 }
 
 impl Defaults {
@@ -42,7 +46,17 @@ impl Defaults {
             stop_signal: config.stop_signal().clone(),
             ports: config.exposed_ports().clone().unwrap_or_default(),
             labels: config.labels().clone().unwrap_or_default().into_iter().collect(),
+            ..Self::default()
         }
+    }
+
+    /// The same with what docker alone knows, from the whole configuration.
+    #[must_use]
+    pub fn with_docker(mut self, raw: &serde_json::Value) -> Self {
+        let read = |name: &str| raw.pointer(&format!("/config/{name}")).filter(|value| !value.is_null()).cloned();
+        self.healthcheck = read("Healthcheck").and_then(|value| serde_json::from_value(value).ok());
+        self.shell = read("Shell").and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
+        self
     }
 
     /// What the image `host` says: a shell.

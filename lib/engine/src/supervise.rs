@@ -124,10 +124,9 @@ fn live(
     clients: &mut pump::Clients,
 ) -> Result<u8> {
     let id = &record.id;
-    let once = Asked::of(record)?.request.streams.stdin_once;
-    let log_path = root.container_folder(id).join(format!("{id}-json.log"));
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path);
-    let log = log.map_err(|e| Error::new(Kind::Failed, "open log", log_path.display()).because(e))?;
+    let asked = Asked::of(record)?;
+    let once = asked.request.streams.stdin_once;
+    let log = crate::log::Writer::open(root, record, &asked)?;
     let running = |state: &mut store::State| {
         if claim::is_unwanted(state) {
             return;
@@ -146,8 +145,7 @@ fn live(
     crate::events::container(root, record, "start", &[]);
     clients.tell(&Event::Started);
     let signal = |number: i32| container::kill(execution, state_dir, id, number);
-    pump::run(container, once, crate::log::Writer::new(log), listener, clients, &signal)
-        .inspect(|code| claim::tell_end(root, record, *code))
+    pump::run(container, once, log, listener, clients, &signal).inspect(|code| claim::tell_end(root, record, *code))
 }
 
 /// A session of our own, no terminal, and every orphan below us ours to wait for.

@@ -29,7 +29,7 @@ const KNOWN: [&str; 11] = [
 ];
 
 /// An open store.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Root {
     path: PathBuf,
     read_only: bool,

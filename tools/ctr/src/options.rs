@@ -3,6 +3,7 @@
 use cli::failure::Failure;
 use engine::request::Request;
 
+mod duration;
 mod health;
 mod identity;
 mod isolation;

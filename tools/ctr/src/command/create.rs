@@ -86,7 +86,11 @@ pub(crate) fn base(request: &Request, root: &Root) -> engine::Result<Base> {
         return Ok(Base::host());
     }
     let image = engine::images::resolve(root, &request.image).map_err(engine::error::store)?;
-    Ok(Base { id: Some(image.id), layers: image.layers, defaults: Defaults::of_image(&image.config) })
+    Ok(Base {
+        id: Some(image.id),
+        layers: image.layers,
+        defaults: Defaults::of_image(&image.config).with_docker(&image.raw),
+    })
 }
 
 /// Says a word once: becoming root runs us again.

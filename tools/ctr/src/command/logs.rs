@@ -2,11 +2,10 @@
 
 use super::Context;
 use cli::failure::{Failure, Outcome};
-use engine::life;
-use engine::log::{Entry, Reader};
+use engine::life::{self, Asked};
+use engine::log::{Entry, Source};
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{BufReader, Write};
+use std::io::Write;
 use std::time::Duration;
 use store::Status;
 
@@ -44,18 +43,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let window = Window { since: moment(args.since.as_deref())?, until: moment(args.until.as_deref())? };
     let root = context.store()?;
     let record = root.find_container(&args.container)?;
-    let path = root.container_folder(&record.id).join(format!("{}-json.log", record.id));
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        // nothing was written yet
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound && !args.follow => return Ok(0),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            File::options().create(true).append(true).read(true).open(&path).map_err(|_| failed(&path, &e))?
-        }
-        Err(e) => return Err(failed(&path, &e)),
-    };
-    let mut reader = Reader::new(BufReader::new(file));
-    let mut read = || reader.next_entry().map_err(|e| failed(&path, &e));
+    let mut source = Source::open(&root, &record, &Asked::of(&record)?)?;
+    let mut read = || source.next_entry().map_err(|e| Failure::new(format!("read the log of {}: {e}", record.name)));
 
     let mut last: VecDeque<Entry> = VecDeque::new();
     while let Some(entry) = read()? {
@@ -93,10 +82,6 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         }
     }
     Ok(0)
-}
-
-fn failed(path: &std::path::Path, e: &std::io::Error) -> Failure {
-    Failure::new(format!("read {}: {e}", path.display()))
 }
 
 /// Writes an entry where it came from; whether somebody still reads.

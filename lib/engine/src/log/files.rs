@@ -1,0 +1,295 @@
+//! The files of a log: appended to, put aside when they are full, compressed, removed when there are too many.
+//!
+//! ```text
+//! NAME      written to         ─ full ─▶ NAME.1 ─▶ NAME.2 … NAME.(max-1) ─▶ gone
+//! NAME.1.gz                             compressed by a process of its own; NAME.1 goes once it is whole
+//! ```
+//!
+//! Each step is one rename, taken under the container's lock, so a writer killed between any two leaves every entry in one file: at
+//! worst a number is missing, which readers pass over. NAME.n beside NAME.n.gz is the same twice, and NAME.n counts. A compressed
+//! file keeps the identity of what it was made from in its header (RFC 1952, COMMENT), by which who reads along finds what comes
+//! next.
+
+use crate::request::logging::Rotation;
+use crate::{Error, Kind, Result};
+use flate2::GzBuilder;
+use flate2::bufread::GzDecoder;
+use spec::ContainerId;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+use store::Root;
+
+/// How much of a file's end is looked at for an entry that is not whole.
+const TAIL_BYTES: u64 = 1 << 20;
+
+/// A log that is written to.
+#[derive(Debug)]
+pub struct Files {
+    root: Root,
+    id: ContainerId,
+    path: PathBuf,
+    rotation: Rotation,
+    file: File,
+    size_bytes: u64,
+    aside: Option<PathBuf>,
+}
+
+impl Files {
+    /// Opens the log at `path` to go on with it. What a killed writer left half written is cut off; `whole` tells how much of a
+    /// file's end is whole entries.
+    pub fn open(
+        root: &Root,
+        id: &ContainerId,
+        path: PathBuf,
+        rotation: Rotation,
+        whole: fn(&[u8]) -> usize,
+    ) -> Result<Self> {
+        let fail = |e: io::Error| Error::new(Kind::Failed, "open log", path.display()).because(e);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(fail)?;
+        }
+        let file = append_to(&path).map_err(fail)?;
+        let length = file.metadata().map_err(fail)?.len();
+        // Lines can be searched from behind; records cannot, and their files are looked at from the beginning.
+        let by_line = whole(b"x\n") == 2;
+        let from = if by_line { length.saturating_sub(TAIL_BYTES) } else { 0 };
+        let mut tail = vec![0; (length - from) as usize];
+        file.read_exact_at(&mut tail, from).map_err(fail)?;
+        let size_bytes = from + whole(&tail) as u64;
+        if size_bytes < length {
+            file.set_len(size_bytes).map_err(fail)?;
+        }
+        Ok(Self { root: root.clone(), id: id.clone(), path, rotation, file, size_bytes, aside: None })
+    }
+
+    /// Appends entries: `ends` is where each of them ends in `bytes`. None is ever split over two files.
+    pub fn append(&mut self, bytes: &[u8], ends: &[usize]) -> io::Result<()> {
+        let mut from = 0;
+        let mut to = 0;
+        for end in ends {
+            let grown = self.size_bytes + (end - from) as u64;
+            if grown > self.rotation.max_size_bytes && (to > from || self.size_bytes > 0) {
+                self.write(&bytes[from..to])?;
+                from = to;
+                if self.size_bytes > 0 {
+                    self.rotate()?;
+                }
+            }
+            to = *end;
+        }
+        self.write(&bytes[from..to])
+    }
+
+    /// All of it or nothing: half an entry at the end of a full disk would spoil the next one.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.file.write_all(bytes) {
+            Ok(()) => self.size_bytes += bytes.len() as u64,
+            Err(e) => {
+                let _ = self.file.set_len(self.size_bytes);
+                return Err(e);
+            }
+        }
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        let _alone = self.root.lock_container(&self.id).map_err(io::Error::other)?;
+        let last = self.rotation.max_files - 1;
+        if last == 0 {
+            // Who reads along keeps the old file and finds another one under its name.
+            let fresh = numbered(&self.path, "new");
+            let _ = std::fs::remove_file(&fresh);
+            self.file = append_to(&fresh)?;
+            std::fs::rename(&fresh, &self.path)?;
+            self.size_bytes = 0;
+            return Ok(());
+        }
+        for number in (1..=last).rev() {
+            let (plain, packed) = (aside(&self.path, number), compressed(&self.path, number));
+            if number == last {
+                remove(&plain)?;
+                remove(&packed)?;
+            } else if plain.exists() {
+                remove(&packed)?;
+                std::fs::rename(&plain, aside(&self.path, number + 1))?;
+            } else if packed.exists() {
+                std::fs::rename(&packed, compressed(&self.path, number + 1))?;
+            }
+        }
+        let first = aside(&self.path, 1);
+        std::fs::rename(&self.path, &first)?;
+        self.file = append_to(&self.path)?;
+        self.size_bytes = 0;
+        self.aside = self.rotation.compress.then_some(first);
+        Ok(())
+    }
+
+    /// A file that was put aside and is to be compressed, once.
+    pub(super) fn take_aside(&mut self) -> Option<PathBuf> {
+        self.aside.take()
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).read(true).mode(0o640).open(path)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+fn numbered(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    name.into()
+}
+
+fn aside(path: &Path, number: u32) -> PathBuf {
+    numbered(path, &number.to_string())
+}
+
+fn compressed(path: &Path, number: u32) -> PathBuf {
+    numbered(path, &format!("{number}.gz"))
+}
+
+/// What a file is, over renames and compression: its inode number, and when it was made, for numbers are used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    inode: u64,
+    made_ns: u128,
+}
+
+impl Identity {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let made = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        Self { inode: metadata.ino(), made_ns: made.map_or(0, |since| since.as_nanos()) }
+    }
+
+    fn text(self) -> String {
+        format!("{}-{}", self.inode, self.made_ns)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (inode, made) = text.split_once('-')?;
+        Some(Self { inode: inode.parse().ok()?, made_ns: made.parse().ok()? })
+    }
+}
+
+/// Compresses `file`, which was put aside of the log of container `id`: wherever rotation has moved it meanwhile.
+pub fn compress(root: &Root, id: &ContainerId, file: &Path) -> Result<()> {
+    let fail = |e: io::Error| Error::new(Kind::Failed, "compress log", file.display()).because(e);
+    let mut from = File::open(file).map_err(fail)?;
+    let identity = Identity::of(&from.metadata().map_err(fail)?);
+    let Some(path) = file.file_stem().map(|stem| file.with_file_name(stem)) else { return Ok(()) };
+    let tmp = numbered(&path, &format!("{}.tmp", identity.text()));
+    let out = OpenOptions::new().create(true).truncate(true).write(true).mode(0o640).open(&tmp).map_err(fail)?;
+    let mut out = GzBuilder::new().comment(identity.text()).write(out, flate2::Compression::default());
+    io::copy(&mut from, &mut out).and_then(|_| out.finish()).map_err(fail)?;
+    let _alone = root.lock_container(id).map_err(crate::error::store)?;
+    let now = (1..1000).map(|number| (number, aside(&path, number)));
+    let mut now =
+        now.take_while(|(number, plain)| *number < 3 || plain.exists() || compressed(&path, *number).exists());
+    match now.find(|(_, plain)| std::fs::metadata(plain).is_ok_and(|m| Identity::of(&m) == identity)) {
+        Some((number, plain)) => {
+            std::fs::rename(&tmp, compressed(&path, number)).map_err(fail)?;
+            remove(&plain).map_err(fail)
+        }
+        // There were too many, and it is gone.
+        None => remove(&tmp).map_err(fail),
+    }
+}
+
+/// One file of a log, opened to be read.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) identity: Identity,
+    pub(super) bytes: Bytes,
+}
+
+/// What is in it.
+#[derive(Debug)]
+pub(super) enum Bytes {
+    Plain(File),
+    Packed(Box<GzDecoder<BufReader<File>>>),
+}
+
+impl Read for Part {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.bytes {
+            Bytes::Plain(file) => file.read(buffer),
+            Bytes::Packed(packed) => packed.read(buffer),
+        }
+    }
+}
+
+/// Every file of the log at `path`, the oldest first. Taken while a rotation is under way it may hold a file twice, but misses none.
+pub(super) fn parts(path: &Path) -> io::Result<Vec<Part>> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut found: Vec<(u32, bool, Part)> = Vec::new();
+    // Upwards: what moves meanwhile is met again rather than missed.
+    found.extend(open_plain(path)?.map(|part| (0, false, part)));
+    let mut numbers: Vec<(u32, bool)> = Vec::new();
+    let entries = match std::fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry?.file_name();
+        let Some(suffix) = entry.to_str().and_then(|e| e.strip_prefix(&name)?.strip_prefix('.')) else { continue };
+        let (number, packed) = suffix.strip_suffix(".gz").map_or((suffix, false), |number| (number, true));
+        numbers.extend(number.parse().ok().map(|number| (number, packed)));
+    }
+    // One more than was seen: the last may just be moving there.
+    let last = numbers.iter().map(|(number, _)| *number).max().unwrap_or(0) + 1;
+    for number in 1..=last {
+        if let Some(part) = open_plain(&aside(path, number))? {
+            found.push((number, false, part));
+        } else if let Some(part) = open_packed(&compressed(path, number))? {
+            found.push((number, true, part));
+        }
+    }
+    let mut parts: Vec<Part> = Vec::new();
+    for (_, _, part) in found {
+        if !parts.iter().any(|p| p.identity == part.identity) {
+            parts.push(part);
+        }
+    }
+    parts.reverse();
+    Ok(parts)
+}
+
+fn open_plain(path: &Path) -> io::Result<Option<Part>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(Part { identity: Identity::of(&file.metadata()?), bytes: Bytes::Plain(file) })),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn open_packed(path: &Path) -> io::Result<Option<Part>> {
+    let mut file = match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let mut header = GzDecoder::new(BufReader::new(&file));
+    // The header is read with the first byte.
+    let _ = header.read(&mut [0; 1]);
+    let comment = header.header().and_then(|h| Identity::parse(&String::from_utf8_lossy(h.comment()?)));
+    let identity = match comment {
+        Some(identity) => identity,
+        None => Identity::of(&file.metadata()?),
+    };
+    file.seek(SeekFrom::Start(0))?;
+    Ok(Some(Part { identity, bytes: Bytes::Packed(Box::new(GzDecoder::new(BufReader::new(file)))) }))
+}
+
+#[cfg(test)]
+mod tests;
