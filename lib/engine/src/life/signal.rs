@@ -41,13 +41,12 @@ pub fn parse(text: &str) -> Result<i32> {
 
 /// The signal that asks this container to end: `--stop-signal`, the image's, or TERM.
 pub fn to_stop(asked: &Asked) -> i32 {
-    let named = asked.defaults.stop_signal.as_deref().filter(|name| !name.is_empty());
-    named.and_then(|name| parse(name).ok()).unwrap_or(Signal::SIGTERM as i32)
+    parse(&asked.request.stop.signal(&asked.defaults)).unwrap_or(Signal::SIGTERM as i32)
 }
 
 /// How long it is given to end, in seconds: `--stop-timeout`; negative means for ever.
-pub fn seconds(_asked: &Asked) -> Option<i64> {
-    None
+pub fn seconds(asked: &Asked) -> Option<i64> {
+    asked.request.stop.timeout_s
 }
 
 /// `ctr kill`: sends the container's process a signal.
@@ -61,7 +60,7 @@ pub fn kill(site: Site<'_>, record: &Record, name: &str, signal: i32) -> Result<
     // docker: one that is killed by hand is not started again; but where a container has a signal to be stopped by, other
     // signals than that may mean anything.
     let ends = signal == Signal::SIGKILL as i32
-        || asked.defaults.stop_signal.as_deref().is_none_or(str::is_empty)
+        || (asked.request.stop.signal.is_none() && asked.defaults.stop_signal.as_deref().is_none_or(str::is_empty))
         || signal == to_stop(&asked);
     let update = |state: &mut State| {
         now = super::seen(state.clone());

@@ -2,7 +2,8 @@
 
 use super::duration;
 use cli::failure::Failure;
-use engine::request::stop::{Stop, signal_number};
+use engine::life::signal;
+use engine::request::stop::Stop;
 
 /// How it is asked to end.
 #[derive(Debug, clap::Args)]
@@ -22,8 +23,8 @@ pub(crate) struct Options {
 impl Options {
     /// Reads them, with docker's words for what is wrong.
     pub(crate) fn read(&self) -> Result<Stop, Failure> {
-        if let Some(signal) = &self.stop_signal {
-            signal_number(signal)?;
+        if let Some(name) = &self.stop_signal {
+            signal::parse(name)?;
         }
         let limit = duration::integer("timeout", self.timeout.as_deref())?.unwrap_or_default();
         let limit_s = u64::try_from(limit).map_err(|_| Failure::new("--timeout cannot be negative"))?;
