@@ -7,28 +7,31 @@ mod ipvlan;
 mod macvlan;
 mod vlan;
 
-pub(super) use ipvlan::Ipvlan;
-pub(super) use macvlan::Macvlan;
-pub(super) use vlan::Vlan;
-
 use super::call::Call;
 use super::configuration::invalid;
 use super::inspection::{self, damaged};
 use super::message::Link;
 use super::place::{self, Found, Place};
+use super::plugin::Plugin;
 use super::{bridge, ipam};
 use crate::link::Child;
 use crate::namespace::Namespace;
 use crate::socket::Request;
-use spec::cni::{Failure, Success};
+use spec::cni::{Attachment, Failure, Success};
+use std::marker::PhantomData;
 use std::os::fd::AsFd;
 
 /// A kind of interface with its settings.
-pub(super) trait Kind {
+pub(super) trait Kind: Sized + Sync {
     /// As the kernel calls it.
     const KIND: &'static str;
+    /// What is said where it would have no address; empty where that is allowed.
+    const UNADDRESSED: &'static str = "";
     /// Whether `mtu` must not be more than the link below has.
     const LIMITED: bool = true;
+
+    /// What the configuration asks for.
+    fn wish(call: &Call<'_>) -> Result<Wish<Self>, Failure>;
 
     /// The request that makes it.
     fn create(&self, child: &Child<'_>) -> Request;
@@ -103,9 +106,7 @@ impl<K: Kind> Wish<K> {
 
     pub(super) fn check(&self, call: &Call<'_>) -> Result<(), Failure> {
         let namespace = call.namespace()?;
-        if !call.configuration.ipam.is_empty() {
-            ipam::check(call)?;
-        }
+        ipam::check(call)?;
         let result = call.required_previous()?;
         let (mut here, mut inside) = (Place::here()?, Place::inside(&namespace)?);
         self.below(&mut here, &mut inside)?;
@@ -135,20 +136,42 @@ impl<K: Kind> Wish<K> {
     }
 }
 
-/// Takes the interface away and gives its addresses back.
-pub(super) fn del(call: &Call<'_>) -> Result<(), Failure> {
-    let done = bridge::remove_interface(call);
-    if call.configuration.ipam.is_empty() { done } else { done.and(ipam::del(call)) }
-}
+/// The plugin of a kind.
+pub(super) struct Of<K>(PhantomData<K>);
 
-/// Whether there would be addresses, and the link below.
-pub(super) fn status<K: Kind>(call: &Call<'_>, wish: &Wish<K>) -> Result<(), Failure> {
-    if !call.configuration.ipam.is_empty() {
+pub(super) const MACVLAN: Of<macvlan::Settings> = Of(PhantomData);
+pub(super) const IPVLAN: Of<ipvlan::Settings> = Of(PhantomData);
+pub(super) const VLAN: Of<vlan::Settings> = Of(PhantomData);
+
+impl<K: Kind> Plugin for Of<K> {
+    fn add(&self, call: &Call<'_>) -> Result<Success, Failure> {
+        let wish = K::wish(call)?;
+        if !K::UNADDRESSED.is_empty() && wish.given.is_none() && call.configuration.ipam.is_empty() {
+            return Err(invalid(K::UNADDRESSED));
+        }
+        wish.add(call)
+    }
+
+    fn del(&self, call: &Call<'_>) -> Result<(), Failure> {
+        bridge::remove_interface(call).and(ipam::del(call))
+    }
+
+    fn check(&self, call: &Call<'_>) -> Result<(), Failure> {
+        K::wish(call)?.check(call)
+    }
+
+    /// Whether there would be addresses, and the link below.
+    fn status(&self, call: &Call<'_>) -> Result<(), Failure> {
+        let wish = K::wish(call)?;
         ipam::status(call)?;
+        if wish.in_container || wish.master.is_empty() || Place::here()?.find(&wish.master)?.is_some() {
+            return Ok(());
+        }
+        let msg = format!("master \"{}\" is not there", wish.master);
+        Err(Failure::new(spec::cni::failure::code::NOT_AVAILABLE, msg))
     }
-    if wish.in_container || wish.master.is_empty() || Place::here()?.find(&wish.master)?.is_some() {
-        return Ok(());
+
+    fn gc(&self, call: &Call<'_>, valid: &[Attachment]) -> Result<(), Failure> {
+        ipam::gc(call, valid)
     }
-    let msg = format!("master \"{}\" is not there", wish.master);
-    Err(Failure::new(spec::cni::failure::code::NOT_AVAILABLE, msg))
 }

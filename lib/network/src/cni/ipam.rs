@@ -1,10 +1,10 @@
 //! Addresses from whoever the configuration names: delegation (SPEC.md, section 4).
 //!
-//! A type that we know works in this process. Any other is executed from `CNI_PATH` with the environment and the very
+//! Nobody named: nothing to give back, to check or to forget. A type that we know works in this process. Any other is executed from `CNI_PATH` with the environment and the very
 //! configuration that we were given; its stderr is ours.
 
 use super::call::Call;
-use super::plugin;
+use super::plugin::{self, Plugin};
 use super::request::Command;
 use serde_json::Value;
 use spec::cni::failure::code;
@@ -13,11 +13,26 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command as Process, Stdio};
 
+/// Who gives addresses.
+enum Delegate {
+    Nobody,
+    Known(&'static dyn Plugin),
+    Program,
+}
+
+fn delegate(call: &Call<'_>) -> Delegate {
+    match plugin::of(&call.configuration.ipam) {
+        Some(plugin) => Delegate::Known(plugin),
+        None if call.configuration.ipam.is_empty() => Delegate::Nobody,
+        None => Delegate::Program,
+    }
+}
+
 /// Asks for addresses. Where that fails the delegate is told to forget what it may have begun.
 pub(super) fn add(call: &Call<'_>) -> Result<Success, Failure> {
-    let done = match plugin::of(&call.configuration.ipam) {
-        Some(plugin) => plugin.add(call),
-        None => execute(call, Command::Add).and_then(|answer| read(call, &answer)),
+    let done = match delegate(call) {
+        Delegate::Known(plugin) => plugin.add(call),
+        Delegate::Nobody | Delegate::Program => execute(call, Command::Add).and_then(|answer| read(call, &answer)),
     };
     let result = done.and_then(|result| match result.ips.is_empty() {
         true => Err(Failure::new(code::INTERNAL, "IPAM plugin returned missing IP config")),
@@ -28,33 +43,37 @@ pub(super) fn add(call: &Call<'_>) -> Result<Success, Failure> {
 
 /// Gives addresses back.
 pub(super) fn del(call: &Call<'_>) -> Result<(), Failure> {
-    match plugin::of(&call.configuration.ipam) {
-        Some(plugin) => plugin.del(call),
-        None => execute(call, Command::Del).map(drop),
+    match delegate(call) {
+        Delegate::Nobody => Ok(()),
+        Delegate::Known(plugin) => plugin.del(call),
+        Delegate::Program => execute(call, Command::Del).map(drop),
     }
 }
 
 /// Whether the addresses are still given.
 pub(super) fn check(call: &Call<'_>) -> Result<(), Failure> {
-    match plugin::of(&call.configuration.ipam) {
-        Some(plugin) => plugin.check(call),
-        None => execute(call, Command::Check).map(drop),
+    match delegate(call) {
+        Delegate::Nobody => Ok(()),
+        Delegate::Known(plugin) => plugin.check(call),
+        Delegate::Program => execute(call, Command::Check).map(drop),
     }
 }
 
 /// Whether there would be addresses.
 pub(super) fn status(call: &Call<'_>) -> Result<(), Failure> {
-    match plugin::of(&call.configuration.ipam) {
-        Some(plugin) => plugin.status(call),
-        None => execute(call, Command::Status).map(drop),
+    match delegate(call) {
+        Delegate::Nobody => Ok(()),
+        Delegate::Known(plugin) => plugin.status(call),
+        Delegate::Program => execute(call, Command::Status).map(drop),
     }
 }
 
 /// Forgets addresses of attachments that are none of `valid`.
 pub(super) fn gc(call: &Call<'_>, valid: &[Attachment]) -> Result<(), Failure> {
-    match plugin::of(&call.configuration.ipam) {
-        Some(plugin) => plugin.gc(call, valid),
-        None => execute(call, Command::Gc).map(drop),
+    match delegate(call) {
+        Delegate::Nobody => Ok(()),
+        Delegate::Known(plugin) => plugin.gc(call, valid),
+        Delegate::Program => execute(call, Command::Gc).map(drop),
     }
 }
 

@@ -48,9 +48,9 @@ pub(super) fn of(name: &str) -> Option<&'static dyn Plugin> {
     Some(match name {
         "bridge" => &bridge::Bridge,
         "ptp" => &ptp::Ptp,
-        "macvlan" => &child::Macvlan,
-        "ipvlan" => &child::Ipvlan,
-        "vlan" => &child::Vlan,
+        "macvlan" => &child::MACVLAN,
+        "ipvlan" => &child::IPVLAN,
+        "vlan" => &child::VLAN,
         "portmap" => &portmap::Portmap,
         "firewall" => &firewall::Firewall,
         "tuning" => &tuning::Tuning,

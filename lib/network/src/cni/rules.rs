@@ -7,6 +7,7 @@
 //!
 //! No other table is touched: what a drop elsewhere stops stays stopped.
 
+mod removal;
 mod spoof;
 mod table;
 
@@ -14,15 +15,17 @@ pub(super) use spoof::pin_mac;
 
 use super::call::{Call, failed};
 use super::inspection::damaged;
-use crate::error::Kind;
 use crate::nft::message::{self, Element};
 use crate::nft::transaction::Rules;
 use crate::socket::Request;
+use removal::Removal;
 use spec::cni::{Attachment, Failure, Success};
 use std::net::IpAddr;
 use table::{APART, BRIDGES, HAIRPIN, OUTBOUND4, OUTBOUND6, OWNED, SAME, TABLE};
 
 const OP: &str = "set packet rules of";
+/// The table, for taking out of it: isolated bridges keep it, though their elements are no attachment's.
+const REMOVAL: Removal = Removal { op: OP, table: TABLE, sets: &[&OWNED, &[BRIDGES]], family: |request| request };
 
 /// A port of this host that leads to a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,14 +152,14 @@ fn isolation(bridge: &str, apart: bool) -> Vec<Element> {
 /// Takes out all that stands for this attachment but its ports, which are another plugin's.
 pub(super) fn forget(call: &Call<'_>) -> Result<(), Failure> {
     let holder = own_holder(call);
-    let done = take_out(&table::OUTBOUND, &holder, |comment| comment == holder);
-    done.and(spoof::take_out(&holder, |comment| comment == holder))
+    let own = |comment: &str| comment == holder;
+    REMOVAL.take_out(&table::OUTBOUND, &holder, own).and(spoof::REMOVAL.take_out(&spoof::SETS, &holder, own))
 }
 
 /// Takes out the ports of this attachment.
 pub(super) fn forget_ports(call: &Call<'_>) -> Result<(), Failure> {
     let holder = own_holder(call);
-    take_out(&table::PUBLICATION, &holder, |comment| comment == holder)
+    REMOVAL.take_out(&table::PUBLICATION, &holder, |comment| comment == holder)
 }
 
 /// Takes out all that stands for attachments of `network` that are none of `valid`.
@@ -164,7 +167,7 @@ pub(super) fn forget_all_but(network: &str, valid: &[Attachment]) -> Result<(), 
     let valid: Vec<String> = valid.iter().map(|attachment| holder(network, attachment)).collect();
     let prefix = format!("{network} ");
     let stale = |comment: &str| comment.starts_with(&prefix) && !valid.iter().any(|v| v == comment);
-    take_out(&OWNED, network, stale).and(spoof::take_out(network, stale))
+    REMOVAL.take_out(&OWNED, network, stale).and(spoof::REMOVAL.take_out(&spoof::SETS, network, stale))
 }
 
 /// Enters `elements`, with table and rules where they are not whole. One that another attachment has, led elsewhere, is an
@@ -247,35 +250,4 @@ fn expect(holder: &str, elements: &[Element], what: &str) -> Result<(), Failure>
         true => Ok(()),
         false => Err(damaged(format!("packet rules of {holder} are missing: {what}"))),
     }
-}
-
-/// Takes out every element of `sets` whose comment is `meant`; the table goes with the last of an attachment's.
-fn take_out(sets: &[message::Set], subject: &str, meant: impl Fn(&str) -> bool) -> Result<(), Failure> {
-    let mut rules = match Rules::open(OP, subject) {
-        Err(e) if e.kind == Kind::Unsupported => return Ok(()),
-        opened => opened.map_err(failed)?,
-    };
-    let done = rules.retry(|rules| {
-        let generation = rules.generation()?;
-        let (mut gone, mut left) = (Vec::new(), 0);
-        for set in sets {
-            for element in rules.list(&message::dump_elements(TABLE, set.name), set.name)? {
-                if meant(&element.comment) { gone.push(element) } else { left += 1 }
-            }
-        }
-        if gone.is_empty() {
-            return Ok(Ok(()));
-        }
-        let mut others = OWNED.iter().chain([&BRIDGES]).filter(|set| !sets.contains(set));
-        let is_last = left == 0
-            && others.try_fold(true, |none, set| {
-                Ok(none && rules.list(&message::dump_elements(TABLE, set.name), set.name)?.is_empty())
-            })?;
-        let changes = match is_last {
-            true => vec![message::delete_table(TABLE)],
-            false => message::delete_elements(TABLE, &gone),
-        };
-        rules.send(Some(generation), changes)
-    });
-    done.map_err(failed)
 }

@@ -3,18 +3,14 @@
 
 use super::super::call::Call;
 use super::super::configuration::invalid;
-use super::super::ipam;
 use super::super::place::Found;
-use super::super::plugin::Plugin;
 use super::super::request::Command;
 use super::{Kind, Wish};
 use crate::link::Child;
 use crate::link::ipvlan::{self, Flag, Mode};
 use crate::socket::Request;
 use serde::Deserialize;
-use spec::cni::{Attachment, Failure, Success};
-
-pub(crate) struct Ipvlan;
+use spec::cni::Failure;
 
 const IFLA_IPVLAN_MODE: u16 = 1;
 
@@ -28,13 +24,33 @@ struct Keys {
     in_container: bool,
 }
 
-pub(super) struct Settings {
+pub(crate) struct Settings {
     mode: Mode,
 }
 
 impl Kind for Settings {
     const KIND: &'static str = "ipvlan";
+    const UNADDRESSED: &'static str = "ipvlan needs addresses: an ipam section, or a plugin before it that has some";
     const LIMITED: bool = false;
+
+    fn wish(call: &Call<'_>) -> Result<Wish<Self>, Failure> {
+        let keys: Keys = call.configuration.decode()?;
+        let mode = match keys.mode.as_str() {
+            "" => Mode::default(),
+            name => name.parse().map_err(|_| invalid(format!("unknown ipvlan mode: \"{name}\"")))?,
+        };
+        let mut master = keys.master;
+        // CHECK is told the result of the whole chain, in which the interface is this one.
+        let before = call.previous.as_ref().filter(|_| call.request.command != Command::Check);
+        if let Some(previous) = before.filter(|_| master.is_empty()) {
+            match &previous.interfaces[..] {
+                [one] if !one.name.is_empty() => master.clone_from(&one.name),
+                _ => return Err(invalid("chained master failure. PrevResult lacks a single named interface")),
+            }
+        }
+        let given = before.filter(|p| call.configuration.ipam.is_empty() && !p.ips.is_empty()).cloned();
+        Ok(Wish { kind: Self { mode }, master, in_container: keys.in_container, mtu: keys.mtu, mac: None, given })
+    }
 
     fn create(&self, child: &Child<'_>) -> Request {
         ipvlan::create(child, self.mode, Flag::default())
@@ -49,50 +65,5 @@ impl Kind for Settings {
         let there = found.of_kind(IFLA_IPVLAN_MODE);
         let same = there == Some(&wanted.to_ne_bytes()[..]);
         (!same).then(|| format!("Container IPVlan mode does not match expected value: {}", self.mode))
-    }
-}
-
-fn wish(call: &Call<'_>) -> Result<Wish<Settings>, Failure> {
-    let keys: Keys = call.configuration.decode()?;
-    let mode = match keys.mode.as_str() {
-        "" => Mode::default(),
-        name => name.parse().map_err(|_| invalid(format!("unknown ipvlan mode: \"{name}\"")))?,
-    };
-    let mut master = keys.master;
-    // CHECK is told the result of the whole chain, in which the interface is this one.
-    let before = call.previous.as_ref().filter(|_| call.request.command != Command::Check);
-    if let Some(previous) = before.filter(|_| master.is_empty()) {
-        match &previous.interfaces[..] {
-            [one] if !one.name.is_empty() => master.clone_from(&one.name),
-            _ => return Err(invalid("chained master failure. PrevResult lacks a single named interface")),
-        }
-    }
-    let given = before.filter(|p| call.configuration.ipam.is_empty() && !p.ips.is_empty()).cloned();
-    Ok(Wish { kind: Settings { mode }, master, in_container: keys.in_container, mtu: keys.mtu, mac: None, given })
-}
-
-impl Plugin for Ipvlan {
-    fn add(&self, call: &Call<'_>) -> Result<Success, Failure> {
-        let wish = wish(call)?;
-        if wish.given.is_none() && call.configuration.ipam.is_empty() {
-            return Err(invalid("ipvlan needs addresses: an ipam section, or a plugin before it that has some"));
-        }
-        wish.add(call)
-    }
-
-    fn del(&self, call: &Call<'_>) -> Result<(), Failure> {
-        super::del(call)
-    }
-
-    fn check(&self, call: &Call<'_>) -> Result<(), Failure> {
-        wish(call)?.check(call)
-    }
-
-    fn status(&self, call: &Call<'_>) -> Result<(), Failure> {
-        super::status(call, &wish(call)?)
-    }
-
-    fn gc(&self, call: &Call<'_>, valid: &[Attachment]) -> Result<(), Failure> {
-        if call.configuration.ipam.is_empty() { Ok(()) } else { ipam::gc(call, valid) }
     }
 }

@@ -2,18 +2,14 @@
 
 use super::super::call::Call;
 use super::super::configuration::invalid;
-use super::super::ipam;
 use super::super::place::Found;
-use super::super::plugin::Plugin;
 use super::{Kind, Wish};
 use crate::attribute;
 use crate::link::Child;
 use crate::link::macvlan::{self, Mode};
 use crate::socket::Request;
 use serde::Deserialize;
-use spec::cni::{Attachment, Failure, Success};
-
-pub(crate) struct Macvlan;
+use spec::cni::Failure;
 
 const IFLA_MACVLAN_MODE: u16 = 1;
 
@@ -28,13 +24,30 @@ struct Keys {
     bcqueuelen: u32,
 }
 
-pub(super) struct Settings {
+pub(crate) struct Settings {
     mode: Mode,
     queue_length: Option<u32>,
 }
 
 impl Kind for Settings {
     const KIND: &'static str = "macvlan";
+
+    fn wish(call: &Call<'_>) -> Result<Wish<Self>, Failure> {
+        let keys: Keys = call.configuration.decode()?;
+        call.request.arguments.refuse_unknown(&["MAC"]).map_err(invalid)?;
+        let mode = match keys.mode.as_str() {
+            "" => Mode::default(),
+            name => name.parse().map_err(|_| invalid(format!("unknown macvlan mode: \"{name}\"")))?,
+        };
+        Ok(Wish {
+            kind: Self { mode, queue_length: Some(keys.bcqueuelen).filter(|length| *length > 0) },
+            master: keys.master,
+            in_container: keys.in_container,
+            mtu: keys.mtu,
+            mac: call.mac()?,
+            given: None,
+        })
+    }
 
     fn create(&self, child: &Child<'_>) -> Request {
         macvlan::create(child, self.mode, self.queue_length)
@@ -49,44 +62,5 @@ impl Kind for Settings {
         };
         let there = found.of_kind(IFLA_MACVLAN_MODE).and_then(attribute::number);
         (there != Some(wanted)).then(|| format!("container macvlan mode does not match expected value: {}", self.mode))
-    }
-}
-
-fn wish(call: &Call<'_>) -> Result<Wish<Settings>, Failure> {
-    let keys: Keys = call.configuration.decode()?;
-    call.request.arguments.refuse_unknown(&["MAC"]).map_err(invalid)?;
-    let mode = match keys.mode.as_str() {
-        "" => Mode::default(),
-        name => name.parse().map_err(|_| invalid(format!("unknown macvlan mode: \"{name}\"")))?,
-    };
-    Ok(Wish {
-        kind: Settings { mode, queue_length: Some(keys.bcqueuelen).filter(|length| *length > 0) },
-        master: keys.master,
-        in_container: keys.in_container,
-        mtu: keys.mtu,
-        mac: call.mac()?,
-        given: None,
-    })
-}
-
-impl Plugin for Macvlan {
-    fn add(&self, call: &Call<'_>) -> Result<Success, Failure> {
-        wish(call)?.add(call)
-    }
-
-    fn del(&self, call: &Call<'_>) -> Result<(), Failure> {
-        super::del(call)
-    }
-
-    fn check(&self, call: &Call<'_>) -> Result<(), Failure> {
-        wish(call)?.check(call)
-    }
-
-    fn status(&self, call: &Call<'_>) -> Result<(), Failure> {
-        super::status(call, &wish(call)?)
-    }
-
-    fn gc(&self, call: &Call<'_>, valid: &[Attachment]) -> Result<(), Failure> {
-        if call.configuration.ipam.is_empty() { Ok(()) } else { ipam::gc(call, valid) }
     }
 }

@@ -8,7 +8,7 @@
 //! ```
 
 use super::super::call::{Call, failed, parse_mac};
-use crate::error::Kind;
+use super::removal::Removal;
 use crate::nft::expression::Expression;
 use crate::nft::message::{self, Chain, Element, Hook, Kind as Part, Set};
 use crate::nft::transaction::Rules;
@@ -23,6 +23,9 @@ const FAMILY: u8 = 7;
 
 const PINNED: Set = Set { name: "pinned", key: &[Part::Interface], value: &[] };
 const ALLOWED: Set = Set { name: "allowed", key: &[Part::Interface, Part::Hardware], value: &[] };
+/// All there is in it.
+pub(super) const SETS: [Set; 2] = [PINNED, ALLOWED];
+pub(super) const REMOVAL: Removal = Removal { op: OP, table: TABLE, sets: &[&SETS], family: bridged };
 const PREROUTING: Chain = Chain { name: "prerouting", base: Some(("filter", Hook::Prerouting, -300)) };
 
 /// The same request about the family bridge.
@@ -42,7 +45,7 @@ pub(in super::super) fn pin_mac(call: &Call<'_>, outer: &str, mac: &str) -> Resu
     let element = |set: Set, key| Element { set: set.name, key, value: None, comment: holder.clone() };
     let elements = [element(ALLOWED, [name.clone(), address].concat()), element(PINNED, name)];
     let mut changes = vec![message::new_table(TABLE, COMMENT)];
-    changes.extend([PINNED, ALLOWED].iter().map(|set| message::new_set(TABLE, set)));
+    changes.extend(SETS.iter().map(|set| message::new_set(TABLE, set)));
     changes.push(message::new_chain(TABLE, &PREROUTING));
     changes.push(message::flush_chain(TABLE, PREROUTING.name));
     let steps = [Expression::InterfaceIn(PINNED.name), Expression::Forged(ALLOWED.name), Expression::Drop];
@@ -50,31 +53,4 @@ pub(in super::super) fn pin_mac(call: &Call<'_>, outer: &str, mac: &str) -> Resu
     changes.extend(message::new_elements(TABLE, &elements, false));
     let mut rules = Rules::open(OP, outer).map_err(failed)?;
     rules.retry(|rules| rules.send(None, changes.iter().cloned().map(bridged).collect())).map_err(failed)
-}
-
-/// Takes out every element whose comment is `meant`; the table goes with the last.
-pub(super) fn take_out(subject: &str, meant: impl Fn(&str) -> bool) -> Result<(), Failure> {
-    let mut rules = match Rules::open(OP, subject) {
-        Err(e) if e.kind == Kind::Unsupported => return Ok(()),
-        opened => opened.map_err(failed)?,
-    };
-    let done = rules.retry(|rules| {
-        let generation = rules.generation()?;
-        let (mut gone, mut left) = (Vec::new(), 0);
-        for set in [PINNED, ALLOWED] {
-            let dump = bridged(message::dump_elements(TABLE, set.name));
-            for element in rules.list(&dump, set.name)? {
-                if meant(&element.comment) { gone.push(element) } else { left += 1 }
-            }
-        }
-        if gone.is_empty() {
-            return Ok(Ok(()));
-        }
-        let changes = match left {
-            0 => vec![message::delete_table(TABLE)],
-            _ => message::delete_elements(TABLE, &gone),
-        };
-        rules.send(Some(generation), changes.into_iter().map(bridged).collect())
-    });
-    done.map_err(failed)
 }
