@@ -4,10 +4,11 @@
 //! length limit but the kernel's 500 layers. Kernels before 6.7 do not know `lowerdir+`; there [`legacy`] writes the
 //! one string that mount(2) takes.
 //!
-//! What is said beside the folders is in [`settings`].
+//! What is said beside the folders is in [`settings`]; layers whose owners show shifted are in [`shifted`].
 
 mod legacy;
 pub(crate) mod settings;
+mod shifted;
 
 use crate::error::{Error, Kind, Result};
 use crate::folders::{Folder, Folders};
@@ -24,6 +25,7 @@ use rustix::mount::{
 };
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use shifted::Shifted;
 use std::os::unix::ffi::OsStrExt;
 
 /// `OVL_MAX_STACK` (fs/overlayfs/params.h)
@@ -37,17 +39,19 @@ pub fn mount(folders: &Folders, options: &Options) -> Result<()> {
     if xattrs == Xattrs::User {
         refuse_fuse_upper(folders, options)?;
     }
-    let mut assembled = assemble(folders, options, xattrs);
+    let shifted = Shifted::of(folders, options)?;
+    let mut assembled = assemble(folders, options, xattrs, shifted.as_ref());
     if let Err(Step::Failed(error, _)) = &assembled
         && error.raw_os_error() == Some(libc::ESTALE)
         && options.index.is_none()
         && !has_index(folders)
     {
         // The upper, or a copy of it, was used over other layers. Nothing in it depends on that.
-        assembled = assemble(folders, &Options { index: Some(false), ..options.clone() }, xattrs);
+        assembled = assemble(folders, &Options { index: Some(false), ..options.clone() }, xattrs, shifted.as_ref());
     }
     match assembled {
         Ok(mounted) => attach(mounted, folders),
+        Err(Step::Unknown) if shifted.is_some() => Err(too_old_to_shift(folders)),
         Err(Step::Unknown) => legacy::mount(folders, options, xattrs).map_err(|e| explain(e, None, folders)),
         Err(Step::Failed(error, log)) => Err(explain(error, log, folders)),
     }
@@ -65,8 +69,6 @@ fn refuse_what_it_cannot(folders: &Folders, options: &Options) -> Result<()> {
         (options.squash_root, "squash_to_root", other_owner),
         (options.squash_uid.is_some(), "squash_to_uid", other_owner),
         (options.squash_gid.is_some(), "squash_to_gid", other_owner),
-        (!options.uid_map.is_empty(), "uidmapping", "only the fuse driver can map ids"),
-        (!options.gid_map.is_empty(), "gidmapping", "only the fuse driver can map ids"),
         (
             options.xattr_permissions != 0,
             "xattr_permissions",
@@ -119,7 +121,18 @@ enum Step {
     Failed(Error, Option<String>),
 }
 
-fn assemble(folders: &Folders, options: &Options, xattrs: Xattrs) -> std::result::Result<OwnedFd, Step> {
+fn too_old_to_shift(folders: &Folders) -> Error {
+    Error::new(Kind::Driver, "kernel overlay", folders.target.path.display())
+        .because("this kernel takes no shifted layers")
+        .hint("Linux 6.13 does; --driver fuse shifts owners itself")
+}
+
+fn assemble(
+    folders: &Folders,
+    options: &Options,
+    xattrs: Xattrs,
+    shifted: Option<&Shifted>,
+) -> std::result::Result<OwnedFd, Step> {
     let failed = |op: &'static str, errno: Errno| {
         Step::Failed(Error::new(Kind::Driver, op, folders.target.path.display()).because(io::Error::from(errno)), None)
     };
@@ -136,22 +149,28 @@ fn assemble(folders: &Folders, options: &Options, xattrs: Xattrs) -> std::result
     let source = options.fsname.as_deref().unwrap_or("overlay");
     let _ = fsconfig_set_string(context.as_fd(), "source", source);
     for (index, lower) in folders.lowers.iter().enumerate() {
-        match set_folder(&context, "lowerdir+", lower) {
+        match set_folder(&context, "lowerdir+", lower, shifted.and_then(|s| s.lower(index))) {
             Err(Errno::INVAL) if index == 0 && unknown_key(&context) => return Err(Step::Unknown),
             result => result.map_err(|e| noted("lower layer", lower, e))?,
         }
     }
-    for data in &folders.data_lowers {
-        set_folder(&context, "datadir+", data).map_err(|e| noted("data-only layer", data, e))?;
+    for (index, data) in folders.data_lowers.iter().enumerate() {
+        set_folder(&context, "datadir+", data, shifted.and_then(|s| s.data_lower(index))).map_err(|e| noted("data-only layer", data, e))?;
     }
     if let Some((upper, work)) = &folders.upper {
-        set_folder(&context, "upperdir", upper).map_err(|e| noted("upper layer", upper, e))?;
-        set_folder(&context, "workdir", work).map_err(|e| noted("work folder", work, e))?;
+        let [shifted_upper, shifted_work] = shifted.map_or([None, None], Shifted::upper);
+        set_folder(&context, "upperdir", upper, shifted_upper).map_err(|e| noted("upper layer", upper, e))?;
+        set_folder(&context, "workdir", work, shifted_work).map_err(|e| noted("work folder", work, e))?;
     }
     for (key, value) in settings::of(options, xattrs) {
         settings::say(&context, &key, value.as_deref()).map_err(|e| noted("overlay on", &folders.target, e))?;
     }
-    fsconfig_create(context.as_fd()).map_err(|e| noted("overlay on", &folders.target, e))?;
+    let create = || fsconfig_create(context.as_fd());
+    let created = match shifted {
+        Some(shifted) => shifted.as_owner(create).unwrap_or_else(|e| Err(Errno::from_raw_os_error(e.raw_os_error().unwrap_or(libc::EPERM)))),
+        None => create(),
+    };
+    created.map_err(|e| noted("overlay on", &folders.target, e))?;
     let attributes = attributes(&options.flags, folders.upper.is_none());
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
         .map_err(|e| noted("overlay on", &folders.target, e))
@@ -180,7 +199,10 @@ pub(crate) fn attributes(flags: &Flags, no_upper: bool) -> MountAttrFlags {
 
 /// Names a folder to the context: by its path where the kernel takes it as it is (at most 255 bytes, no escapes to
 /// undo), else by descriptor (6.13; O_PATH since 6.15) or by the descriptor's name below /proc.
-fn set_folder(context: &OwnedFd, key: &str, folder: &Folder) -> rustix::io::Result<()> {
+fn set_folder(context: &OwnedFd, key: &str, folder: &Folder, shifted: Option<&OwnedFd>) -> rustix::io::Result<()> {
+    if let Some(mount) = shifted {
+        return fsconfig_set_fd(context.as_fd(), key, mount.as_fd());
+    }
     let path = folder.path.as_os_str().as_bytes();
     if path.len() < 256 && !path.contains(&b'\\') {
         return fsconfig_set_string(context.as_fd(), key, path);
