@@ -29,7 +29,7 @@ fn what_is_asked_wrong() {
         &lab,
         &["run", "--rm", "-u", "nobody-here", "host"],
         126,
-        "ctr: unable to find user nobody-here: no matching entries in the image's passwd file",
+        "ctr: unable to find user nobody-here: no matching entries in passwd file",
     );
     refused(
         &lab,
@@ -37,7 +37,7 @@ fn what_is_asked_wrong() {
         125,
         "ctr: image host: only our own ovl-mount may lay a layer over the machine's root",
     );
-    refused(&lab, &["run", "--rm", "--cap-add", "FLY", "host"], 125, "ctr: capability FLY: unknown");
+    refused(&lab, &["run", "--rm", "--cap-add", "FLY", "host"], 125, "ctr: invalid CapAdd: unknown capability: \"CAP_FLY\"");
     refused(&lab, &["logs", "nobody"], 1, "ctr: No such container: nobody");
     refused(&lab, &["exec", "nobody", "true"], 1, "ctr: No such container: nobody");
 }

@@ -82,6 +82,10 @@ impl Accounts {
             None => (asked, None),
         };
         let user = if user.is_empty() { "0" } else { user };
+        let beyond = |id: &str| id.parse::<i64>().is_ok_and(|id| !(0..=i64::from(i32::MAX)).contains(&id));
+        if beyond(user) || group.is_some_and(beyond) {
+            return Err(Error::new(Kind::Request, "", "uids and gids must be in range 0-2147483647"));
+        }
         let entry = self
             .users
             .iter()
@@ -90,8 +94,8 @@ impl Accounts {
         let uid = match entry {
             Some(entry) => entry.uid,
             None => user.parse().map_err(|_| {
-                Error::new(Kind::CannotExecute, "unable to find user", user)
-                    .because("no matching entries in the image's passwd file")
+                Error::new(Kind::Request, "unable to find user", user)
+                    .because("no matching entries in passwd file")
                     .hint("give the user as a number, or one that is in the image's /etc/passwd")
             })?,
         };
@@ -110,11 +114,16 @@ impl Accounts {
         Ok(Identity { uid, gid, groups, home: entry.map_or(fallback, |e| &e.home).to_owned() })
     }
 
+    /// The id of `--group-add`'s `group`: a name with an entry, or a number.
+    pub fn additional(&self, group: &str) -> Result<u32> {
+        self.gid(group).map_err(|e| Error { op: "Unable to find group", ..e })
+    }
+
     fn gid(&self, group: &str) -> Result<u32> {
         let entry = self.groups.iter().find(|g| g.name == group).map(|g| g.gid);
         entry.or_else(|| group.parse().ok()).ok_or_else(|| {
-            Error::new(Kind::CannotExecute, "unable to find group", group)
-                .because("no matching entries in the image's group file")
+            Error::new(Kind::Request, "unable to find group", group)
+                .because("no matching entries in group file")
                 .hint("give the group as a number, or one that is in the image's /etc/group")
         })
     }
@@ -160,7 +169,7 @@ mod tests {
     #[test]
     fn unknown_names_are_named() {
         let text = accounts().resolve("nobody-here").unwrap_err().to_string();
-        assert_eq!(text, "unable to find user nobody-here: no matching entries in the image's passwd file");
+        assert_eq!(text, "unable to find user nobody-here: no matching entries in passwd file");
         assert!(accounts().resolve("0:gone").is_err());
     }
 }

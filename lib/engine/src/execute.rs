@@ -106,6 +106,14 @@ impl<'a> Execution<'a> {
                     let fail = |e: std::io::Error| crate::error::system("write", &path, e);
                     std::fs::write(&path, content).map_err(fail)?;
                 }
+                Action::Own { paths, owner } => {
+                    for path in paths {
+                        crate::ownership::give(Path::new(&path.fill(|n| self.values.get(n))), *owner)?;
+                    }
+                }
+                Action::Secret { path, content, owner, mode, .. } => {
+                    crate::ownership::write(Path::new(&path.fill(|n| self.values.get(n))), content, *owner, *mode)?;
+                }
                 Action::Names(names) => self.values.name(names),
                 Action::Run(command) => {
                     let output = self.command(command)?;

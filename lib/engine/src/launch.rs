@@ -67,14 +67,7 @@ pub fn check(request: &Request, machine: &Machine) -> Result<()> {
             .because("a runtime by others does not know our PID 1")
             .hint("leave out --init or --runtime"));
     }
-    for volume in &request.volumes {
-        if !volume.source.exists() {
-            return Err(Error::new(Kind::Request, "volume", volume.source.display())
-                .because("no such file or directory")
-                .hint(format!("mkdir -p {}", volume.source.display())));
-        }
-    }
-    Ok(())
+    crate::surroundings::check(request, machine)
 }
 
 /// Writes the record of a new container called `name` (none: one is made up).

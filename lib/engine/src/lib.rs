@@ -10,6 +10,7 @@
 //!   [`port`] ports, in docker's grammar
 //! - [`images`]: images in the store: load, list, resolve, remove
 //! - [`machine`], [`place`]: what this machine is like, and where run state lives on it
+//! - [`surroundings`]: what else of the world a request needs: other containers, devices; [`userns`]: whose ids it has
 //! - [`process`], [`accounts`]: request and image configuration become argv, environment, ids
 //! - [`bundle`]: the OCI `config.json`; [`resolver`]: the container's `/etc/hosts` and `/etc/resolv.conf`
 //! - [`plan`]: the list of commands; [`script`] prints it, [`execute`] runs it; [`text`] is what both fill in
@@ -37,6 +38,7 @@ pub mod limits;
 pub mod log;
 pub mod machine;
 pub mod names;
+mod ownership;
 pub mod place;
 pub mod plan;
 pub mod port;
@@ -47,9 +49,11 @@ pub mod script;
 pub mod stats;
 pub mod stream;
 pub mod supervise;
+pub mod surroundings;
 pub mod text;
 pub mod tools;
 pub mod update;
+pub mod userns;
 pub mod wiring;
 
 pub use error::{Error, Kind, Result};

@@ -32,6 +32,10 @@ pub struct Machine {
     pub abi: Option<spec::syscall::Abi>,
     /// The kernel's version, major and minor.
     pub kernel: (u32, u32),
+    /// Whether AppArmor is there and on.
+    pub apparmor: bool,
+    /// Which ids containers can have.
+    pub ids: crate::userns::Ids,
 }
 
 /// The cgroup hierarchies of a machine.
@@ -82,6 +86,8 @@ impl Machine {
             hidden: thermal_throttles(),
             abi: spec::syscall::Abi::native(std::env::consts::ARCH),
             kernel: parse_release(&read("/proc/sys/kernel/osrelease")),
+            apparmor: read("/sys/module/apparmor/parameters/enabled").starts_with('Y'),
+            ids: crate::userns::Ids::probe(rootless),
         }
     }
 }

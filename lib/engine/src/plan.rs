@@ -8,8 +8,10 @@
 
 use crate::machine::Machine;
 use crate::process::Process;
+use crate::request::isolation::Space;
 use crate::request::{HOST, Network, Request};
 use crate::resolver::{self, Choice};
+use crate::surroundings::Surroundings;
 use crate::text::Text;
 use crate::tools::Tool;
 use crate::wiring::{self, Endpoint};
@@ -38,6 +40,8 @@ pub struct Inputs<'a> {
     pub image_ports: &'a [String],
     /// The container whose network it has, where it was asked for one.
     pub shared: Option<&'a Shared>,
+    /// What else of the world it needs.
+    pub around: &'a Surroundings,
 }
 
 /// A running container whose network another one has too.
@@ -107,6 +111,26 @@ pub enum Action {
         /// What.
         content: Text,
     },
+    /// Give files, and what is in folders, to another user and group.
+    Own {
+        /// Which.
+        paths: Vec<Text>,
+        /// User and group.
+        owner: (u32, u32),
+    },
+    /// Write a file that nobody else may read.
+    Secret {
+        /// Where.
+        path: Text,
+        /// The name of what is in it, in a script.
+        name: String,
+        /// What is in it.
+        content: Vec<u8>,
+        /// User and group.
+        owner: (u32, u32),
+        /// Permissions.
+        mode: u32,
+    },
     /// Execute a tool.
     Run(Command),
     /// Make [`Hosts`](crate::text::Name::Hosts), [`Resolver`](crate::text::Name::Resolver) and
@@ -141,7 +165,7 @@ pub struct Command {
 }
 
 impl Command {
-    fn new(tool: Tool, words: impl IntoIterator<Item = impl Into<Text>>) -> Self {
+    pub(crate) fn new(tool: Tool, words: impl IntoIterator<Item = impl Into<Text>>) -> Self {
         Self {
             tool,
             env: Vec::new(),
@@ -165,10 +189,16 @@ pub fn network(request: &Request) -> Network {
 pub fn hostname(id: &ContainerId, request: &Request, machine: &Machine, shared: Option<&Shared>) -> String {
     match (&request.hostname, network(request), shared) {
         (Some(name), ..) => name.clone(),
+        _ if request.isolation.uts == Space::Host => machine.hostname.clone(),
         (None, Network::Host, _) => machine.hostname.clone(),
         (None, Network::Container(_), Some(shared)) => shared.hostname.clone(),
         _ => id.short().to_owned(),
     }
+}
+
+/// The container's root file system: the folder of the machine that `--rootfs` names, else the overlay.
+pub(crate) fn root(request: &Request) -> Text {
+    if request.manner.rootfs { Text::plain(&request.image) } else { Text::tmp("root") }
 }
 
 /// Makes the plan.
@@ -179,20 +209,27 @@ pub fn make(inputs: &Inputs<'_>) -> Result<Plan> {
         undo: None,
     }];
     let Writable { upper, work, .. } = &inputs.writable;
-    steps.push(Step {
-        why: "the writable layer",
-        action: Action::Folders(vec![upper.clone(), work.clone()]),
-        undo: None,
-    });
-    steps.push(mount(inputs));
-    if let Network::Named(_) = network(inputs.request) {
-        steps.extend(wire(inputs));
+    if !inputs.request.manner.rootfs {
+        steps.push(Step {
+            why: "the writable layer",
+            action: Action::Folders(vec![upper.clone(), work.clone()]),
+            undo: None,
+        });
+        steps.push(mount(inputs)?);
     }
+    if let Network::Named(_) = network(inputs.request) {
+        steps.extend(wire(inputs)?);
+    }
+    steps.extend(volumes(inputs)?);
     steps.extend(bundle::files(inputs).into_iter().map(|(why, path, content)| Step {
         why,
         action: Action::File { path, content },
         undo: None,
     }));
+    if let Some(owner) = bundle::owner(inputs, 0, 0)? {
+        let paths = ["hostname", "hosts", "resolv.conf"].map(Text::tmp).into();
+        steps.push(Step { why: "they are the container's root's", action: Action::Own { paths, owner }, undo: None });
+    }
     steps.push(Step {
         why: "what the runtime is told: OCI runtime-spec, config.json",
         action: Action::File { path: Text::tmp("bundle/config.json"), content: bundle::config(inputs)? },
@@ -216,7 +253,33 @@ pub fn outer(machine: &Machine) -> Vec<&'static str> {
     }
 }
 
-fn mount(inputs: &Inputs<'_>) -> Step {
+/// What volumes need before they can be bound.
+fn volumes(inputs: &Inputs<'_>) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    let text = |path: &Path| Text::plain(&path.to_string_lossy());
+    if !inputs.around.absent.is_empty() {
+        let missing = inputs.around.absent.iter().map(|path| text(path)).collect();
+        steps.push(Step { why: "sources of volumes that are not there", action: Action::Folders(missing), undo: None });
+    }
+    for (folders, command, undo) in bundle::overlays(inputs) {
+        steps.push(Step { why: "a writable layer over a volume", action: Action::Folders(folders), undo: None });
+        steps.push(Step { why: "", action: Action::Run(command), undo: Some(undo) });
+    }
+    let identity = &inputs.process.identity;
+    for volume in inputs.request.volumes.iter().filter(|v| v.own && v.is_bind()) {
+        let shifted = bundle::owner(inputs, identity.uid, identity.gid)?;
+        let owner = shifted.unwrap_or((identity.uid, identity.gid));
+        let paths = vec![text(&volume.source)];
+        steps.push(Step {
+            why: "a volume that is the container's user's",
+            action: Action::Own { paths, owner },
+            undo: None,
+        });
+    }
+    Ok(steps)
+}
+
+fn mount(inputs: &Inputs<'_>) -> Result<Step> {
     let request = inputs.request;
     let lowers: Vec<String> = inputs.layers.iter().rev().map(|layer| escape(layer)).collect();
     let mut options = Text::plain(&format!("lowerdir={},upperdir=", lowers.join(":")))
@@ -232,6 +295,8 @@ fn mount(inputs: &Inputs<'_>) -> Step {
         // root's files have no owner in a user namespace; squashed, every file of the machine is the container root's
         options = options.then(&",squash_to_root".into());
     }
+    let maps = crate::userns::maps(request, inputs.machine)?;
+    options = options.then(&bundle::layer_options(&maps).into());
     let drivers = match &request.driver {
         Some(asked) => asked.clone(),
         // the kernel refuses `/` as a lower layer in a user namespace
@@ -242,27 +307,36 @@ fn mount(inputs: &Inputs<'_>) -> Step {
     if request.programs.mount.is_none() {
         command.env.push(("OVL_DRIVER", drivers));
     }
-    Step {
+    Ok(Step {
         why: "the image's layers, read-only, under the writable one",
         action: Action::Run(command),
         undo: Some(Command::new(Tool::Umount, [Text::tmp("root")])),
-    }
+    })
 }
 
-fn wire(inputs: &Inputs<'_>) -> Vec<Step> {
+fn wire(inputs: &Inputs<'_>) -> Result<Vec<Step>> {
     let net = Text::tmp("net");
     let hold = Step {
         why: "a file to hold the network namespace",
         action: Action::File { path: net.clone(), content: Text::default() },
         undo: None,
     };
-    let words = [Text::plain("--net=").then(&net), "--".into(), "true".into()];
-    let make = Step {
-        why: "a network namespace, kept by that file",
+    let mut steps = vec![hold];
+    let mut words = Vec::new();
+    let mut why = "a network namespace, kept by that file";
+    if let Some((file, more)) = bundle::namespace_files(inputs)? {
+        // A network namespace belongs to the user namespace it is made in, and the container's root is to rule it.
+        let hold = Action::File { path: file.clone(), content: Text::default() };
+        steps.push(Step { why: "a file to hold the user namespace", action: hold, undo: Some(bundle::release(&file)) });
+        words = more;
+        why = "both namespaces, kept by those files";
+    }
+    words.extend([Text::plain("--net=").then(&net), "--".into(), "true".into()]);
+    steps.push(Step {
+        why,
         action: Action::Run(Command::new(Tool::Nsrun, words)),
         undo: Some(Command::new(Tool::Umount, [net.clone()])),
-    };
-    let mut steps = vec![hold, make];
+    });
     let endpoints = wiring::endpoints(inputs.request);
     steps.extend(endpoints.iter().enumerate().map(|(number, endpoint)| attach(inputs, endpoint, number)));
     steps.push(Step {
@@ -274,7 +348,7 @@ fn wire(inputs: &Inputs<'_>) -> Vec<Step> {
         }),
         undo: None,
     });
-    steps
+    Ok(steps)
 }
 
 /// docker: a full name also stands without its domain.
@@ -339,7 +413,7 @@ fn attach(inputs: &Inputs<'_>, endpoint: &Endpoint, number: usize) -> Step {
 }
 
 /// A path in `mount -o` grammar: `:` separates layers and `,` options, a backslash takes their meaning away.
-fn escape(path: &Path) -> String {
+pub(crate) fn escape(path: &Path) -> String {
     let mut out = String::new();
     for c in path.to_string_lossy().chars() {
         if matches!(c, ':' | ',' | '\\') {

@@ -99,15 +99,30 @@ pub fn resolve(request: &Request, defaults: &Defaults, accounts: &Accounts, host
             .hint(format!("the image {} names none: put one behind it", request.image)));
     }
     let user = request.user.as_deref().unwrap_or(&defaults.user);
-    let identity = accounts.resolve(user)?;
+    let mut identity = accounts.resolve(user)?;
+    for group in &request.manner.groups {
+        let gid = accounts.additional(group)?;
+        if !identity.groups.contains(&gid) {
+            identity.groups.push(gid);
+        }
+    }
 
     let mut env = vec![PATH.to_owned(), format!("HOSTNAME={hostname}")];
     if request.tty {
         env.push("TERM=xterm".into());
     }
-    for setting in defaults.env.iter().chain(&request.env) {
+    let manner = &request.manner;
+    let is_kept = |setting: &&String| {
+        let name = setting.split_once('=').map_or(setting.as_str(), |(name, _)| name);
+        !manner.unset_all && !manner.unset.iter().any(|unset| unset == name)
+    };
+    for setting in defaults.env.iter().filter(is_kept).chain(&request.env) {
         set(&mut env, setting);
     }
+    env.retain(|e| {
+        !manner.unset.iter().any(|unset| e.strip_prefix(unset.as_str()).is_some_and(|rest| rest.starts_with('=')))
+            || request.env.contains(e)
+    });
     if !env.iter().any(|e| e.starts_with("HOME=")) {
         env.push(format!("HOME={}", identity.home));
     }
@@ -116,9 +131,12 @@ pub fn resolve(request: &Request, defaults: &Defaults, accounts: &Accounts, host
         "" => "/".to_owned(),
         absolute if absolute.starts_with('/') => absolute.to_owned(),
         relative => {
-            return Err(Error::new(Kind::Request, "working directory", relative)
-                .because("it must be absolute")
-                .hint(format!("-w /{relative}")));
+            return Err(Error::new(
+                Kind::Request,
+                "",
+                format!("the working directory '{relative}' is invalid, it needs to be an absolute path"),
+            )
+            .hint(format!("-w /{relative}")));
         }
     };
     for text in argv.iter().chain(&env) {
@@ -129,10 +147,14 @@ pub fn resolve(request: &Request, defaults: &Defaults, accounts: &Accounts, host
     Ok(Process { argv, env, cwd, identity })
 }
 
-/// Sets one variable, in its first place if it was set before.
+/// Sets one variable, in its first place if it was set before; a name alone takes the variable away (docker).
 fn set(env: &mut Vec<String>, setting: &str) {
     let name = setting.split_once('=').map_or(setting, |(name, _)| name);
     let same = |e: &&mut String| e.strip_prefix(name).is_some_and(|rest| rest.starts_with('='));
+    if !setting.contains('=') {
+        env.retain(|e| !e.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')));
+        return;
+    }
     match env.iter_mut().find(same) {
         Some(old) => setting.clone_into(old),
         None => env.push(setting.to_owned()),

@@ -5,11 +5,14 @@ use crate::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
+pub mod device;
 pub mod health;
 pub mod isolation;
 pub mod limits;
 pub mod logging;
+pub mod manner;
 pub mod restart;
+pub mod secret;
 pub mod stop;
 pub mod streams;
 pub mod volume;
@@ -65,6 +68,10 @@ pub struct Request {
     pub limits: limits::Limits,
     /// Which namespaces it has, and what it may do.
     pub isolation: isolation::Isolation,
+    /// How its process is set up otherwise.
+    pub manner: manner::Manner,
+    /// `--volumes-from`: containers whose volumes it has too, each with `:ro` or `:rw` behind it or not.
+    pub volumes_from: Vec<String>,
     /// Where its output is kept.
     pub logging: logging::Logging,
     /// When it is started again.
@@ -79,6 +86,11 @@ pub struct Request {
     pub driver: Option<String>,
     /// What stands in for our own tools.
     pub programs: Programs,
+}
+
+/// A request that contradicts itself, in docker's words.
+pub(crate) fn wrong(text: impl std::fmt::Display) -> Error {
+    Error::new(Kind::Request, "", text)
 }
 
 /// Programs by others in the place of ours.

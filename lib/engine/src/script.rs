@@ -26,6 +26,18 @@ pub fn print(plan: &Plan, tools: &Tools, title: &str) -> String {
                 let _ = writeln!(body, "mkdir -p {}", words.join(" "));
             }
             Action::File { path, content } => body.push_str(&file(path, content)),
+            Action::Own { paths, owner } => {
+                let words: Vec<String> = paths.iter().map(Text::shell_word).collect();
+                let _ = writeln!(body, "chown -hR {}:{} {}", owner.0, owner.1, words.join(" "));
+            }
+            Action::Secret { path, name, owner, mode, .. } => {
+                let (path, name) = (path.shell_word(), Text::plain(name).shell_word());
+                let _ = writeln!(
+                    body,
+                    "(umask 077; ctr secret inspect --showsecret -f '{{{{.SecretData}}}}' {name} >{path})"
+                );
+                let _ = writeln!(body, "chown {}:{} {path}; chmod {mode:o} {path}", owner.0, owner.1);
+            }
             Action::Names(names) => body.push_str(&derive(names)),
             Action::Run(run) => {
                 let mut line = command(run, tools);

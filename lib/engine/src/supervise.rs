@@ -14,6 +14,7 @@ use crate::machine::Machine;
 use crate::place::Place;
 use crate::plan::{self, Inputs, Plan, Writable};
 use crate::stream::Event;
+use crate::surroundings::Surroundings;
 use crate::text::Text;
 use crate::tools::Tools;
 use crate::{Error, Kind, Result, process};
@@ -110,6 +111,7 @@ fn plan_for(root: &Root, record: &Record, asked: &Asked, place: &Place) -> Resul
         name: Some(&record.name),
         image_ports: &asked.defaults.ports,
         shared: shared.as_ref(),
+        around: &Surroundings::look(&asked.request, || Root::open(root.path()).map_err(crate::error::store))?,
     })
 }
 

@@ -23,9 +23,9 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_fd, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen, move_mount,
 };
+use shifted::Shifted;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use shifted::Shifted;
 use std::os::unix::ffi::OsStrExt;
 
 /// `OVL_MAX_STACK` (fs/overlayfs/params.h)
@@ -155,7 +155,8 @@ fn assemble(
         }
     }
     for (index, data) in folders.data_lowers.iter().enumerate() {
-        set_folder(&context, "datadir+", data, shifted.and_then(|s| s.data_lower(index))).map_err(|e| noted("data-only layer", data, e))?;
+        set_folder(&context, "datadir+", data, shifted.and_then(|s| s.data_lower(index)))
+            .map_err(|e| noted("data-only layer", data, e))?;
     }
     if let Some((upper, work)) = &folders.upper {
         let [shifted_upper, shifted_work] = shifted.map_or([None, None], Shifted::upper);
@@ -167,7 +168,9 @@ fn assemble(
     }
     let create = || fsconfig_create(context.as_fd());
     let created = match shifted {
-        Some(shifted) => shifted.as_owner(create).unwrap_or_else(|e| Err(Errno::from_raw_os_error(e.raw_os_error().unwrap_or(libc::EPERM)))),
+        Some(shifted) => shifted
+            .as_owner(create)
+            .unwrap_or_else(|e| Err(Errno::from_raw_os_error(e.raw_os_error().unwrap_or(libc::EPERM)))),
         None => create(),
     };
     created.map_err(|e| noted("overlay on", &folders.target, e))?;

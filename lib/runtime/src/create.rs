@@ -123,6 +123,7 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
     let program = linux.and_then(|l| l.seccomp().as_ref()).map(seccomp::compile).transpose()?;
     let mounts = spec.mounts().as_deref().unwrap_or_default();
     let mounts = entries::read(mounts, &path, linux, &namespaces, &mut warnings)?;
+    let root = entries::clone_root(&rootfs, linux, &namespaces)?;
     let console = match (process.terminal().unwrap_or(false), &request.console_socket) {
         (false, None) => Console::None,
         (false, Some(path)) => {
@@ -183,6 +184,7 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
             console,
             seccomp: program.as_ref(),
             mounts: &mounts,
+            root: root.as_ref(),
             cgroup: confinement.entrance.as_ref(),
             devices_listed: record.devices_listed,
             own_keyring: request.own_keyring,

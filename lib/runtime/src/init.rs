@@ -64,6 +64,8 @@ pub(crate) struct Init<'a> {
     pub(crate) console: Console,
     pub(crate) seccomp: Option<&'a Program>,
     pub(crate) mounts: &'a [Entry],
+    /// The root file system, where it was cloned already.
+    pub(crate) root: Option<&'a OwnedFd>,
     /// The way into the cgroup, opened by the parent: going in by oneself costs no grace period.
     pub(crate) cgroup: Option<&'a Entrance>,
     /// CAP_MKNOD may be given.
@@ -177,6 +179,7 @@ fn set_up(init: &mut Init<'_>) -> Result<Ready> {
         linux.map(|l| (listed(l.masked_paths()), listed(l.readonly_paths()))).unwrap_or_default();
     let plan = rootfs::Plan {
         root: init.rootfs,
+        cloned: init.root,
         readonly: init.spec.root().as_ref().and_then(spec::runtime::Root::readonly).unwrap_or(false),
         mounts: init.mounts,
         devices,

@@ -33,6 +33,8 @@ use tree::Tree;
 pub(crate) struct Plan<'a> {
     /// The folder that becomes the root.
     pub(crate) root: &'a Path,
+    /// The same as a detached mount, where it was cloned already.
+    pub(crate) cloned: Option<&'a OwnedFd>,
     pub(crate) readonly: bool,
     pub(crate) mounts: &'a [Entry],
     /// Beyond the six that every container has.
@@ -68,9 +70,13 @@ pub(crate) fn assemble(plan: &Plan<'_>) -> Result<Assembled> {
     set_propagation(plan)?;
 
     let flags = OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_RECURSIVE;
-    let root =
-        rustix::mount::open_tree(CWD, plan.root, flags).map_err(|e| failed("open root", plan.root.display(), e))?;
-    let place = crate::file::open_dir(plan.root).map_err(|e| failed("open root", plan.root.display(), e))?;
+    let say = |e: std::io::Error| failed("open root", plan.root.display(), e);
+    // A root that cannot be reached by name is put over the present one: it only has to be somewhere to become the root.
+    let (root, over) = match plan.cloned {
+        Some(cloned) => (rustix::io::fcntl_dupfd_cloexec(cloned, 3).map_err(|e| say(e.into()))?, Path::new("/")),
+        None => (rustix::mount::open_tree(CWD, plan.root, flags).map_err(|e| say(e.into()))?, plan.root),
+    };
+    let place = crate::file::open_dir(over).map_err(say)?;
     attach(root.as_fd(), place.as_fd()).map_err(|e| failed("bind root", plan.root.display(), e))?;
     let tree = Tree::new(root);
 

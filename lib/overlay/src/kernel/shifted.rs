@@ -91,9 +91,9 @@ fn root_of(runs: &[IdRun]) -> u32 {
 fn clone(path: &Path, ids: &OwnedFd) -> Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let failed = |e: io::Error| {
-        Error::new(Kind::Driver, "shift owners of layer", path.display())
-            .because(e)
-            .hint("not every file system can, and only root may: see mount_setattr(2); --driver fuse shifts them itself")
+        Error::new(Kind::Driver, "shift owners of layer", path.display()).because(e).hint(
+            "not every file system can, and only root may: see mount_setattr(2); --driver fuse shifts them itself",
+        )
     };
     let mount = open_tree(CWD, path, flags).map_err(|e| failed(e.into()))?;
     let attr = MountAttr { set: MOUNT_ATTR_IDMAP, user_namespace: Some(ids.as_fd()), ..MountAttr::default() };
@@ -107,7 +107,8 @@ fn writable(upper: &Path, work: &Path, ids: &OwnedFd) -> Result<[OwnedFd; 3]> {
         path.canonicalize().map_err(|e| Error::new(Kind::Driver, "upper layer", path.display()).because(e))
     };
     let (upper, work) = (real(upper)?, real(work)?);
-    let above: PathBuf = upper.components().zip(work.components()).take_while(|(a, b)| a == b).map(|(a, _)| a).collect();
+    let above: PathBuf =
+        upper.components().zip(work.components()).take_while(|(a, b)| a == b).map(|(a, _)| a).collect();
     let mount = clone(&above, ids)?;
     let below = |path: &Path| {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -122,8 +123,7 @@ fn writable(upper: &Path, work: &Path, ids: &OwnedFd) -> Result<[OwnedFd; 3]> {
 /// A user namespace with this map, alive as long as the descriptor. Where only one of the two is shifted the other stays as it is.
 fn user_namespace(users: &[IdRun], groups: &[IdRun]) -> Result<OwnedFd> {
     let failed = |e: io::Error| Error::new(Kind::Driver, "make a map of ids", "").because(e);
-    let (reader, writer) =
-        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
     match clone3(&Clone3 { flags: libc::CLONE_NEWUSER as u64, cgroup: None }).map_err(failed)? {
         Fork::Child => {
             drop(writer);

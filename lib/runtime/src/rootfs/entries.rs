@@ -2,12 +2,13 @@
 //! container's first process could not do from inside its user namespace is done already.
 //!
 //! That is the shifting of owners (mount_setattr(2), MOUNT_ATTR_IDMAP), which takes CAP_SYS_ADMIN where the file system belongs to: a bind mount with
-//! an id map is cloned and shifted here, and reaches the first process as a detached mount.
+//! an id map is cloned and shifted here, and reaches the first process as a detached mount. So does every bind mount, and the root file system
+//! itself, where the container has another user namespace: there the first process is nobody to a folder that only its owner may pass.
 
 use super::options::{self, Options};
 use crate::error::{Error, Kind, Result, failed, invalid};
 use crate::idmapped;
-use crate::namespace::Namespaces;
+use crate::namespace::{Namespace, Namespaces};
 use spec::runtime::{Linux, Mount};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -27,7 +28,7 @@ pub(crate) struct Entry {
     pub(crate) options: Options,
     /// By whose map its owners are shifted.
     pub(crate) ids: Option<OwnedFd>,
-    /// A bind mount whose owners are shifted already.
+    /// A bind mount that was cloned already.
     pub(crate) detached: Option<OwnedFd>,
 }
 
@@ -50,8 +51,8 @@ pub(crate) fn read(
                 entry.options.data.push(format!("context={label}"));
             }
             entry.ids = idmapped::namespace_of(mount, entry.options.id_mapped.is_some(), linux, namespaces)?;
-            if entry.ids.is_some() {
-                entry.shift_now(linux)?;
+            if entry.ids.is_some() || namespaces.apart(Namespace::User) {
+                entry.clone_now(linux)?;
             }
             Ok(entry)
         })
@@ -106,32 +107,48 @@ impl Entry {
         !self.is_bind() && !self.options.remount && !own
     }
 
-    /// Clones and shifts a bind mount. What it is cloned from may be shared with the whole machine, so that goes first.
-    fn shift_now(&mut self, linux: Option<&Linux>) -> Result<()> {
-        let (Some(recursive), Some(source), Some(ids)) = (self.options.bind, &self.source, &self.ids) else {
+    /// Clones a bind mount, and shifts it where it is to be. What it is cloned from may be shared with the whole machine, so that goes
+    /// first.
+    fn clone_now(&mut self, linux: Option<&Linux>) -> Result<()> {
+        let (Some(recursive), Some(source)) = (self.options.bind.filter(|_| !self.options.remount), &self.source)
+        else {
             return Ok(());
         };
         let detached = super::mounts::clone_tree(source, recursive).map_err(|e| {
             Error::new(Kind::Failed, "bind mount", format!("{} on {}", source.display(), self.name)).because(e)
         })?;
-        idmapped::apply(detached.as_fd(), ids.as_fd(), self.options.id_mapped).map_err(|e| {
-            failed("map ids of mount", &self.name, e).hint("not every file system can: see mount_setattr(2)")
-        })?;
-        let word = linux.and_then(|l| l.rootfs_propagation().as_deref()).and_then(options::parse_propagation);
-        let propagation = match word {
-            Some((libc::MS_SHARED, _)) => return self.keep(detached),
-            Some((libc::MS_PRIVATE, _)) => libc::MS_PRIVATE,
-            _ => libc::MS_SLAVE,
-        };
-        let attr = MountAttr { propagation, ..MountAttr::default() };
-        mount_setattr(detached.as_fd(), c"", true, &attr).map_err(|e| failed("make slave", &self.name, e))?;
-        self.keep(detached)
-    }
-
-    fn keep(&mut self, detached: OwnedFd) -> Result<()> {
+        if let Some(ids) = &self.ids {
+            idmapped::apply(detached.as_fd(), ids.as_fd(), self.options.id_mapped).map_err(|e| {
+                failed("map ids of mount", &self.name, e).hint("not every file system can: see mount_setattr(2)")
+            })?;
+        }
+        set_propagation(&detached, linux, &self.name)?;
         self.detached = Some(detached);
         Ok(())
     }
+}
+
+/// The root file system `path` as a detached mount, where the container's first process could not reach it by name: in a user
+/// namespace of its own it is nobody to the folders above. None where it can.
+pub(crate) fn clone_root(path: &Path, linux: Option<&Linux>, namespaces: &Namespaces) -> Result<Option<OwnedFd>> {
+    if !namespaces.apart(Namespace::User) {
+        return Ok(None);
+    }
+    let detached = super::mounts::clone_tree(path, true).map_err(|e| failed("open root", path.display(), e))?;
+    set_propagation(&detached, linux, &path.display().to_string())?;
+    Ok(Some(detached))
+}
+
+/// As [`super::assemble`] gives it to all mounts of the container.
+fn set_propagation(detached: &OwnedFd, linux: Option<&Linux>, name: &str) -> Result<()> {
+    let word = linux.and_then(|l| l.rootfs_propagation().as_deref()).and_then(options::parse_propagation);
+    let propagation = match word {
+        Some((libc::MS_SHARED, _)) => return Ok(()),
+        Some((libc::MS_PRIVATE, _)) => libc::MS_PRIVATE,
+        _ => libc::MS_SLAVE,
+    };
+    let attr = MountAttr { propagation, ..MountAttr::default() };
+    mount_setattr(detached.as_fd(), c"", true, &attr).map_err(|e| failed("make slave", name, e))
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl Site<'_> {
             Error::new(Kind::Failed, "bind mount", format!("{} on {}", source.display(), entry.name)).because(e)
         };
         let detached = match &entry.detached {
-            Some(shifted) => rustix::io::fcntl_dupfd_cloexec(shifted, 3).map_err(|e| say(e.into()))?,
+            Some(cloned) => rustix::io::fcntl_dupfd_cloexec(cloned, 3).map_err(|e| say(e.into()))?,
             None => clone_tree(source, recursive).map_err(say)?,
         };
         let make = if is_dir(&detached).map_err(|e| failed("stat", source.display(), e))? {

@@ -56,6 +56,7 @@ pub(crate) fn checked(mut request: Request, context: &Context) -> Result<(Reques
     launch::check(&request, &machine).map_err(run_failure)?;
     say(wiring::discarded(&request));
     crate::options::limits::settle(&mut request, &machine)?;
+    engine::userns::keep_user(&mut request, &machine);
     tell_of_name_servers(&request, &machine);
     Ok((request, machine))
 }
@@ -70,6 +71,7 @@ pub(crate) fn make(options: &Options, request: &Request, machine: Machine, conte
     // The image cannot go between being found and being used.
     let images = root.lock(store::Lock::Images, store::Mode::Shared)?;
     let base = base(request, &root).map_err(run_failure)?;
+    let request = &engine::surroundings::settled(request, &root, &machine).map_err(run_failure)?;
     let record = launch::create(&root, request, &base, options.name.as_deref()).map_err(run_failure)?;
     drop(images);
     engine::events::container(&root, &record, "create", &[]);

@@ -14,6 +14,7 @@ use engine::plan::{self, Inputs, Writable};
 use engine::process;
 use engine::request::{HOST, Network, Request};
 use engine::script;
+use engine::surroundings::Surroundings;
 use engine::tools::Tools;
 
 /// Options of `ctr run`.
@@ -97,6 +98,7 @@ fn explain(args: &Args, request: &Request, machine: &Machine, context: &Context)
     };
     let hostname = plan::hostname(&id, request, machine, shared.as_ref());
     let process = process::resolve(request, &base.defaults, &accounts, &hostname)?;
+    let root = context.state_root()?;
     let inputs = Inputs {
         id: &id,
         request,
@@ -107,6 +109,7 @@ fn explain(args: &Args, request: &Request, machine: &Machine, context: &Context)
         name: args.options.name.as_deref(),
         image_ports: &base.defaults.ports,
         shared: shared.as_ref(),
+        around: &Surroundings::look(request, || store::Root::open(&root).map_err(engine::error::store))?,
     };
     let plan = plan::make(&inputs)?;
     let tools = Tools::new(&request.programs, context.own()?);

@@ -1,30 +1,73 @@
 //! Options of `ctr run` and `ctr create` about files: volumes, and what may be written.
 
 use cli::failure::Failure;
-use engine::request::{Request, Volume};
+use engine::request::Request;
+use engine::request::secret::Use;
+use engine::request::volume::{Volume, distinct};
 
 /// Which files it sees.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(crate) struct Options {
-    /// A folder or file of this machine inside the container
-    #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
+    /// Bind mount a folder or file of this machine
+    #[arg(short, long, value_name = "SOURCE:TARGET[:OPTIONS]")]
     volume: Vec<String>,
-    /// The root file system cannot be written
-    #[arg(long)]
+    /// Attach a filesystem mount to the container: type=bind or tmpfs, src, dst, readonly, …
+    #[arg(long, value_name = "FIELD=VALUE,…")]
+    mount: Vec<String>,
+    /// Mount a tmpfs directory
+    #[arg(long, value_name = "TARGET[:OPTIONS]")]
+    tmpfs: Vec<String>,
+    /// Mount volumes from the specified container(s)
+    #[arg(long, value_name = "CONTAINER[:ro|rw]")]
+    volumes_from: Vec<String>,
+    /// Mount the container's root filesystem as read only
+    #[arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
     read_only: bool,
+    /// With --read-only, /run, /tmp and /var/tmp can be written
+    #[arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    read_only_tmpfs: bool,
+    /// What stands for the image is a root file system on this machine
+    #[arg(long)]
+    rootfs: bool,
+    /// A secret of the store as a file or a variable
+    #[arg(long, value_name = "NAME[,OPTION=VALUE]")]
+    secret: Vec<String>,
     /// Which overlay drivers to try, in this order: kernel, fuse
     #[arg(long, value_name = "LIST")]
     driver: Option<String>,
+    /// Storage driver options: there is none for a container
+    #[arg(long, value_name = "KEY=VALUE", hide = true)]
+    storage_opt: Vec<String>,
 }
 
 impl Options {
     /// Writes them into `request`.
     pub(crate) fn read(&self, request: &mut Request) -> Result<(), Failure> {
         let here = std::env::current_dir().unwrap_or_else(|_| "/".into());
-        request.volumes = self.volume.iter().map(|text| Volume::parse(text, &here)).collect::<engine::Result<_>>()?;
+        let mut volumes = Vec::new();
+        for text in &self.volume {
+            volumes.push(Volume::parse(text, &here)?);
+        }
+        for text in &self.mount {
+            volumes.push(Volume::mount(text, &here)?);
+        }
+        for text in &self.tmpfs {
+            volumes.push(Volume::tmpfs(text)?);
+        }
+        request.volumes = distinct(volumes)?;
+        request.volumes_from.clone_from(&self.volumes_from);
         request.read_only = self.read_only;
+        request.manner.read_only_tmpfs = self.read_only_tmpfs;
+        request.manner.rootfs = self.rootfs;
+        request.manner.secrets = self.secret.iter().map(|text| Use::parse(text)).collect::<engine::Result<_>>()?;
         request.driver.clone_from(&self.driver);
+        if let Some(option) = self.storage_opt.first() {
+            let message = "--storage-opt is supported only for overlay over xfs with 'pquota' mount option";
+            return Err(
+                Failure::new(message).hint(format!("leave out {option}: no driver here bounds a writable layer"))
+            );
+        }
         Ok(())
     }
 }
