@@ -37,7 +37,12 @@ fn what_is_asked_wrong() {
         125,
         "ctr: image host: only our own ovl-mount may lay a layer over the machine's root",
     );
-    refused(&lab, &["run", "--rm", "--cap-add", "FLY", "host"], 125, "ctr: invalid CapAdd: unknown capability: \"CAP_FLY\"");
+    refused(
+        &lab,
+        &["run", "--rm", "--cap-add", "FLY", "host"],
+        125,
+        "ctr: invalid CapAdd: unknown capability: \"CAP_FLY\"",
+    );
     refused(&lab, &["logs", "nobody"], 1, "ctr: No such container: nobody");
     refused(&lab, &["exec", "nobody", "true"], 1, "ctr: No such container: nobody");
 }
