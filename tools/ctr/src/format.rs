@@ -15,7 +15,6 @@ use serde_json::Value as Json;
 
 mod compare;
 mod functions;
-#[allow(dead_code)]
 pub(crate) mod json;
 mod lex;
 mod listing;
@@ -25,7 +24,6 @@ mod parse;
 mod print;
 mod quote;
 mod run;
-#[allow(dead_code)]
 pub(crate) mod shape;
 pub(crate) mod value;
 
@@ -62,7 +60,6 @@ impl Template {
         run::run(&self.text, &self.set, value, true).map_err(wrong)
     }
 
-    #[allow(dead_code)]
     /// The text for a value with a shape; as in docker's client the raw JSON behind it has what its type has not.
     pub(crate) fn render_shaped(&self, value: &Value, raw: &Json) -> Result<String, Failure> {
         run::run(&self.text, &self.set, value, false).or_else(|_| self.render(raw))

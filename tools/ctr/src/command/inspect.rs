@@ -1,171 +1,123 @@
-//! `ctr inspect`: everything that is known of containers and images, as docker's JSON.
+//! `ctr inspect`: everything that is known of containers and images, as docker's JSON and in docker's order.
 
 use super::Context;
-use crate::format::Template;
+use crate::format::{Template, Value, json as text, shape::Shape};
 use cli::failure::{Failure, Outcome};
-use engine::life::{self, Asked};
-use engine::request::HOST;
-use serde_json::{Value, json};
-use store::{Record, Root, Status};
+use serde_json::Value as Json;
+use store::Root;
 
+mod container;
+mod host_config;
 mod network;
+mod shapes;
 
 /// Options of `ctr inspect`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only these fields: '{{.State.Pid}}', '{{json .Config}}'
-    #[arg(short, long, value_name = "FORMAT")]
+    /// Format output using a custom template: 'json', or a Go template
+    #[arg(short, long, value_name = "string")]
     format: Option<String>,
-    /// Only this kind of thing: container or image
-    #[arg(long = "type", value_name = "TYPE")]
+    /// Display total file sizes if the type is container
+    #[arg(short, long)]
+    size: bool,
+    /// Only inspect objects of the given type: container or image
+    #[arg(long = "type", value_name = "string")]
     kind: Option<String>,
     /// Names or ids
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "NAME|ID")]
     names: Vec<String>,
 }
 
-pub(crate) fn run(args: Args, context: &Context) -> Outcome {
-    let template = args.format.as_deref().filter(|f| *f != "json").map(Template::parse).transpose()?;
-    let (containers, images) = match args.kind.as_deref() {
-        None => (true, true),
-        Some("container") => (true, false),
-        Some("image") => (false, true),
-        Some(other) => {
-            return Err(Failure::new(format!("--type {other}: not known"))
-                .hint("container or image")
-                .code(cli::exit::OURS));
-        }
-    };
-    let root = context.store()?;
-    let mut found = Vec::new();
-    let mut missing = None;
-    for name in &args.names {
-        match one(&root, context, name, containers, images) {
-            Ok(value) => found.push(value),
-            Err(failure) if missing.is_none() => missing = Some(failure),
-            Err(failure) => failure.report("ctr"),
-        }
-    }
-    // docker: what was found is shown, and then what was not is an error
-    match &template {
-        Some(template) => {
-            for value in &found {
-                super::print(&format!("{}\n", template.render(value)?))?;
-            }
-        }
-        None => {
-            let all = Value::Array(found);
-            let text = serde_json::to_string_pretty(&all).map_err(Failure::new)?;
-            super::print(&format!("{text}\n"))?;
-        }
-    }
-    missing.map_or(Ok(0), Err)
-}
+/// What kinds of things there are to inspect, in docker's words.
+const KINDS: [&str; 10] =
+    ["config", "container", "image", "network", "node", "plugin", "secret", "service", "task", "volume"];
 
-fn one(root: &Root, context: &Context, name: &str, containers: bool, images: bool) -> Result<Value, Failure> {
-    if containers {
-        match root.find_container(name) {
-            Ok(record) => return container(root, context, &record),
-            Err(e) if e.kind == store::Kind::NotFound && images => {}
-            Err(e) => return Err(e.into()),
-        }
+/// docker: a template that cannot be read.
+const BAD_TEMPLATE: u8 = 64;
+
+pub(crate) fn run(args: Args, context: &Context) -> Outcome {
+    let kind = args.kind.as_deref();
+    if let Some(other) = kind.filter(|kind| !KINDS.contains(kind)) {
+        let known: Vec<String> = KINDS.iter().map(|kind| format!("\"{kind}\"")).collect();
+        return Err(Failure::new(format!("unknown type: {other:?}: must be one of {}", known.join(", "))));
     }
-    engine::images::inspect_json(root, name).map_err(|e| {
-        let unknown = e.kind == store::Kind::NotFound;
-        let failure = Failure::from(e);
-        if unknown && containers {
-            return Failure::new(format!("no such object: {name}")).hint("ctr ps -a and ctr images list what there is");
-        }
-        failure
+    let root = context.store()?;
+    show(args.format.as_deref(), &args.names, |name| match kind {
+        None => match container::find(&root, context, name, args.size) {
+            Err(None) => image(&root, name).map_err(|e| e.unwrap_or_else(|| no_such("object", name))),
+            found => found.map_err(|e| e.unwrap_or_else(|| no_such("object", name))),
+        },
+        Some("container") => container::find(&root, context, name, args.size)
+            .map_err(|e| e.unwrap_or_else(|| no_such("container", name))),
+        Some("image") => image(&root, name).map_err(|e| e.unwrap_or_else(|| no_image(name))),
+        Some("network") => Err(Failure::new(format!("network {name} not found"))
+            .hint("netwire network inspect shows the networks there are")),
+        Some("volume") => Err(Failure::new(format!("get {name}: no such volume"))),
+        Some(other) => Err(Failure::new(format!("{other} {name} not found"))),
     })
 }
 
-/// A container as docker's `GET /containers/{id}/json` shows it, as far as there is something to show.
-fn container(root: &Root, context: &Context, record: &Record) -> Result<Value, Failure> {
-    let state = life::state(root, &record.id)?;
-    let asked = Asked::of(record)?;
-    let (request, defaults) = (&asked.request, &asked.defaults);
-    let layer = root.container_layer(&record.id);
-    let folder = root.container_folder(&record.id);
-    let run = context.place()?.of(&record.id);
-    let (entrypoint, cmd) = engine::process::words(request, defaults);
-    let words = [&*entrypoint, cmd].concat();
-    let env = [&*defaults.env, &request.env].concat();
-    let mounts: Vec<Value> = request.volumes.iter().map(|v| {
-        json!({ "Type": "bind", "Source": v.source, "Destination": v.target, "Mode": if v.read_only { "ro" } else { "" },
-                "RW": !v.read_only, "Propagation": "rprivate" })
-    }).collect();
-    let binds: Vec<String> = request
-        .volumes
-        .iter()
-        .map(|v| format!("{}:{}{}", v.source.display(), v.target, if v.read_only { ":ro" } else { "" }))
-        .collect();
-    let lower: Vec<String> = record.layers.iter().rev().map(|l| l.display().to_string()).collect();
-    let zero = "0001-01-01T00:00:00Z";
-    let mut value = json!({
-        "Id": record.id,
-        "Created": record.created,
-        "Path": words.first(),
-        "Args": words.get(1..).unwrap_or_default(),
-        "State": {
-            "Status": super::ps::state_word(state.status),
-            "Running": state.status == Status::Running,
-            "Paused": false,
-            "Restarting": false,
-            "OOMKilled": false,
-            "Dead": false,
-            "Pid": state.process.map_or(0, |p| p.pid),
-            "SupervisorPid": state.supervisor.map_or(0, |p| p.pid),
-            "ExitCode": state.exit_code,
-            "Error": state.error,
-            "StartedAt": state.started.as_deref().unwrap_or(zero),
-            "FinishedAt": state.finished.as_deref().unwrap_or(zero),
-        },
-        "Image": record.image_id.map_or_else(|| HOST.to_owned(), |id| id.to_string()),
-        "ResolvConfPath": run.join("resolv.conf"),
-        "HostnamePath": run.join("hostname"),
-        "HostsPath": run.join("hosts"),
-        "LogPath": folder.join(format!("{}-json.log", record.id)),
-        "Name": format!("/{}", record.name),
-        "RestartCount": 0,
-        "Driver": "overlay2",
-        "Platform": "linux",
-        "HostConfig": {
-            "Binds": binds,
-            "AutoRemove": request.remove,
-            "CapAdd": request.cap_add,
-            "CapDrop": request.cap_drop,
-            "Privileged": false,
-            "ReadonlyRootfs": request.read_only,
-            "Init": request.init,
-            "Runtime": request.programs.runtime.as_deref().map_or("nsrun".into(), |p| p.display().to_string()),
-            "SecurityOpt": if request.no_new_privileges { vec!["no-new-privileges"] } else { vec![] },
-        },
-        "GraphDriver": {
-            "Name": "overlay2",
-            "Data": {
-                "LowerDir": lower.join(":"),
-                "UpperDir": layer.join("diff"),
-                "WorkDir": layer.join("work"),
-                "MergedDir": state.root,
+/// Shows what `find` gives for each name: docker's rule for all commands that inspect. What is not found is told after
+/// what was.
+pub(crate) fn show(
+    format: Option<&str>,
+    names: &[String],
+    find: impl Fn(&str) -> Result<(Json, &'static Shape), Failure>,
+) -> Outcome {
+    let template = match format {
+        None | Some("") => None,
+        Some("json") => Some(None),
+        Some(text) => Some(Some(Template::parse(text).map_err(|f| f.code(BAD_TEMPLATE))?)),
+    };
+    let mut found = Vec::new();
+    let mut failures = Vec::new();
+    let mut printed = String::new();
+    for name in names {
+        let (json, shape) = match find(name) {
+            Ok(found) => found,
+            Err(failure) => {
+                failures.push(failure);
+                continue;
+            }
+        };
+        match &template {
+            None => found.push(text::ordered(&json, shape, Some(1))),
+            Some(None) => found.push(text::ordered(&json, shape, None)),
+            Some(Some(template)) => match template.render_shaped(&Value::shaped(shape, &json), &json) {
+                Ok(text) => printed += &(text + "\n"),
+                Err(failure) => failures.push(failure),
             },
-        },
-        "Mounts": mounts,
-        "Config": {
-            "Hostname": request.hostname.as_deref().unwrap_or(record.id.short()),
-            "User": request.user.as_deref().unwrap_or(&defaults.user),
-            "Tty": request.tty,
-            "OpenStdin": request.interactive,
-            "Env": env,
-            "Cmd": cmd,
-            "Image": record.image,
-            "WorkingDir": request.workdir.as_deref().unwrap_or(&defaults.workdir),
-            "Entrypoint": entrypoint,
-            "StopSignal": defaults.stop_signal.as_deref().unwrap_or("SIGTERM"),
-        },
-        "NetworkSettings": network::settings(record, &asked, &state),
-    });
-    network::host_config(&mut value["HostConfig"], &asked);
-    value["Config"]["ExposedPorts"] = network::exposed_ports(&asked);
-    Ok(value)
+        }
+    }
+    let all = match template {
+        None if found.is_empty() => "[]\n".into(),
+        None => format!("[\n    {}\n]\n", found.join(",\n    ")),
+        Some(None) => format!("[{}]\n", found.join(",")),
+        Some(Some(_)) if printed.is_empty() => "\n".into(),
+        Some(Some(_)) => printed,
+    };
+    super::print(&all)?;
+    let last = failures.pop();
+    failures.iter().for_each(|failure| failure.report("ctr"));
+    last.map_or(Ok(0), Err)
+}
+
+fn no_such(what: &str, name: &str) -> Failure {
+    Failure::new(format!("No such {what}: {name}")).hint("ctr ps -a and ctr images list what there is")
+}
+
+/// docker: the daemon's words in the client's.
+pub(crate) fn no_image(name: &str) -> Failure {
+    let tagged = if name.rsplit('/').next().is_some_and(|last| last.contains([':', '@'])) { "" } else { ":latest" };
+    Failure::new(format!("no such image: {name}: No such image: {name}{tagged}"))
+        .hint("ctr images lists those there are")
+}
+
+/// An image with its shape; none where there is no such image.
+pub(crate) fn image(root: &Root, name: &str) -> Result<(Json, &'static Shape), Option<Failure>> {
+    match engine::images::inspect_json(root, name) {
+        Ok(json) => Ok((json, &shapes::IMAGE)),
+        Err(e) if e.kind == store::Kind::NotFound => Err(None),
+        Err(e) => Err(Some(e.into())),
+    }
 }

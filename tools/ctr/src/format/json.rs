@@ -1,6 +1,8 @@
 //! Values as JSON, as Go's encoder writes them: struct members in their order, maps by key, no HTML escapes.
 
+use super::shape::Shape;
 use super::value::Value;
+use serde_json::Value as Json;
 use std::fmt::Write;
 
 /// Without blanks: the function `json`.
@@ -10,11 +12,60 @@ pub(super) fn compact(value: &Value) -> String {
     out
 }
 
-/// Each member on a line of its own, indented by four: docker's `inspect`.
-pub(crate) fn pretty(value: &Value, depth: usize) -> String {
+/// Raw JSON with its members in the order of a Go type, what the type has not behind them: docker's `inspect`. With a
+/// depth each member is on a line of its own, indented by four blanks a level.
+pub(crate) fn ordered(json: &Json, shape: &Shape, depth: Option<usize>) -> String {
     let mut out = String::new();
-    write(value, Some(depth), &mut out);
+    write_ordered(json, shape, depth, &mut out);
     out
+}
+
+fn write_ordered(json: &Json, shape: &Shape, depth: Option<usize>, out: &mut String) {
+    match (json, shape) {
+        (json, Shape::Pointer(inner)) => write_ordered(json, inner, depth, out),
+        (Json::Object(map), shape) => {
+            let mut keys = Vec::new();
+            names(shape, &mut keys);
+            let known: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
+            let extra = map.keys().filter(|key| !known.contains(&key.as_str()));
+            let inner = if let Shape::Map(inner) = shape { *inner } else { &Shape::Any };
+            let keys: Vec<(&str, &Shape)> = keys.into_iter().chain(extra.map(|key| (key.as_str(), inner))).collect();
+            let mut members = Members::new(['{', '}'], depth);
+            for (key, shape) in keys {
+                if let Some(one) = map.get(key) {
+                    members.key(key, out);
+                    write_ordered(one, shape, members.inner(), out);
+                }
+            }
+            members.end(out);
+        }
+        (Json::Array(list), shape) => {
+            let inner = if let Shape::List(inner) = shape { *inner } else { &Shape::Any };
+            let mut members = Members::new(['[', ']'], depth);
+            for one in list {
+                members.start(out);
+                write_ordered(one, inner, members.inner(), out);
+            }
+            members.end(out);
+        }
+        (json, _) => write(&Value::raw(json), None, out),
+    }
+}
+
+/// The members of a struct in their order, also of what is embedded in it.
+fn names(shape: &Shape, keys: &mut Vec<(&'static str, &'static Shape)>) {
+    match shape {
+        Shape::Pointer(inner) => names(inner, keys),
+        Shape::Struct(layout) => {
+            for field in layout.fields {
+                match field.is_embedded() {
+                    true => names(field.shape, keys),
+                    false => keys.push((field.key, field.shape)),
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Go's text in JSON: as serde's, but for the two line ends of JavaScript and the two control characters it names.

@@ -227,6 +227,7 @@ fn verb(value: &Value, letter: char, flags: Flags, depth: usize, out: &mut Strin
             't' | 'v' => pad(&b.to_string(), flags, out),
             _ => bad(value, letter, flags, out),
         },
+        Value::Int(n, "time.Duration") if matches!(letter, 'v' | 's') => pad(&span(*n), flags, out),
         Value::Int(n, _) => integer(value, n.unsigned_abs(), *n < 0, letter, flags, out),
         Value::Uint(n, _) => integer(value, *n, false, letter, flags, out),
         Value::Float(f) => float(value, *f, letter, flags, out),
@@ -373,6 +374,32 @@ fn integer(value: &Value, size: u64, negative: bool, letter: char, flags: Flags,
         digits.insert_str(0, &"0".repeat(precision.saturating_sub(digits.len())));
     }
     number(&digits, prefix, negative, flags, out);
+}
+
+/// Go's text for a span of so many nanoseconds: `1h0m30s`, `1.5s`, `20ms`.
+fn span(nanoseconds: i64) -> String {
+    let size = nanoseconds.unsigned_abs();
+    let sign = if nanoseconds < 0 { "-" } else { "" };
+    let decimal = |unit: u64| {
+        let text = format!("{}.{:0width$}", size / unit, size % unit, width = unit.ilog10() as usize);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
+    match size {
+        0 => "0s".into(),
+        1..1_000 => format!("{sign}{size}ns"),
+        1_000..1_000_000 => format!("{sign}{}µs", decimal(1_000)),
+        1_000_000..1_000_000_000 => format!("{sign}{}ms", decimal(1_000_000)),
+        _ => {
+            let (minutes, rest) = (size / 60_000_000_000, size % 60_000_000_000);
+            let text = format!("{}.{:09}", rest / 1_000_000_000, rest % 1_000_000_000);
+            let seconds = text.trim_end_matches('0').trim_end_matches('.');
+            match (minutes / 60, minutes % 60) {
+                (0, 0) => format!("{sign}{seconds}s"),
+                (0, minutes) => format!("{sign}{minutes}m{seconds}s"),
+                (hours, minutes) => format!("{sign}{hours}h{minutes}m{seconds}s"),
+            }
+        }
+    }
 }
 
 fn float(value: &Value, f: f64, letter: char, flags: Flags, out: &mut String) {

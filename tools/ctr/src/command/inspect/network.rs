@@ -68,11 +68,18 @@ pub(super) fn settings(record: &Record, asked: &Asked, state: &State) -> Value {
     let first = wiring::endpoints(&asked.request).first().and_then(|e| networks.get(&e.network)).cloned();
     let first = first.unwrap_or_default();
     if networks.is_empty() && !matches!(asked.request.network, Network::Container(_)) {
-        networks.insert(mode(&asked.request), json!({ "IPAddress": "", "Gateway": "", "MacAddress": "" }));
+        networks.insert(mode(&asked.request), unwired());
     }
     let of_first = |member: &str, none: Value| first.get(member).cloned().unwrap_or(none);
     let process = state.process.filter(|_| running);
     json!({
+        "Bridge": "",
+        "HairpinMode": false,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": null,
+        "SecondaryIPv6Addresses": null,
+        "EndpointID": of_first("EndpointID", "".into()),
         "SandboxID": if running { record.id.as_str() } else { "" },
         "SandboxKey": process.map_or_else(String::new, |p| format!("/proc/{}/ns/net", p.pid)),
         "Ports": ports(asked, &bound(state), running),
@@ -84,6 +91,15 @@ pub(super) fn settings(record: &Record, asked: &Asked, state: &State) -> Value {
         "GlobalIPv6PrefixLen": of_first("GlobalIPv6PrefixLen", 0.into()),
         "MacAddress": of_first("MacAddress", "".into()),
         "Networks": networks,
+    })
+}
+
+/// A member of docker's `Networks` that says nothing: that of `none` and `host`.
+fn unwired() -> Value {
+    json!({
+        "IPAMConfig": null, "Links": null, "Aliases": null, "MacAddress": "", "DriverOpts": null, "GwPriority": 0,
+        "NetworkID": "", "EndpointID": "", "Gateway": "", "IPAddress": "", "IPPrefixLen": 0, "IPv6Gateway": "",
+        "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "DNSNames": null,
     })
 }
 
