@@ -138,11 +138,7 @@ impl Options {
             _ => Err(format!("bad format: {text}")),
         };
         Ok(Limits {
-            memory_swappiness: self
-                .memory_swappiness
-                .as_ref()
-                .map(|_| value("--memory-swappiness", &self.memory_swappiness, number))
-                .transpose()?,
+            memory_swappiness: self.swappiness()?,
             oom_kill_disable: self.oom_kill_disable.unwrap_or_default(),
             oom_score_adj: value("--oom-score-adj", &self.oom_score_adj, number)?,
             blkio_weight_device: list("--blkio-weight-device", &self.blkio_weight_device, DeviceLimit::parse_weight)?,
@@ -175,6 +171,21 @@ pub(crate) fn tell(advice: &Advice) {
     }
     for hint in &advice.hints {
         cli::output::err_line(&format!("hint: {hint}"));
+    }
+}
+
+impl Options {
+    /// docker's client examines this one itself.
+    fn swappiness(&self) -> Result<Option<i64>, Failure> {
+        if self.memory_swappiness.is_none() {
+            return Ok(None);
+        }
+        let wanted = value("--memory-swappiness", &self.memory_swappiness, number)?;
+        if wanted != -1 && !(0..=100).contains(&wanted) {
+            let words = format!("invalid value: {wanted}. Valid memory swappiness range is 0-100");
+            return Err(Failure::new(words).code(cli::exit::OURS));
+        }
+        Ok(Some(wanted))
     }
 }
 
