@@ -69,9 +69,7 @@ fn one_that_does_not_run_has_them_when_it_does() {
     lab.ok(["start", "later"]);
     assert_eq!(lab.ok(["exec", "later", "nproc"]), "1\n");
     assert_eq!(read(&lab, "later", "memory", "memory.limit_in_bytes", "memory.max"), "33554432");
-    lab.ok(["pause", "later"]);
     lab.ok(["update", "--cpu-shares", "64", "later"]);
-    lab.ok(["unpause", "later"]);
     assert_ne!(read(&lab, "later", "cpu", "cpu.shares", "cpu.weight"), if is_v2() { "100" } else { "1024" });
 }
 
@@ -98,6 +96,10 @@ fn what_cannot_be_in_dockers_words() {
     let said = lab.said(["update", "--cpu-shares", "50", "nobody", "still"]);
     assert_eq!((said.out.as_str(), said.code), ("still\n", 1), "{said:?}");
     assert!(said.err.starts_with("ctr: No such container: nobody\n"), "{said:?}");
+    lab.ok(["create", "--name", "brief", "--rm", "host", "true"]);
+    let said = lab.said(["update", "--restart", "always", "brief"]);
+    let remove = "Restart policy cannot be updated because AutoRemove is enabled for the container";
+    assert!(said.err.contains(remove) && said.code == 1, "{said:?}");
     let said = lab.said(["update", "--cpus", "x", "still"]);
     assert_eq!(said.code, 125, "{said:?}");
 }

@@ -8,7 +8,7 @@
 use crate::life::{self, Asked, Site, is_active};
 use crate::limits::{document, refused};
 use crate::request::limits::Limits;
-use crate::request::restart::Restart;
+use crate::request::restart::{Policy, Restart};
 use crate::tools::Tools;
 use crate::{Error, Kind, Result, events, execute, stats};
 use serde_json::{Map, Value, json};
@@ -50,6 +50,10 @@ pub fn update(site: Site<'_>, record: &Record, change: &Change) -> Result<()> {
     let before = asked.request.limits.clone();
     merge(&mut asked.request.limits, &change.limits).map_err(cannot)?;
     if let Some(restart) = &change.restart {
+        if asked.request.remove && restart.policy != Policy::No {
+            let sentence = "Restart policy cannot be updated because AutoRemove is enabled for the container";
+            return Err(cannot(refused(sentence)));
+        }
         asked.request.restart = restart.clone();
     }
     let after = &asked.request.limits;

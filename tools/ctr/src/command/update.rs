@@ -4,6 +4,7 @@ use super::Context;
 use crate::options::limits::Changeable;
 use cli::failure::{Failure, Outcome};
 use engine::life::Site;
+use engine::request::restart::Restart;
 use engine::update::{self, Change};
 
 /// Options of `ctr update`.
@@ -25,7 +26,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
             .hint("ctr update --help lists them"));
     }
     let mut limits = args.limits.read()?;
-    let restart = None;
+    let restart = args.restart.as_deref().map(Restart::parse).transpose()?;
     let advice = update::examine(&mut limits, &context.machine()?)?;
     let root = context.store()?;
     let place = context.place()?;
