@@ -11,4 +11,4 @@ pub mod progress;
 pub mod table;
 
 pub use failure::Failure;
-pub use sys::local_time::{LocalTime, local_time};
+pub use sys::local_time::{LocalTime, Zone, local_time, local_zone};

@@ -12,7 +12,6 @@
 use crate::life::Asked;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
@@ -108,30 +107,58 @@ pub fn tell(root: &Root, event: &Event) {
     }
 }
 
+/// What is written, in the order of docker's API.
+#[derive(Serialize)]
+struct Line<'a> {
+    // the old members, for those who still read them
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'a str>,
+    #[serde(rename = "Type")]
+    kind: &'a str,
+    #[serde(rename = "Action")]
+    action: &'a str,
+    #[serde(rename = "Actor")]
+    actor: ActorOf<'a>,
+    scope: &'a str,
+    time: i64,
+    #[serde(rename = "timeNano")]
+    time_nano: i64,
+}
+
+#[derive(Serialize)]
+struct ActorOf<'a> {
+    #[serde(rename = "ID")]
+    id: &'a str,
+    #[serde(rename = "Attributes")]
+    attributes: &'a BTreeMap<String, String>,
+}
+
 /// An event's line.
 fn line(event: &Event, nanos: i128) -> String {
-    let mut value = json!({
-        "Type": event.kind,
-        "Action": event.action,
-        "Actor": { "ID": event.id, "Attributes": event.attributes },
-        "scope": "local",
-        "time": (nanos / 1_000_000_000) as i64,
-        "timeNano": nanos as i64,
-    });
-    // The old members, for those who still read them.
-    if matches!(event.kind, "container" | "image") {
-        value["status"] = Value::from(event.action.as_str());
-        value["id"] = Value::from(event.id.as_str());
-    }
-    if let ("container", Some(image)) = (event.kind, event.attributes.get("image")) {
-        value["from"] = Value::from(image.as_str());
-    }
-    format!("{value}\n")
+    let old = matches!(event.kind, "container" | "image");
+    let image = event.attributes.get("image").filter(|_| event.kind == "container");
+    let line = Line {
+        status: old.then_some(&event.action),
+        id: old.then_some(&event.id),
+        from: image.map(String::as_str),
+        kind: event.kind,
+        action: &event.action,
+        actor: ActorOf { id: &event.id, attributes: &event.attributes },
+        scope: "local",
+        time: (nanos / 1_000_000_000) as i64,
+        time_nano: nanos as i64,
+    };
+    serde_json::to_string(&line).unwrap_or_default() + "\n"
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
 
     fn event(action: &str) -> Event {
         let attributes = [("name", "web"), ("image", "busybox")].map(|(n, v)| (n.to_owned(), v.to_owned()));

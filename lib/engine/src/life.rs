@@ -32,11 +32,16 @@ use store::{Record, Root, State, Status};
 
 pub mod claim;
 pub mod identity;
+pub mod prune;
 pub mod remove;
+pub mod rename;
 pub mod settle;
 pub mod signal;
+pub mod size;
 pub mod start;
 pub mod stop;
+pub mod top;
+pub mod wait;
 
 pub use identity::{boot_id, is_live, own_process, process};
 pub use settle::settle;

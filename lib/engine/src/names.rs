@@ -28,8 +28,12 @@ pub fn check(name: &str) -> Result<()> {
     if first && rest && name.len() >= 2 {
         return Ok(());
     }
-    let words = format!("Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
-    Err(Error::new(Kind::Request, "", words).hint("at least two of them, a letter or digit first"))
+    Err(Error::new(Kind::Request, "", invalid(name)).hint("at least two of them, a letter or digit first"))
+}
+
+/// docker's words for a name that is none.
+pub fn invalid(name: &str) -> String {
+    format!("Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
 }
 
 /// docker's words for a name that the container `id` has.

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use spec::{ContainerId, Digest};
 use std::path::PathBuf;
 
+mod names;
+
 /// What a container is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -102,12 +104,8 @@ impl Root {
     /// Writes a new container's record. [`Kind::Exists`] where its name is taken; the error's subject is the id of who
     /// has it.
     pub fn create_container(&self, record: &Record) -> Result<()> {
-        let _names = self.lock(Lock::Containers, Mode::Exclusive)?;
-        for other in self.containers()? {
-            if other.name == record.name {
-                return Err(Error::new(Kind::Exists, "container name", &other.id));
-            }
-        }
+        let _names = self.lock_names()?;
+        self.take_name(&record.name, &record.id)?;
         let folder = self.temp_dir()?;
         let write = |name: &str, bytes: Vec<u8>| {
             let path = folder.path().join(name);
@@ -118,12 +116,29 @@ impl Root {
         folder.keep(self, PathBuf::from("containers").join(record.id.as_str()))
     }
 
-    /// Every container's record, newest first. One that is being removed or does not parse is left out.
-    pub fn containers(&self) -> Result<Vec<Record>> {
+    /// Gives a container another name, and its record with that. [`Kind::Exists`] where somebody has it; the error's
+    /// subject is his id.
+    pub fn rename_container(&self, id: &ContainerId, name: &str) -> Result<Record> {
+        let _names = self.lock_names()?;
+        let _alone = self.lock_container(id)?;
+        let mut record = self.container(id)?;
+        self.take_name(name, id)?;
+        let old = std::mem::replace(&mut record.name, name.to_owned());
+        self.write_atomic(PathBuf::from("containers").join(id.as_str()).join("config.json"), &json(&record)?)?;
+        self.drop_name(&old, id);
+        Ok(record)
+    }
+
+    /// The ids of all containers, in no order.
+    pub fn container_ids(&self) -> Result<Vec<ContainerId>> {
         let path = self.path().join("containers");
         let entries = std::fs::read_dir(&path).map_err(|e| crate::error::system("read", &path, e))?;
-        let ids = entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse::<ContainerId>().ok());
-        let mut all: Vec<Record> = ids.filter_map(|id| self.container(&id).ok()).collect();
+        Ok(entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect())
+    }
+
+    /// Every container's record, newest first. One that is being removed or does not parse is left out.
+    pub fn containers(&self) -> Result<Vec<Record>> {
+        let mut all: Vec<Record> = self.container_ids()?.iter().filter_map(|id| self.container(id).ok()).collect();
         all.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
         Ok(all)
     }
@@ -142,16 +157,16 @@ impl Root {
         if let Ok(id) = text.parse::<ContainerId>() {
             return self.container(&id).map_err(|e| if e.kind == Kind::NotFound { unknown() } else { e });
         }
-        let mut all = self.containers()?;
-        if let Some(at) = all.iter().position(|c| c.name == text.trim_start_matches('/')) {
-            return Ok(all.swap_remove(at));
+        if let Some(record) = self.named(text.strip_prefix('/').unwrap_or(text)) {
+            return Ok(record);
         }
-        all.retain(|c| !text.is_empty() && c.id.as_str().starts_with(text));
-        match all.len() {
-            1 => Ok(all.swap_remove(0)),
-            0 => Err(unknown()),
-            n => Err(Error::new(Kind::Ambiguous, "", format!("Multiple IDs found with provided prefix: {text}"))
-                .hint(format!("{n} begin so: give more of its digits"))),
+        let mut all = self.container_ids()?;
+        all.retain(|id| !text.is_empty() && id.as_str().starts_with(text));
+        match &all[..] {
+            [id] => self.container(id).map_err(|e| if e.kind == Kind::NotFound { unknown() } else { e }),
+            [] => Err(unknown()),
+            several => Err(Error::new(Kind::Ambiguous, "", format!("Multiple IDs found with provided prefix: {text}"))
+                .hint(format!("{} begin so: give more of its digits", several.len()))),
         }
     }
 
@@ -192,6 +207,7 @@ impl Root {
 
     /// Removes a container: its writable layer first, its record last. Twice is no error.
     pub fn remove_container(&self, id: &ContainerId) -> Result<()> {
+        let record = self.container(id);
         for (path, name) in [(self.container_layer(id), "layer"), (self.container_folder(id), "container")] {
             // Renamed away first: what a crash leaves of it is garbage in tmp/, not half a container.
             let doomed = self.path().join("tmp").join(format!("{name}-{id}"));
@@ -200,6 +216,10 @@ impl Root {
                 Err(_) => remove::tree(&path).map_err(|e| crate::error::system("remove", &path, e))?,
                 Ok(()) => remove::tree(&doomed).map_err(|e| crate::error::system("remove", &path, e))?,
             }
+        }
+        if let Ok(record) = record {
+            let _names = self.lock_names()?;
+            self.drop_name(&record.name, id);
         }
         Ok(())
     }

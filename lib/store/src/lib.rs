@@ -6,6 +6,7 @@
 //! overlay2/<id>/        diff/ (the layer), link, lower, layer.json; a container's has work/ and merged/ too
 //! overlay2/l/<SHORT>    → ../<id>/diff
 //! containers/<id>/      config.json, state, hostname, hosts, resolv.conf, <id>-json.log
+//! names/<name>          → the id of the container of that name
 //! volumes/<name>/_data  networks/<name>.json  build/
 //! tmp/                  everything half-done lives here until it is renamed into place
 //! ```

@@ -17,6 +17,30 @@ pub struct LocalTime {
     pub second: u32,
 }
 
+/// Which zone a moment is told in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone {
+    /// Seconds east of Greenwich.
+    pub offset_seconds: i64,
+    /// What it is called then: `UTC`, `CEST`.
+    pub name: String,
+}
+
+/// The zone of the user at `seconds` since 1970. `None` where the year does not fit.
+pub fn local_zone(seconds: i64) -> Option<Zone> {
+    // SAFETY: as in `local_time`.
+    let mut tm: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: as in `local_time`.
+    let done = unsafe { libc::localtime_r(&raw const seconds, &raw mut tm) };
+    if done.is_null() || tm.tm_zone.is_null() {
+        return None;
+    }
+    // SAFETY: `localtime_r` set the pointer to a text of the C library's that ends in NUL and stays until the zone is
+    // changed, which nothing here does; it is copied at once.
+    let name = unsafe { std::ffi::CStr::from_ptr(tm.tm_zone) };
+    Some(Zone { offset_seconds: tm.tm_gmtoff, name: name.to_string_lossy().into_owned() })
+}
+
 /// What `TZ` or else the machine's time zone makes of `seconds` since 1970. `None` where the year does not fit.
 pub fn local_time(seconds: i64) -> Option<LocalTime> {
     // SAFETY: `tm` is plain data for which zeros are a value: integers and a pointer that may be null.
@@ -41,6 +65,13 @@ pub fn local_time(seconds: i64) -> Option<LocalTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tells_the_zone_of_a_moment() {
+        let zone = local_zone(1_700_000_000).expect("a year of ours");
+        assert!(!zone.name.is_empty() && zone.offset_seconds.abs() <= 14 * 3600, "{zone:?}");
+        assert_eq!(local_zone(i64::MAX), None);
+    }
 
     #[test]
     fn tells_time_everywhere_and_gives_up_where_there_is_no_year() {

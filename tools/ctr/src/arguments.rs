@@ -30,6 +30,18 @@ pub(crate) enum Command {
     Restart(command::restart::Args),
     /// Attach local standard input, output, and error streams to a running container
     Attach(command::attach::Args),
+    /// Wait until containers have ended and print their exit codes
+    Wait(command::wait::Args),
+    /// Give a container another name
+    Rename(command::rename::Args),
+    /// Freeze all processes of containers
+    Pause(command::pause::Args),
+    /// Let frozen containers go on
+    Unpause(command::pause::Args),
+    /// Show a container's processes
+    Top(command::top::Args),
+    /// Show what happens to containers and images
+    Events(command::events::Args),
     /// Run a command in a container that runs
     Exec(command::exec::Args),
     /// Show which ports of this machine lead into a container

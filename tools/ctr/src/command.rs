@@ -7,14 +7,19 @@ use std::ffi::OsString;
 pub(crate) mod attach;
 pub(crate) mod create;
 pub(crate) mod diff;
+pub(crate) mod events;
 pub(crate) mod exec;
+pub(crate) mod filter;
 pub(crate) mod images;
 pub(crate) mod inspect;
 pub(crate) mod kill;
 pub(crate) mod load;
 pub(crate) mod logs;
+pub(crate) mod pause;
 pub(crate) mod port;
+pub(crate) mod prune;
 pub(crate) mod ps;
+pub(crate) mod rename;
 pub(crate) mod restart;
 pub(crate) mod rm;
 pub(crate) mod rmi;
@@ -25,6 +30,8 @@ pub(crate) mod stop;
 pub(crate) mod supervise;
 pub(crate) mod tag;
 pub(crate) mod update;
+pub(crate) mod top;
+pub(crate) mod wait;
 
 pub(crate) use crate::context::Context;
 
@@ -39,6 +46,12 @@ pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
         Command::Start(args) => start::run(args, &context),
         Command::Restart(args) => restart::run(args, &context),
         Command::Attach(args) => attach::run(args, &context),
+        Command::Wait(args) => wait::run(args, &context),
+        Command::Rename(args) => rename::run(args, &context),
+        Command::Pause(args) => pause::pause(args, &context),
+        Command::Unpause(args) => pause::unpause(args, &context),
+        Command::Top(args) => top::run(args, &context),
+        Command::Events(args) => events::run(args, &context),
         Command::Exec(args) => exec::run(args, &context),
         Command::Port(args) => port::run(args, &context),
         Command::Ps(args) => ps::run(args, &context),

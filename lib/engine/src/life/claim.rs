@@ -120,7 +120,9 @@ fn give_back(state: &mut State) {
 
 /// Tells that a container's process ended.
 pub fn tell_end(root: &Root, record: &Record, code: u8) {
-    events::container(root, record, "die", &[("exitCode", &code.to_string())]);
+    // It may be called otherwise by now.
+    let now = root.container(&record.id);
+    events::container(root, now.as_ref().unwrap_or(record), "die", &[("exitCode", &code.to_string())]);
 }
 
 /// Whether whoever is written down as remover is at it.

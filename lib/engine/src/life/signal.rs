@@ -82,7 +82,8 @@ pub fn kill(site: Site<'_>, record: &Record, name: &str, signal: i32) -> Result<
     events::container(site.root, record, "kill", &[("signal", &signal.to_string())]);
     send(site, record, &signal.to_string())?;
     if now.status == Status::Paused && ends {
-        thaw(site, record)?;
+        // The signal may have ended it already.
+        let _ = thaw(site, record);
     }
     Ok(())
 }

@@ -1,0 +1,202 @@
+//! `ctr events`: what happened to containers and images, and what happens from now on.
+
+use super::{Context, filter};
+use crate::format::Template;
+use cli::failure::{Failure, Outcome};
+use engine::events::Told;
+use engine::events::follow::Reader;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Options of `ctr events`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only those for which it holds: container=, event=, image=, label=, type=, …
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+    /// Format by fields: '{{.Action}} {{.Actor.ID}}', 'json'
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// Those since TIME too
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only those until TIME, and no longer than that
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+}
+
+/// How often the file is looked at.
+const POLL: Duration = Duration::from_millis(50);
+
+pub(crate) fn run(args: Args, context: &Context) -> Outcome {
+    let filters = args.filter.iter().map(|text| Filter::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let template = match args.format.as_deref() {
+        None | Some("") => Shown::Line,
+        Some("json" | "{{json .}}") => Shown::Json,
+        Some(format) => Shown::Template(Template::parse(format)?),
+    };
+    let moment = |text: &Option<String>| text.as_deref().map(filter::moment).transpose();
+    let (since, until) = (moment(&args.since)?, moment(&args.until)?);
+    let root = context.store()?;
+    // docker: with --until alone everything that is known is shown first
+    let from = match (since, until) {
+        (Some(since), _) => since.as_nanosecond(),
+        (None, Some(_)) => i128::MIN,
+        (None, None) => Timestamp::now().as_nanosecond(),
+    };
+    let to = until.map_or(i128::MAX, Timestamp::as_nanosecond);
+    let mut reader = Reader::new(&root);
+    loop {
+        // Looked at before reading: what comes between the two is read in the last round.
+        let last = Timestamp::now().as_nanosecond() >= to;
+        let told = reader.read();
+        let wanted = told.iter().filter(|t| (from..=to).contains(&t.time_nano) && holds(&filters, t));
+        for one in wanted {
+            if cli::output::write(template.show(one)?.as_bytes()).is_err() {
+                return Ok(0);
+            }
+        }
+        if last {
+            return Ok(0);
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// How an event is shown.
+#[derive(Debug)]
+enum Shown {
+    Line,
+    Json,
+    Template(Template),
+}
+
+impl Shown {
+    fn show(&self, told: &Told) -> Result<String, Failure> {
+        match self {
+            Self::Line => Ok(line(told)),
+            Self::Json => Ok(format!("{}\n", told.line)),
+            Self::Template(template) => Ok(template.render(&fields(told))? + "\n"),
+        }
+    }
+}
+
+/// `2026-11-22T00:34:57.465653629Z container restart ID (image=busybox, name=web)`
+fn line(told: &Told) -> String {
+    let attributes: Vec<String> = told.actor.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let more = if attributes.is_empty() { String::new() } else { format!(" ({})", attributes.join(", ")) };
+    format!("{} {} {} {}{more}\n", stamp(told.time_nano), told.kind, told.action, told.actor.id)
+}
+
+/// RFC 3339 with all nine digits, where the user is.
+pub(crate) fn stamp(nanos: i128) -> String {
+    let seconds = nanos.div_euclid(1_000_000_000) as i64;
+    let zone = cli::local_zone(seconds).map_or(0, |zone| zone.offset_seconds);
+    let shown = Timestamp::from_second(seconds + zone).map(|t| t.strftime("%Y-%m-%dT%H:%M:%S").to_string());
+    let suffix = match zone {
+        0 => "Z".to_owned(),
+        east => format!("{}{:02}:{:02}", if east < 0 { '-' } else { '+' }, east.abs() / 3600, east.abs() / 60 % 60),
+    };
+    format!("{}.{:09}{suffix}", shown.unwrap_or_default(), nanos.rem_euclid(1_000_000_000))
+}
+
+/// The members as templates name them.
+fn fields(told: &Told) -> Value {
+    let whole: Value = serde_json::from_str(&told.line).unwrap_or_default();
+    let text = |member: &str| whole[member].as_str().unwrap_or_default().to_owned();
+    json!({
+        "Status": text("status"),
+        "ID": text("id"),
+        "From": text("from"),
+        "Type": told.kind,
+        "Action": told.action,
+        "Actor": { "ID": told.actor.id, "Attributes": told.actor.attributes },
+        "Scope": text("scope"),
+        "Time": whole["time"],
+        "TimeNano": whole["timeNano"],
+    })
+}
+
+/// Which events are shown.
+#[derive(Debug)]
+struct Filter {
+    key: String,
+    value: String,
+}
+
+impl Filter {
+    fn parse(text: &str) -> Result<Self, Failure> {
+        let (key, value) = text.split_once('=').ok_or_else(|| filter::malformed(text, "-f, --filter"))?;
+        Ok(Self { key: key.trim().to_lowercase(), value: value.trim().to_owned() })
+    }
+
+    /// docker: `daemon/events/filter.go`. Keys that nothing here has are taken by every event, as docker takes them.
+    fn fits(&self, told: &Told) -> bool {
+        let value = self.value.as_str();
+        let attribute = |name: &str| told.actor.attributes.get(name).map(String::as_str);
+        let named =
+            |kind: &str| told.kind == kind && (told.actor.id.starts_with(value) || attribute("name") == Some(value));
+        match self.key.as_str() {
+            "event" => told.action == value || told.action.split_once(':').is_some_and(|(action, _)| action == value),
+            "type" => told.kind == value,
+            "container" => named("container") || (told.kind == "network" && attribute("container") == Some(value)),
+            "volume" | "network" | "plugin" | "daemon" | "service" | "node" | "secret" | "config" => named(&self.key),
+            "image" => {
+                let image = if told.kind == "image" { attribute("name") } else { attribute("image") };
+                let bare = |name: &str| name.split_once(':').map_or(name, |(name, _)| name).to_owned();
+                told.actor.id == value || image.is_some_and(|image| image == value || bare(image) == value)
+            }
+            "label" => match value.split_once('=') {
+                Some((key, value)) => attribute(key) == Some(value),
+                None => attribute(value).is_some(),
+            },
+            "scope" => value == "local",
+            _ => true,
+        }
+    }
+}
+
+/// docker: one of the values of each key; but labels all.
+fn holds(filters: &[Filter], told: &Told) -> bool {
+    filters.iter().all(|filter| {
+        filter.fits(told)
+            || (filter.key != "label" && filters.iter().any(|other| other.key == filter.key && other.fits(told)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_and_filters() {
+        let attributes =
+            [("image", "busybox:1"), ("name", "web"), ("a", "b")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        let told = Told {
+            kind: "container".into(),
+            action: "exec_create: sh".into(),
+            actor: engine::events::Actor { id: "1234".into(), attributes: attributes.into() },
+            time_nano: 1_700_000_000_000_000_001,
+            line: "{}".into(),
+        };
+        let text = line(&told);
+        assert!(text.ends_with(" container exec_create: sh 1234 (a=b, image=busybox:1, name=web)\n"), "{text}");
+        assert!(text.contains(":20.000000001"), "{text}");
+        for (filters, want) in [
+            (&["container=web"][..], true),
+            (&["container=12"], true),
+            (&["container=db"], false),
+            (&["container=db", "container=web"], true),
+            (&["event=exec_create"], true),
+            (&["event=start", "type=container"], false),
+            (&["image=busybox"], true),
+            (&["image=busybox:1", "label=a=b", "label=a"], true),
+            (&["label=a=b", "label=c"], false),
+            (&["type=image"], false),
+        ] {
+            let read: Vec<Filter> = filters.iter().map(|f| Filter::parse(f).expect("a filter")).collect();
+            assert_eq!(holds(&read, &told), want, "{filters:?}");
+        }
+    }
+}
