@@ -1,10 +1,13 @@
 //! The command line of `ctr`, as data. Nothing here touches the world.
 
 use crate::command;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use cli::failure::Failure;
 use std::ffi::OsString;
 use std::path::PathBuf;
+
+pub(crate) mod management;
+mod words;
 
 /// Containers, composed from small programs.
 #[derive(Debug, Parser)]
@@ -42,6 +45,9 @@ pub(crate) enum Command {
     Top(command::top::Args),
     /// Show what happens to containers and images
     Events(command::events::Args),
+    /// Remove all containers that do not run
+    #[command(name = "container-prune", hide = true)]
+    ContainerPrune(command::prune::Args),
     /// Run a command in a container that runs
     Exec(command::exec::Args),
     /// Show which ports of this machine lead into a container
@@ -86,24 +92,126 @@ pub(crate) enum Stop {
     Wrong(Failure),
 }
 
+/// Reads a command line, the program's name first.
 pub(crate) fn parse(args: Vec<OsString>) -> Result<Arguments, Stop> {
-    use clap::error::ErrorKind;
-    Arguments::try_parse_from(args).map_err(|error| match error.kind() {
-        // docker: no command at all asks for help
-        ErrorKind::DisplayHelp
-        | ErrorKind::DisplayVersion
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-        | ErrorKind::MissingSubcommand => Stop::Print(error.to_string()),
-        kind => {
-            let text = error.to_string();
-            let mut lines = text.lines().filter(|l| !l.trim().is_empty());
-            let first = lines.next().unwrap_or("wrong command line").trim_start_matches("error: ");
-            // docker: an unknown command is 1, everything else that is wrong with a command line is 125
-            let code = match kind {
-                ErrorKind::InvalidSubcommand => 1,
-                _ => cli::exit::OURS,
-            };
-            Stop::Wrong(Failure::new(first).hint("ctr --help, or ctr COMMAND --help, lists what there is").code(code))
+    let mut all = Arguments::command();
+    all.build();
+    let words = plain(&all, args.get(1..).unwrap_or_default())?;
+    let name = args.first().cloned().unwrap_or_else(|| "ctr".into());
+    let matches = all.clone().try_get_matches_from(std::iter::once(name).chain(words)).map_err(|e| wrong(&all, &e))?;
+    Arguments::from_arg_matches(&matches).map_err(|e| wrong(&all, &e))
+}
+
+/// The words as clap takes them: management words resolved, options as docker reads them.
+fn plain(all: &clap::Command, words: &[OsString]) -> Result<Vec<OsString>, Stop> {
+    // What stands before the command is read as the options of `ctr` itself.
+    let mut before = words::read(all, words).map_err(Stop::Wrong)?;
+    let rest = std::mem::take(&mut before.others);
+    if before.help {
+        return Ok(vec!["--help".into()]);
+    }
+    let mut plain = before.into_words();
+    let found = management::find(all, &rest).map_err(Stop::Wrong)?;
+    let (name, typed, behind) = match (&found, rest.first()) {
+        (management::Found::Help(text), _) => return Err(Stop::Print(text.clone())),
+        (management::Found::Command(name), Some(word)) => {
+            let second = rest.get(1).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+            ((*name).to_owned(), format!("ctr {} {second}", word.to_string_lossy()), &rest[2..])
         }
-    })
+        (_, Some(word)) => {
+            let name = word.to_string_lossy().into_owned();
+            (name.clone(), format!("ctr {name}"), &rest[1..])
+        }
+        (_, None) => return Ok(plain),
+    };
+    let Some(command) = all.find_subcommand(&name) else {
+        return Err(Stop::Wrong(
+            Failure::new(format!("unknown command: ctr {name}")).hint("ctr --help lists those there are"),
+        ));
+    };
+    let read = words::read(command, behind).map_err(|f| Stop::Wrong(f.hint(format!("{typed} --help lists them"))))?;
+    if !command.has_subcommands() {
+        words::count(command, &typed, &read).map_err(Stop::Wrong)?;
+    }
+    plain.push(command.get_name().into());
+    plain.extend(read.into_words());
+    Ok(plain)
+}
+
+/// What clap found wrong, which is little: values that mean nothing.
+fn wrong(all: &clap::Command, error: &clap::Error) -> Stop {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    // docker: no command at all asks for help
+    let asks_for_help = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            | ErrorKind::MissingSubcommand
+    );
+    let text = error.to_string();
+    if asks_for_help {
+        return Stop::Print(text);
+    }
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let first = text.lines().find(|l| !l.trim().is_empty()).unwrap_or("wrong command line");
+    let mut message = first.trim_start_matches("error: ").to_owned();
+    if let (Some(arg), Some(value)) = (context(ContextKind::InvalidArg), context(ContextKind::InvalidValue)) {
+        let long = arg.trim_start_matches("--").split([' ', '=', '<']).next().unwrap_or_default().to_owned();
+        let every = || all.get_subcommands().flat_map(clap::Command::get_arguments);
+        let spelled = every().find(|a| a.get_long() == Some(&long)).map_or(arg.clone(), words::spelled);
+        let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+        let why = match source.as_str() {
+            "invalid digit found in string" | "cannot parse integer from empty string" => {
+                format!("strconv.ParseInt: parsing \"{value}\": invalid syntax")
+            }
+            "invalid float literal" => format!("strconv.ParseFloat: parsing \"{value}\": invalid syntax"),
+            other => other.to_owned(),
+        };
+        message = format!("invalid argument \"{value}\" for \"{spelled}\" flag: {why}");
+    }
+    Stop::Wrong(Failure::new(message).hint("ctr COMMAND --help lists what there is").code(cli::exit::OURS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(words: &[&str]) -> (String, u8) {
+        match parse(std::iter::once("ctr").chain(words.iter().copied()).map(OsString::from).collect()) {
+            Ok(arguments) => (format!("{:?}", arguments.command).split('(').next().unwrap_or_default().to_owned(), 0),
+            Err(Stop::Print(text)) => (text.lines().next().unwrap_or_default().to_owned(), 0),
+            Err(Stop::Wrong(failure)) => (failure.message, failure.code),
+        }
+    }
+
+    #[test]
+    fn dockers_words_for_a_wrong_command_line() {
+        for (words, want, code) in [
+            (&["ps", "-a"][..], "Ps", 0),
+            (&["--root", "/x", "container", "ls", "--all=false"], "Ps", 0),
+            (&["rm", "web", "-f"], "Rm", 0),
+            (&["run", "-d", "image", "cmd", "--bad", "-Z"], "Run", 0),
+            (&["frobnicate"], "unknown command: ctr frobnicate", 1),
+            (&["--bad", "ps"], "unknown flag: --bad", 125),
+            (&["ps", "-Z"], "unknown shorthand flag: 'Z' in -Z", 125),
+            (&["ps", "x"], "'ctr ps' accepts no arguments", 1),
+            (&["logs"], "'ctr logs' requires 1 argument", 1),
+            (&["rename", "a"], "'ctr rename' requires 2 arguments", 1),
+            (&["port"], "'ctr port' requires at least 1 and at most 2 arguments", 1),
+            (&["container", "rm"], "'ctr container rm' requires at least 1 argument", 1),
+            (
+                &["ps", "-n", "x"],
+                "invalid argument \"x\" for \"-n, --last\" flag: strconv.ParseInt: parsing \"x\": invalid syntax",
+                125,
+            ),
+            (&["stop", "-t", "-1", "x"], "Stop", 0),
+            (&["stop", "-t"], "flag needs an argument: 't' in -t", 125),
+        ] {
+            assert_eq!(said(words), (want.to_owned(), code), "{words:?}");
+        }
+    }
 }

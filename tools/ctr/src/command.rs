@@ -52,6 +52,7 @@ pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
         Command::Unpause(args) => pause::unpause(args, &context),
         Command::Top(args) => top::run(args, &context),
         Command::Events(args) => events::run(args, &context),
+        Command::ContainerPrune(args) => prune::run(args, &context),
         Command::Exec(args) => exec::run(args, &context),
         Command::Port(args) => port::run(args, &context),
         Command::Ps(args) => ps::run(args, &context),
@@ -74,7 +75,15 @@ pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
 /// Commands that write below the state root, where files have many owners: an ordinary user needs a user namespace for them.
 /// `run` does it itself, later: `--explain` does not.
 fn changes_the_store(command: &Command) -> bool {
-    matches!(command, Command::Load(_) | Command::Rmi(_) | Command::Tag(_) | Command::Rm(_) | Command::Diff(_))
+    matches!(
+        command,
+        Command::ContainerPrune(_)
+            | Command::Load(_)
+            | Command::Rmi(_)
+            | Command::Tag(_)
+            | Command::Rm(_)
+            | Command::Diff(_)
+    )
 }
 
 /// Does one thing to each of `names`, printing those it was done to; what failed is reported and does not keep the others.

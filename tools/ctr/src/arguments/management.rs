@@ -1,0 +1,156 @@
+//! docker's management words: `ctr container ls` is `ctr ps`, `ctr image rm` is `ctr rmi`.
+//!
+//! The words in front are taken away before anything else is read, by one table. So every command is defined once; a line
+//! whose command there is none of (yet) is left out.
+
+use clap::Command;
+use cli::failure::Failure;
+use std::ffi::OsString;
+
+/// A management word: what it is about, and its commands with those that they are.
+struct Group {
+    word: &'static str,
+    about: &'static str,
+    commands: &'static [(&'static str, &'static str)],
+}
+
+const GROUPS: [Group; 3] = [
+    Group {
+        word: "container",
+        about: "Manage containers",
+        commands: &[
+            ("attach", "attach"),
+            ("commit", "commit"),
+            ("cp", "cp"),
+            ("create", "create"),
+            ("diff", "diff"),
+            ("exec", "exec"),
+            ("exists", "container-exists"),
+            ("export", "export"),
+            ("inspect", "container-inspect"),
+            ("kill", "kill"),
+            ("logs", "logs"),
+            ("ls", "ps"),
+            ("list", "ps"),
+            ("ps", "ps"),
+            ("mount", "mount"),
+            ("pause", "pause"),
+            ("port", "port"),
+            ("prune", "container-prune"),
+            ("rename", "rename"),
+            ("restart", "restart"),
+            ("rm", "rm"),
+            ("remove", "rm"),
+            ("run", "run"),
+            ("start", "start"),
+            ("stats", "stats"),
+            ("stop", "stop"),
+            ("top", "top"),
+            ("umount", "umount"),
+            ("unmount", "umount"),
+            ("unpause", "unpause"),
+            ("update", "update"),
+            ("wait", "wait"),
+        ],
+    },
+    Group {
+        word: "image",
+        about: "Manage images",
+        commands: &[
+            ("build", "build"),
+            ("exists", "image-exists"),
+            ("history", "history"),
+            ("import", "import"),
+            ("inspect", "image-inspect"),
+            ("load", "load"),
+            ("ls", "images"),
+            ("list", "images"),
+            ("mount", "image-mount"),
+            ("prune", "image-prune"),
+            ("pull", "pull"),
+            ("push", "push"),
+            ("rm", "rmi"),
+            ("remove", "rmi"),
+            ("save", "save"),
+            ("tag", "tag"),
+            ("umount", "image-umount"),
+            ("unmount", "image-umount"),
+        ],
+    },
+    Group {
+        word: "system",
+        about: "Manage the store",
+        commands: &[("df", "system-df"), ("events", "events"), ("info", "info"), ("prune", "system-prune")],
+    },
+];
+
+/// Which command stands in a line, and where.
+#[derive(Debug, PartialEq)]
+pub(super) enum Found {
+    /// `words[at]` is no management word.
+    Plain,
+    /// `words[at]` and the next one are the command of this name.
+    Command(&'static str),
+    /// What `ctr container` alone prints.
+    Help(String),
+}
+
+/// Looks at the word that stands where the command does. An unknown command of a management word is an error.
+pub(super) fn find(all: &Command, words: &[OsString]) -> Result<Found, Failure> {
+    let Some(group) = words.first().and_then(|word| GROUPS.iter().find(|group| *word == *group.word)) else {
+        return Ok(Found::Plain);
+    };
+    let Some(next) = words.get(1).map(|word| word.to_string_lossy()) else { return Ok(Found::Help(help(all, group))) };
+    if matches!(&*next, "--help" | "-h") {
+        return Ok(Found::Help(help(all, group)));
+    }
+    let known = group.commands.iter().find(|(word, name)| *word == next && all.find_subcommand(name).is_some());
+    match known {
+        Some((_, name)) => Ok(Found::Command(name)),
+        None if next.starts_with("--") => Err(Failure::new(format!("unknown flag: {next}")).code(cli::exit::OURS)),
+        None => Err(Failure::new(format!("unknown command: ctr {} {next}", group.word))
+            .hint(format!("ctr {} --help lists those there are", group.word))),
+    }
+}
+
+fn help(all: &Command, group: &Group) -> String {
+    let mut lines = String::new();
+    let mut shown: Vec<&str> = Vec::new();
+    for (word, name) in group.commands {
+        // other words for the same are not shown
+        if let (Some(command), false) = (all.find_subcommand(name), shown.contains(name)) {
+            shown.push(name);
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            lines.push_str(&format!("  {word:<10}  {about}\n"));
+        }
+    }
+    let Group { word, about, .. } = group;
+    format!(
+        "Usage:  ctr {word} COMMAND\n\n{about}\n\nCommands:\n{lines}\nRun 'ctr {word} COMMAND --help' for more information on a command.\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn words_lead_to_commands() {
+        let all = crate::arguments::Arguments::command();
+        let found = |words: &[&str]| {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            find(&all, &words).map_err(|failure| (failure.message, failure.code))
+        };
+        assert_eq!(found(&["ps"]), Ok(Found::Plain));
+        assert_eq!(found(&["container", "ls", "-a"]), Ok(Found::Command("ps")));
+        assert_eq!(found(&["image", "rm", "x"]), Ok(Found::Command("rmi")));
+        assert_eq!(found(&["container", "foo"]), Err(("unknown command: ctr container foo".into(), 1)));
+        assert_eq!(found(&["image", "--bad"]), Err(("unknown flag: --bad".into(), 125)));
+        let Ok(Found::Help(text)) = found(&["container"]) else { unreachable!("help") };
+        assert!(
+            text.contains("\n  prune       Remove") && text.contains("\n  ls          List containers\n"),
+            "{text}"
+        );
+    }
+}
