@@ -32,6 +32,7 @@ use store::{Record, Root, State, Status};
 
 pub mod claim;
 pub mod identity;
+pub mod list;
 pub mod prune;
 pub mod remove;
 pub mod rename;

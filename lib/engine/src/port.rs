@@ -116,6 +116,13 @@ fn range(text: &str) -> std::result::Result<(u16, u16), String> {
     if last < first { Err(format!("invalid range specified for port: {text}")) } else { Ok((first, last)) }
 }
 
+/// `80`, `80/udp`, `80-90`: first and last, and the protocol; an error in Go's words.
+pub fn parse_range(text: &str) -> std::result::Result<(std::ops::RangeInclusive<u16>, String), String> {
+    let (protocol, port) = split_protocol(text);
+    let (first, last) = range(port)?;
+    Ok((first..=last, protocol.to_lowercase()))
+}
+
 /// A port that is only told, `80/tcp`: the image's `ExposedPorts` and `--expose`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Exposed {

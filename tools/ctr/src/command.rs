@@ -29,8 +29,8 @@ pub(crate) mod stats;
 pub(crate) mod stop;
 pub(crate) mod supervise;
 pub(crate) mod tag;
-pub(crate) mod update;
 pub(crate) mod top;
+pub(crate) mod update;
 pub(crate) mod wait;
 
 pub(crate) use crate::context::Context;

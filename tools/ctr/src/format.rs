@@ -31,6 +31,7 @@ pub(crate) mod value;
 mod recorded;
 
 pub(crate) use listing::list;
+pub(crate) use quote::quoted;
 pub(crate) use value::Value;
 
 /// A parsed template.

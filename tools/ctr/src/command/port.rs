@@ -39,7 +39,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
 
 /// The ports of a container that runs, as `netwire attach` told them.
 pub(crate) fn bound(state: &State) -> Vec<Bound> {
-    if state.status != Status::Running {
+    if !matches!(state.status, Status::Running | Status::Paused) {
         return Vec::new();
     }
     let lists = state.wires.iter().filter_map(|wire| wire["ports"].as_array());

@@ -8,7 +8,7 @@ fn is_print(c: char) -> bool {
 }
 
 /// Go's `%q` of a text.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         escape(c, '"', &mut out);
