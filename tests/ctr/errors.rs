@@ -18,9 +18,9 @@ fn what_is_asked_wrong() {
     need!(root);
     let lab = Lab::new();
     refused(&lab, &["run", "debian:99", "true"], 125, "ctr: unknown image debian:99");
-    refused(&lab, &["run", "--bad", "host"], 125, "ctr: unexpected argument '--bad' found");
-    refused(&lab, &["frobnicate"], 1, "ctr: unrecognized subcommand 'frobnicate'");
-    refused(&lab, &["ps", "--bad"], 125, "ctr: unexpected argument '--bad' found");
+    refused(&lab, &["run", "--bad", "host"], 125, "ctr: unknown flag: --bad");
+    refused(&lab, &["frobnicate"], 1, "ctr: unknown command: ctr frobnicate");
+    refused(&lab, &["ps", "--bad"], 125, "ctr: unknown flag: --bad");
     refused(&lab, &["run", "-v", "/a", "host"], 125, "ctr: volume /a: want SOURCE:TARGET[:ro]");
     refused(&lab, &["run", "-v", "/no/such:/x", "host"], 125, "ctr: volume /no/such: no such file or directory");
     refused(&lab, &["run", "--driver", "zfs", "host"], 125, "ctr: driver zfs: unknown");

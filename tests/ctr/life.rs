@@ -16,7 +16,7 @@ fn a_container_in_the_background_from_start_to_end() {
     let (head, row) = table.split_once('\n').expect("two lines");
     let column = |line: &str, word: &str| line.find(word).map(|at| line[..at].chars().count());
     assert_eq!(column(head, "NAMES"), column(row, "web"), "columns align:\n{table}");
-    assert!(row.contains("\"sh -c echo one; ech…\"") && row.contains("Up "), "{table}");
+    assert!(row.contains("\"sh -c 'echo one; ec…\"") && row.contains("Up "), "{table}");
     let both = || {
         let said = lab.said(["logs", "web"]);
         said.out == "one\n" && said.err == "two\n"
