@@ -5,14 +5,15 @@ use crate::machine::Machine;
 use crate::place::Place;
 use crate::process::Defaults;
 use crate::request::{HOST, Request};
+use crate::supervise::hello::{self, Words};
 use crate::tools;
 use crate::{Error, Kind, Result, names, plan};
 use spec::{ContainerId, Digest};
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use store::{Record, Root};
 
 /// An image, resolved: what a container is made on.
@@ -116,6 +117,18 @@ pub fn supervisor_log(root: &Root, record: &Record) -> PathBuf {
     root.container_folder(&record.id).join("supervisor.log")
 }
 
+/// How a supervisor's mount namespace is made by who may make one.
+pub(crate) const OUTER: &[&str] = &["--mount", "--propagation", "slave"];
+
+/// The command that is a supervisor, in namespaces made as `outer` says; its standard input is still to be given.
+pub(crate) fn supervisor(root: &Root, record: &Record, place: &Place, own: &Path, outer: &[&str]) -> Command {
+    let mut command = tools::ourselves(own, OsStr::new("nsrun"));
+    command.args(outer).arg("--").arg(own);
+    command.arg("--root").arg(root.path()).arg("supervise");
+    command.arg(record.id.as_str()).env("VENEER_RUN", place.path()).current_dir("/");
+    command
+}
+
 /// Starts the supervisor of `record` and gives our end of its control socket, and the process. It lives in a mount
 /// namespace of its own and holds nothing of ours: no terminal, no stream, no folder. It may outlive us.
 pub fn start(
@@ -127,16 +140,11 @@ pub fn start(
 ) -> Result<(UnixStream, Child)> {
     let fail = |e: std::io::Error| Error::new(Kind::Failed, "start", "the supervisor").because(e);
     let (ours, theirs) = UnixStream::pair().map_err(fail)?;
-    let outer = if machine.rootless {
-        // We are in the user namespace already.
-        vec!["--mount", "--propagation", "slave"]
-    } else {
-        plan::outer(machine)
-    };
-    let mut command = tools::ourselves(own, OsStr::new("nsrun"));
-    command.args(outer).arg("--").arg(own);
-    command.arg("--root").arg(root.path()).arg("supervise");
-    command.arg(record.id.as_str()).env("VENEER_RUN", place.path()).current_dir("/");
+    // We are in the user namespace already where there is one.
+    let outer = if machine.rootless { OUTER.to_vec() } else { plan::outer(machine) };
+    let mut command = supervisor(root, record, place, own, &outer);
+    let machine = hello::own_namespace().map_err(fail)?;
+    hello::send(&ours, &Words::default(), &[machine.as_fd()]).map_err(fail)?;
     // Standard input is the one descriptor that comes through every program between us.
     let words = supervisor_log(root, record);
     let words = std::fs::File::create(&words).map_err(|e| crate::error::system("write", words.display(), e))?;

@@ -16,7 +16,7 @@
 //! - [`plan`]: the list of commands; [`script`] prints it, [`execute`] runs it; [`text`] is what both fill in
 //! - [`launch`], [`supervise`]: a new container, and the one small process it has: log, streams, exit code
 //! - [`stream`], [`attach`]: how a terminal reaches it
-//! - [`log`]: docker's json-file
+//! - [`log`]: what it wrote, kept by docker's log drivers; [`restart`], [`health`]: when it runs again, and how it is
 //! - [`life`]: start, stop, kill, remove, and what a crash left behind; [`events`]: what happened
 //! - [`diff`]: what a container changed
 //! - [`limits`], [`update`], [`stats`]: what a container may use, other limits for one that is there, and what it uses
@@ -31,6 +31,7 @@ pub mod diff;
 pub mod error;
 pub mod events;
 pub mod execute;
+pub mod health;
 pub mod images;
 pub mod launch;
 pub mod life;
@@ -45,6 +46,7 @@ pub mod port;
 pub mod process;
 pub mod request;
 pub mod resolver;
+pub mod restart;
 pub mod script;
 pub mod stats;
 pub mod stream;

@@ -4,6 +4,8 @@
 //! and whoever is attached, waits for the container's end, takes everything back, and writes down how it went. It is a
 //! subreaper, so that the container's PID 1 is its child whatever runtime made it.
 //!
+//! Where the container is to run again ([`crate::restart`]) it executes itself for each run: one process over all of them.
+//!
 //! What happens when it dies: mounts and FUSE servers go with its mount namespace and the container's; the container's
 //! process goes on until it writes to nobody; [`crate::life::settle`] of the next command clears the rest away.
 
@@ -17,31 +19,47 @@ use crate::stream::Event;
 use crate::surroundings::Surroundings;
 use crate::text::Text;
 use crate::tools::Tools;
-use crate::{Error, Kind, Result, process};
-use std::os::fd::OwnedFd;
+use crate::{Error, Kind, Result, process, restart};
+use nix::sys::signalfd::SignalFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use store::{Record, Root, Status};
+use std::time::{Duration, Instant};
+use store::{Record, Root, State, Status};
 
 mod container;
+pub(crate) mod hello;
+mod mounts;
+mod oom;
+mod probe;
 mod pump;
+mod watch;
 
 /// The last error in a runtime's JSON log, and what kind it is.
 pub fn logged_error(log: &Path) -> Option<(Kind, String)> {
     container::logged_error(log)
 }
 
-/// Supervises the container `record` from its creation to its end, telling whoever holds the other end of `control`.
-/// Returns when the container has ended; errors have been told and written down.
-pub fn run(root: &Root, record: &Record, place: &Place, own: PathBuf, control: Option<OwnedFd>) -> Result<()> {
+/// Supervises the container `record`, from its creation to an end that is not followed by another start, telling whoever holds
+/// the other end of `control`. Returns when the container has ended; errors have been told and written down.
+pub fn run(root: &Root, record: &Record, place: &Place, own: PathBuf, control: OwnedFd) -> Result<()> {
     detach_from_session()?;
-    let mut clients = pump::Clients::new(control.map(UnixStream::from));
-    let result = match claim::claim(root, record) {
-        Ok(Some(before)) => supervise(root, record, place, own, &mut clients)
+    let signals = watch::signals()?;
+    let hello = hello::receive(control.as_fd());
+    let waited = hello.words.again_after_ms.map(Duration::from_millis);
+    let mut clients = pump::Clients::new(waited.is_none().then(|| UnixStream::from(control)));
+    let claimed = match waited {
+        None => claim::claim(root, record),
+        Some(_) => claim::again(root, record),
+    };
+    let run = Run { root, record, place, own: &own, waited };
+    let listener = hello.listener.map(UnixListener::from);
+    let result = match claimed {
+        Ok(Some(before)) => supervise(&run, listener, signals, &mut clients)
             .inspect_err(|error| claim::failed(root, record, &before, error)),
         Ok(None) => {
             clients.tell(&Event::Taken);
-            Ok(())
+            Ok(None)
         }
         Err(error) => Err(error),
     };
@@ -50,7 +68,30 @@ pub fn run(root: &Root, record: &Record, place: &Place, own: PathBuf, control: O
         clients.tell(&Event::Failed { message: error.to_string(), hint: error.hint.clone(), code });
     }
     clients.flush();
-    result
+    drop(clients);
+    let Some(Again { listener, delay }) = result? else { return Ok(()) };
+    restart::rest(root, record, &listener, delay);
+    let error = restart::again(root, record, place, &own, hello.machine, &listener, delay);
+    let before = State { status: Status::Exited, ..root.container_state(&record.id).unwrap_or_default() };
+    claim::failed(root, record, &before, &error);
+    Err(error)
+}
+
+/// One run of a container.
+#[derive(Debug, Clone, Copy)]
+struct Run<'a> {
+    root: &'a Root,
+    record: &'a Record,
+    place: &'a Place,
+    own: &'a Path,
+    /// How long was waited for it, where it is not the first.
+    waited: Option<Duration>,
+}
+
+/// Another run is to come.
+struct Again {
+    listener: UnixListener,
+    delay: Duration,
 }
 
 /// docker's exit codes for what goes wrong before the command runs.
@@ -62,33 +103,71 @@ pub fn exit_code(kind: Kind) -> u8 {
     }
 }
 
-fn supervise(root: &Root, record: &Record, place: &Place, own: PathBuf, clients: &mut pump::Clients) -> Result<()> {
+fn supervise(
+    run: &Run<'_>,
+    listener: Option<UnixListener>,
+    signals: SignalFd,
+    clients: &mut pump::Clients,
+) -> Result<Option<Again>> {
+    let Run { root, record, place, own, waited } = *run;
     let asked = Asked::of(record)?;
     let id = &record.id;
     place.ensure()?;
     let tmp = place.of(id);
     let fail = |e: std::io::Error| crate::error::system("make", tmp.display(), e);
     std::fs::create_dir_all(&tmp).map_err(fail)?;
-    let listener = UnixListener::bind(tmp.join("attach"))
-        .map_err(|e| Error::new(Kind::Failed, "listen on", tmp.join("attach").display()).because(e))?;
-    listener.set_nonblocking(true).map_err(fail)?;
+    let listener = listener.map_or_else(|| listen(&tmp), Ok)?;
+    let begin = Instant::now();
 
-    let tools = Tools::new(&asked.request.programs, own);
+    let tools = Tools::new(&asked.request.programs, own.to_owned());
     let plan = plan_for(root, record, &asked, place)?;
     let mut execution = Execution::new(&tools, Values::new(tmp.clone()), root.path());
     let state_dir = place.runtime();
+    let mut forced = false;
     let result = execution.run(&plan).and_then(|()| {
         let container = container::create(&execution, &state_dir, &plan)?;
-        let outcome = live(root, record, &execution, &state_dir, container, &listener, clients);
+        let outcome = live(run, &asked, &execution, container, &listener, clients, signals, &mut forced);
         let deleted = container::delete(&execution, &state_dir, id);
         outcome.and_then(|code| deleted.map(|()| code))
     });
     let undone = execution.undo();
-    let _ = store::remove::tree(&tmp);
+    // The socket stays while there may be another run.
+    match &result {
+        Ok(_) => drop(clear_but_socket(&tmp)),
+        Err(_) => drop(store::remove::tree(&tmp)),
+    }
     let code = result?;
     undone?;
-    claim::ended(root, record, code)?;
+    // What it was asked for may have been changed meanwhile.
+    let policy = root.container(id).ok().and_then(|record| Asked::of(&record).ok()).unwrap_or(asked).request.restart;
+    let wants = |state: &State| forced || policy.wants(code, state.restart_count);
+    let again = claim::ended(root, record, code, wants)?;
+    if !again {
+        let _ = store::remove::tree(&tmp);
+    }
     clients.tell(&Event::Exited { code });
+    let delay = restart::delay(waited, begin.elapsed());
+    Ok(again.then_some(Again { listener, delay }))
+}
+
+/// The socket that clients connect to.
+fn listen(tmp: &Path) -> Result<UnixListener> {
+    let path = tmp.join("attach");
+    let fail = |e: std::io::Error| Error::new(Kind::Failed, "listen on", path.display()).because(e);
+    // One that a killed supervisor left: whoever owns the container now is us.
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).map_err(fail)?;
+    listener.set_nonblocking(true).map_err(fail)?;
+    Ok(listener)
+}
+
+fn clear_but_socket(tmp: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(tmp)? {
+        let entry = entry?;
+        if entry.file_name() != "attach" {
+            store::remove::tree(&entry.path())?;
+        }
+    }
     Ok(())
 }
 
@@ -115,21 +194,24 @@ fn plan_for(root: &Root, record: &Record, asked: &Asked, place: &Place) -> Resul
     })
 }
 
-/// From `start` to the end of PID 1; gives its exit code.
+/// From `start` to the end of PID 1; gives its exit code, and whether it is to be started again whatever its policy says.
+#[allow(clippy::too_many_arguments)]
 fn live(
-    root: &Root,
-    record: &Record,
+    run: &Run<'_>,
+    asked: &Asked,
     execution: &Execution<'_>,
-    state_dir: &Path,
     container: container::Container,
     listener: &UnixListener,
     clients: &mut pump::Clients,
+    signals: SignalFd,
+    forced: &mut bool,
 ) -> Result<u8> {
-    let id = &record.id;
-    let asked = Asked::of(record)?;
+    let Run { root, record, place, own, .. } = *run;
+    let (id, state_dir) = (&record.id, place.runtime());
     let once = asked.request.streams.stdin_once;
-    let log = crate::log::Writer::open(root, record, &asked)?;
-    let running = |state: &mut store::State| {
+    let log = crate::log::Writer::open(root, record, asked)?;
+    let check = watch::check(asked);
+    let running = |state: &mut State| {
         if claim::is_unwanted(state) {
             return;
         }
@@ -139,15 +221,42 @@ fn live(
         state.wires.clone_from(&execution.values.wires);
         state.root = Some(execution.values.tmp.join("root"));
         state.started = Some(jiff::Timestamp::now().to_string());
+        crate::health::begin(state, check.as_ref());
     };
     if claim::is_unwanted(&root.update_container(id, running).map_err(crate::error::store)?) {
         return Err(Error::new(Kind::Conflict, "", format!("container {id} is being removed")));
     }
-    container::start(execution, state_dir, id)?;
+    let memory = oom::Memory::of(container.pid, id.as_str());
+    container::start(execution, &state_dir, id)?;
     crate::events::container(root, record, "start", &[]);
     clients.tell(&Event::Started);
-    let signal = |number: i32| container::kill(execution, state_dir, id, number);
-    pump::run(container, once, log, listener, clients, &signal).inspect(|code| claim::tell_end(root, record, *code))
+    let programs = &asked.request.programs;
+    let foreign = [&programs.runtime, &programs.mount, &programs.netwire].into_iter().flatten();
+    let needed: Vec<&Path> = [root.path(), place.path(), own].into_iter().chain(foreign.map(|p| p.as_path())).collect();
+    mounts::leave(&needed, place.path());
+    let kill = |number: i32| container::kill(execution, &state_dir, id, number);
+    let words = check.as_ref().and_then(|check| check.command(&asked.defaults.shell));
+    let limit = Some(asked.request.stop.limit_s).filter(|seconds| *seconds > 0).map(Duration::from_secs);
+    let mut watch = watch::Watch {
+        root,
+        record,
+        asked,
+        own,
+        kill: &kill,
+        signals,
+        memory,
+        probe: check
+            .zip(words)
+            .map(|(check, words)| container::probe(execution, &state_dir, id, check, &words))
+            .transpose()?,
+        deadline: limit.map(|limit| Instant::now() + limit),
+        again: false,
+        rest_at: None,
+    };
+    let code = pump::run(container, once, log, listener, clients, &mut watch)
+        .inspect(|code| claim::tell_end(root, record, *code))?;
+    *forced = watch.again;
+    Ok(code)
 }
 
 /// A session of our own, no terminal, and every orphan below us ours to wait for.

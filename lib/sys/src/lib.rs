@@ -23,5 +23,6 @@ pub mod reading_only;
 pub mod schedule;
 pub mod seccomp;
 pub mod spawn;
+pub mod stack;
 pub mod text;
 pub mod xattrat;

@@ -47,11 +47,35 @@ fn is_ours(state: &State) -> bool {
     state.supervisor.is_some() && state.supervisor == own_process()
 }
 
-/// The container has ended with `code` and everything of it is cleared away: gives it back, and removes it where it was asked
-/// for with `--rm`.
-pub fn ended(root: &Root, record: &Record, code: u8) -> Result<()> {
+/// A supervisor goes on with another run of its container. Gives the state to fall back to; `None` where somebody wants the
+/// container to stay down, or has it.
+pub fn again(root: &Root, record: &Record) -> Result<Option<State>> {
+    let mut before = None;
+    let update = |state: &mut State| {
+        if !is_ours(state) {
+            return;
+        }
+        if state.stopped_by_hand || state.status != Status::Restarting {
+            give_back(state);
+            if state.status == Status::Restarting {
+                state.status = Status::Exited;
+            }
+            return;
+        }
+        before = Some(State { status: Status::Exited, ..state.clone() });
+        state.oom_killed = false;
+        state.error.clear();
+    };
+    root.update_container(&record.id, update).map_err(crate::error::store)?;
+    Ok(before)
+}
+
+/// The container has ended with `code` and everything of it is cleared away. Where `wants` says so and nobody stopped it by hand
+/// it is to be started again, and that is the answer; else gives it back, and removes it where it was asked for with `--rm`.
+pub fn ended(root: &Root, record: &Record, code: u8, wants: impl FnOnce(&State) -> bool) -> Result<bool> {
     let remove = Asked::of(record).is_ok_and(|asked| asked.request.remove);
     let mut ours = false;
+    let mut again = false;
     let update = |state: &mut State| {
         ours = is_ours(state);
         if !ours {
@@ -59,6 +83,13 @@ pub fn ended(root: &Root, record: &Record, code: u8) -> Result<()> {
         }
         state.exit_code = code;
         state.finished = Some(jiff::Timestamp::now().to_string());
+        crate::health::end(state);
+        again = state.status != Status::Removing && !state.stopped_by_hand && wants(state);
+        if again {
+            (state.process, state.root, state.status) = (None, None, Status::Restarting);
+            state.restart_count += 1;
+            return;
+        }
         give_back(state);
         // Somebody else may be removing it already; then that is his.
         ours = state.status != Status::Removing;
@@ -70,10 +101,10 @@ pub fn ended(root: &Root, record: &Record, code: u8) -> Result<()> {
         }
     };
     let state = root.update_container(&record.id, update).map_err(crate::error::store)?;
-    if ours && state.status == Status::Removing {
+    if ours && !again && state.status == Status::Removing {
         super::remove::finish(root, record)?;
     }
-    Ok(())
+    Ok(again)
 }
 
 /// The container could not be started: it is again what it was, and says why. With `--rm` it is removed.

@@ -1,7 +1,9 @@
 //! The OCI runtime's verbs, as a supervisor uses them.
 
+use super::probe::Probe;
 use crate::execute::{self, Execution};
 use crate::plan::Plan;
+use crate::request::health::Check;
 use crate::{Error, Kind, Result};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -92,6 +94,22 @@ pub(super) fn kill(execution: &Execution<'_>, state: &Path, id: &ContainerId, si
     let mut command = execution.runtime(state);
     command.args(["kill", id.as_str(), &signal.to_string()]);
     execute::run(command, "runtime kill").map(drop)
+}
+
+/// `exec`: what looks at the container's health, `words` with all else as its own process has it.
+pub(super) fn probe(
+    execution: &Execution<'_>,
+    state: &Path,
+    id: &ContainerId,
+    check: Check,
+    words: &[String],
+) -> Result<Probe> {
+    let tmp = &execution.values.tmp;
+    let process = crate::health::write_process(&tmp.join("bundle/config.json"), words)?;
+    let pid_file = tmp.join("health.pid");
+    let mut command = execution.runtime(state);
+    command.args(["exec", "--process"]).arg(process).arg("--pid-file").arg(&pid_file).arg(id.as_str());
+    Ok(Probe::new(check, command, pid_file))
 }
 
 /// `delete --force`: whatever is left of the container.

@@ -5,6 +5,7 @@
 //! a window ([`crate::stream::WINDOW_BYTES`]), so that signals and sizes come through beside it ([`input`]).
 
 use super::container::Container;
+use super::watch::Watch;
 use crate::log::Writer;
 use crate::stream::{Channel, Order};
 use crate::{Error, Result};
@@ -34,10 +35,13 @@ struct Ready {
     output: [bool; 2],
     clients: Vec<usize>,
     kept: Vec<usize>,
+    watch: Vec<bool>,
+    /// Whether there was anything.
+    busy: bool,
 }
 
 /// A container whose bytes are moved.
-struct Pump<'a> {
+struct Pump<'a, 'b> {
     process: OwnedFd,
     input: Input,
     output: [Option<OwnedFd>; 2],
@@ -47,7 +51,7 @@ struct Pump<'a> {
     log: Writer,
     listener: &'a UnixListener,
     clients: &'a mut Clients,
-    signal: &'a dyn Fn(i32) -> Result<()>,
+    watch: &'a mut Watch<'b>,
     /// The exit code, and since when output is only waited for.
     ended: Option<(u8, Instant)>,
 }
@@ -60,7 +64,7 @@ pub(super) fn run(
     log: Writer,
     listener: &UnixListener,
     clients: &mut Clients,
-    signal: &dyn Fn(i32) -> Result<()>,
+    watch: &mut Watch<'_>,
 ) -> Result<u8> {
     let Container { process, input, output, terminal, .. } = container;
     for descriptor in input.iter().chain(output.iter().flatten()) {
@@ -68,7 +72,7 @@ pub(super) fn run(
     }
     let input = Input::new(input, once && terminal.is_none());
     let mut pump =
-        Pump { process, input, output, terminal, kept: Vec::new(), log, listener, clients, signal, ended: None };
+        Pump { process, input, output, terminal, kept: Vec::new(), log, listener, clients, watch, ended: None };
     loop {
         if let Some(code) = pump.finished() {
             let _ = pump.log.finish();
@@ -78,7 +82,7 @@ pub(super) fn run(
     }
 }
 
-impl Pump<'_> {
+impl Pump<'_, '_> {
     fn finished(&self) -> Option<u8> {
         let silent = self.output.iter().all(Option::is_none);
         self.ended.filter(|(_, since)| silent || since.elapsed() > DRAIN).map(|(code, _)| code)
@@ -88,6 +92,7 @@ impl Pump<'_> {
         let ready = self.wait()?;
         if ready.ended {
             self.ended = Some((reap(&self.process)?, Instant::now()));
+            self.watch.stop();
         }
         if let Some((_, since)) = self.ended.as_mut().filter(|_| self.clients.full()) {
             // Who reads slowly is not cut off: the time runs only while there is room for more.
@@ -114,6 +119,10 @@ impl Pump<'_> {
         {
             self.clients.join(socket);
         }
+        if let Some(file) = self.log.take_aside() {
+            self.watch.compress(&file);
+        }
+        self.watch.turn(&ready.watch, ready.busy);
         Ok(())
     }
 
@@ -137,17 +146,21 @@ impl Pump<'_> {
             let want = if client.has_mail() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
             fds.push(PollFd::new(&client.socket, want));
         }
+        let first_watch = fds.len();
+        let watched = self.watch.descriptors();
+        fds.extend(watched.iter().map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)));
         let draining = ended.then_some(Duration::from_millis(50));
-        let timeout = draining.into_iter().chain(self.clients.patience()).min();
+        let timeout = draining.into_iter().chain(self.clients.patience()).chain(self.watch.timeout()).min();
         // Rounded up, or the last fraction of a second would be a loop.
         let timeout = timeout.map(|t| Timespec {
             tv_sec: t.as_secs() as i64,
             tv_nsec: i64::from(t.subsec_nanos()).saturating_add(1_000_000).min(999_999_999),
         });
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
+        let count = match poll(&mut fds, timeout.as_ref()) {
+            Ok(count) => count,
+            Err(Errno::INTR) => 0,
             Err(e) => return Err(failed(e)),
-        }
+        };
         let is_ready = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
         let mut ready = Ready { connection: is_ready(0), ended: !ended && is_ready(1), ..Ready::default() };
         for (nth, index) in open.iter().enumerate() {
@@ -155,6 +168,8 @@ impl Pump<'_> {
         }
         ready.input = writing.is_some() && is_ready(2 + open.len());
         ready.kept = (0..self.kept.len()).filter(|i| is_ready(first_kept + i)).collect();
+        ready.watch = (first_watch..fds.len()).map(is_ready).collect();
+        ready.busy = count > 0;
         ready.clients = (0..self.clients.all.len()).filter(|i| is_ready(first_client + i)).collect();
         Ok(ready)
     }
@@ -196,7 +211,7 @@ impl Pump<'_> {
                 }
             }
             // The process may have ended meanwhile.
-            Order::Signal(number) => drop((self.signal)(number)),
+            Order::Signal(number) => drop((self.watch.kill)(number)),
             Order::Keep => {
                 let terminal = along.filter(|fd| rustix::io::ioctl_fionbio(fd, true).is_ok());
                 self.kept.extend(terminal);

@@ -9,17 +9,24 @@ use std::os::fd::AsFd;
 pub(crate) struct Args {
     /// The container's id; standard input is a socket to whoever started us
     id: String,
+    /// Compress a file of its log that was put aside, and nothing else
+    #[arg(long)]
+    compress: Option<std::path::PathBuf>,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let root = context.store()?;
     let record = root.find_container(&args.id)?;
+    if let Some(file) = &args.compress {
+        engine::log::files::compress(&root, &record.id, file)?;
+        return Ok(cli::exit::DONE);
+    }
     let wrong = |e: std::io::Error| Failure::new(format!("standard input: {e}"));
     let control = std::io::stdin().as_fd().try_clone_to_owned().map_err(wrong)?;
     let null = std::fs::File::open("/dev/null").map_err(wrong)?;
     rustix::stdio::dup2_stdin(&null).map_err(|e| wrong(e.into()))?;
     // What goes wrong is told to the client and written down.
-    match engine::supervise::run(&root, &record, &context.place()?, context.own()?, Some(control)) {
+    match engine::supervise::run(&root, &record, &context.place()?, context.own()?, control) {
         Ok(()) => Ok(cli::exit::DONE),
         Err(_) => Ok(cli::exit::FAILED),
     }
