@@ -125,6 +125,9 @@ pub fn check(request: &Request, machine: &Machine) -> Result<()> {
         return Err(wrong("conflicting options: domainname and the UTS mode"));
     }
     userns::maps(request, machine)?;
+    if matches!(isolation.users, Users::Container(_)) && !isolation.maps.is_empty() {
+        return Err(wrong("cannot set a map of ids with that --userns").hint("--uidmap and --gidmap stand alone"));
+    }
     let volumes = volume::distinct(request.volumes.clone())?;
     for volume in volumes.iter().filter(|v| v.is_bind()) {
         let source = volume.source.display();
@@ -164,6 +167,10 @@ pub fn settled(request: &Request, root: &Root, machine: &Machine) -> Result<Requ
             ))
             .hint("start that one with --ipc shareable"));
         }
+    }
+    if let Users::Container(name) = &request.isolation.users {
+        let donor = life::Asked::of(&find(root, name)?)?.request;
+        request.isolation.maps = userns::maps(&donor, machine)?;
     }
     if matches!(request.isolation.users, Users::Auto { .. }) {
         let of =

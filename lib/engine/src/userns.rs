@@ -84,12 +84,13 @@ fn ranges(text: &str, names: &[&str]) -> Vec<(u32, u32)> {
     text.lines().filter_map(range).collect()
 }
 
-/// The map of the container's own user namespace; empty where it has none, or joins one.
+/// The map of the container's user namespace; empty where it has none of its own, or joins one that only a file names.
 pub fn maps(request: &Request, machine: &Machine) -> Result<Maps> {
     let isolation = &request.isolation;
     if !isolation.maps.is_empty() {
         return match isolation.users {
-            Users::Default | Users::Auto { .. } => Ok(isolation.maps.clone()),
+            // With another container's namespace come its ids.
+            Users::Default | Users::Auto { .. } | Users::Container(_) => Ok(isolation.maps.clone()),
             _ => Err(wrong("cannot set a map of ids with that --userns").hint("--uidmap and --gidmap stand alone")),
         };
     }

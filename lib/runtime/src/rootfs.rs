@@ -10,6 +10,7 @@
 
 pub(crate) mod cgroups;
 pub(crate) mod copyup;
+pub(crate) mod elsewhere;
 pub(crate) mod entries;
 pub(crate) mod fsmount;
 pub(crate) mod masks;

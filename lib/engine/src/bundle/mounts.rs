@@ -16,30 +16,24 @@ use serde_json::{Value, json};
 pub(super) fn of(inputs: &Inputs<'_>) -> Result<Vec<Value>> {
     let request = inputs.request;
     let mut list = usual(inputs);
+    let mut more = Vec::new();
     for file in ["hostname", "hosts", "resolv.conf"] {
         let source = match inputs.shared {
             Some(shared) if file != "hostname" => Text::plain(&shared.folder.join(file).to_string_lossy()),
             _ => Text::tmp(file),
         };
-        list.push(mount(&format!("/etc/{file}"), "bind", source.marked(), &["rbind", "rprivate"]));
+        more.push(mount(&format!("/etc/{file}"), "bind", source.marked(), &["rbind", "rprivate"]));
     }
     if request.image == HOST {
         // Below these lies the container's own writable layer: met through the overlay it would answer ELOOP.
         let covered = inputs.machine.covered.iter().map(|p| Text::plain(&p.to_string_lossy()));
         for path in covered.chain(inputs.writable.in_tmp.then(|| Text::value(Name::Tmp))) {
-            list.push(mount(path.marked(), "tmpfs", "tmpfs", &["nosuid", "nodev", "noexec", "ro", "mode=755"]));
+            more.push(mount(path.marked(), "tmpfs", "tmpfs", &["nosuid", "nodev", "noexec", "ro", "mode=755"]));
         }
     }
-    // What the user puts at one of these places stands there instead; at /dev, instead of all below it.
-    let has = |target: &str| request.volumes.iter().any(|v| v.target == target);
-    let own_dev = has("/dev");
-    list.retain(|m| {
-        let place = m["destination"].as_str().unwrap_or_default();
-        !(has(place) || own_dev && place.starts_with("/dev/"))
-    });
     if request.read_only && request.manner.read_only_tmpfs {
-        for place in ["/run", "/tmp", "/var/tmp"].into_iter().filter(|place| !has(place)) {
-            list.push(mount(place, "tmpfs", "tmpfs", &["rw", "rprivate", "nosuid", "nodev", "tmpcopyup"]));
+        for place in ["/run", "/tmp", "/var/tmp"] {
+            more.push(mount(place, "tmpfs", "tmpfs", &["rw", "rprivate", "nosuid", "nodev", "tmpcopyup"]));
         }
     }
     if devices::are_bound(inputs)? {
@@ -47,13 +41,23 @@ pub(super) fn of(inputs: &Inputs<'_>) -> Result<Vec<Value>> {
             let access = if node.access.contains('w') { "rw" } else { "ro" };
             let (source, target) = (node.source.to_string_lossy(), node.target.to_string_lossy());
             let options = ["bind", "rprivate", "nosuid", "noexec", access];
-            list.push(mount(Text::plain(&target).marked(), "bind", Text::plain(&source).marked(), &options));
+            more.push(mount(Text::plain(&target).marked(), "bind", Text::plain(&source).marked(), &options));
         }
     }
-    list.extend(own_files(&request.manner));
-    let mut volumes: Vec<(usize, &Volume)> = request.volumes.iter().enumerate().collect();
-    volumes.sort_by_key(|(_, v)| v.target.split('/').count());
-    list.extend(volumes.into_iter().map(|(number, volume)| of_volume(inputs, number, volume)));
+    more.extend(own_files(&request.manner));
+    // What the user puts at one of these places stands there instead; at /dev, instead of all below it.
+    let has = |target: &str| request.volumes.iter().any(|v| v.target == target);
+    let own_dev = has("/dev");
+    let is_kept = |m: &Value| {
+        let place = m["destination"].as_str().unwrap_or_default();
+        !(has(place) || own_dev && place.starts_with("/dev/"))
+    };
+    list.retain(is_kept);
+    more.retain(is_kept);
+    more.extend(request.volumes.iter().enumerate().map(|(number, volume)| of_volume(inputs, number, volume)));
+    // The shallowest first: what is mounted over a folder must not hide what is mounted in it.
+    more.sort_by_key(|m| m["destination"].as_str().unwrap_or_default().split('/').count());
+    list.extend(more);
     Ok(list)
 }
 

@@ -59,7 +59,8 @@ fn is_made_before(inputs: &Inputs<'_>) -> bool {
 pub(super) fn apply(config: &mut Value, inputs: &Inputs<'_>) -> Result<()> {
     let request = inputs.request;
     let maps = userns::maps(request, inputs.machine)?;
-    if !maps.is_empty() && !is_made_before(inputs) {
+    let is_joined = matches!(request.isolation.users, Users::Container(_));
+    if !maps.is_empty() && !is_joined && !is_made_before(inputs) {
         let list = |runs: &[Run]| {
             let one = |run: &Run| json!({ "containerID": run.inside, "hostID": run.outside, "size": run.length });
             runs.iter().map(one).collect::<Vec<_>>()

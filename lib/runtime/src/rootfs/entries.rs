@@ -5,6 +5,7 @@
 //! an id map is cloned and shifted here, and reaches the first process as a detached mount. So does every bind mount, and the root file system
 //! itself, where the container has another user namespace: there the first process is nobody to a folder that only its owner may pass.
 
+use super::elsewhere;
 use super::options::{self, Options};
 use crate::error::{Error, Kind, Result, failed, invalid};
 use crate::idmapped;
@@ -51,7 +52,8 @@ pub(crate) fn read(
                 entry.options.data.push(format!("context={label}"));
             }
             entry.ids = idmapped::namespace_of(mount, entry.options.id_mapped.is_some(), linux, namespaces)?;
-            if entry.ids.is_some() || namespaces.apart(Namespace::User) {
+            let elsewhere = entry.source.as_deref().is_some_and(|source| elsewhere::is_in(source).is_some());
+            if entry.ids.is_some() || elsewhere || namespaces.apart(Namespace::User) {
                 entry.clone_now(linux)?;
             }
             Ok(entry)
@@ -114,7 +116,11 @@ impl Entry {
         else {
             return Ok(());
         };
-        let detached = super::mounts::clone_tree(source, recursive).map_err(|e| {
+        let cloned = match elsewhere::is_in(source) {
+            Some((pid, path)) => elsewhere::clone_tree(pid, path, recursive),
+            None => super::mounts::clone_tree(source, recursive),
+        };
+        let detached = cloned.map_err(|e| {
             Error::new(Kind::Failed, "bind mount", format!("{} on {}", source.display(), self.name)).because(e)
         })?;
         if let Some(ids) = &self.ids {

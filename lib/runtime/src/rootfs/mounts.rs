@@ -16,6 +16,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use sys::mount_attr::{MountAttr, mount_setattr};
 
+/// The usual cause (moby's words).
+const MISMATCH: &str = "Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the \
+                        expected type";
+
 /// Where mounts go, and what they need to know.
 #[derive(Debug)]
 pub(crate) struct Site<'a> {
@@ -75,7 +79,13 @@ impl Site<'_> {
         if let Some(named) = by_name(Defence::MountPoint, self.tree.as_fd(), destination) {
             place = named.map_err(|e| failed("open mount point", name, e))?;
         }
-        attach(detached.as_fd(), place.as_fd()).map_err(|e| failed("mount", name, e))?;
+        attach(detached.as_fd(), place.as_fd()).map_err(|e| {
+            let error = failed("mount", name, e);
+            match error.raw_os_error() {
+                Some(libc::EINVAL | libc::ENOTDIR) => error.hint(MISMATCH),
+                _ => error,
+            }
+        })?;
         for (propagation, recursive) in &options.propagation {
             let attr = MountAttr { propagation: *propagation, ..MountAttr::default() };
             mount_setattr(detached.as_fd(), c"", *recursive, &attr)
