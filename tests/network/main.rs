@@ -25,6 +25,7 @@ mod lifecycle;
 mod loopback;
 mod macvlan;
 mod mtu;
+mod obey;
 mod overlay;
 mod overlay_etcd;
 mod packets;

@@ -184,6 +184,11 @@ impl Definition {
         self.flag("icc", true)
     }
 
+    /// Whether published ports obey the machine's input policy: see [`crate::publish`].
+    pub fn obeys_input(&self) -> bool {
+        self.flag("obey_input", false)
+    }
+
     /// Whether what leaves the network in IPv4, or in IPv6, leaves under this machine's address.
     pub fn masquerades(&self, v6: bool) -> bool {
         let mode = self.option(if v6 { "gateway_mode_ipv6" } else { "gateway_mode_ipv4" });

@@ -18,7 +18,6 @@
 
 mod answer;
 mod books;
-mod confine;
 mod flight;
 mod launch;
 mod listen;
@@ -34,11 +33,15 @@ mod zone;
 pub use launch::{Inheritance, Record, ensure_running, start, status, stop};
 pub use source::{addresses, has_names};
 
+use crate::confine;
 use crate::definition::Definition;
 use crate::error::{Error, Kind, Result, failed};
 use crate::namespace::Namespace;
 use crate::state::State;
 use std::path::Path;
+
+/// How many descriptors a server should have.
+const DESCRIPTORS: u64 = 4096;
 
 /// Whether `text` can be asked for.
 pub fn is_name(text: &str) -> bool {
@@ -66,7 +69,7 @@ pub fn serve(
         None => launch::claim(state, definition)?,
     };
     let caller = Namespace::own()?.identity().inode;
-    let limits = server::Limits { descriptors: raise_descriptors(), stays: inheritance.is_none() };
+    let limits = server::Limits { descriptors: confine::raise_descriptors(DESCRIPTORS), stays: inheritance.is_none() };
     if inheritance.is_some() {
         let _ = nix::unistd::setsid();
     }
@@ -86,14 +89,4 @@ pub fn serve(
     let served = server.serve();
     drop(lock);
     served
-}
-
-/// As many descriptors as may be had, within reason; how many that is.
-fn raise_descriptors() -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    const ENOUGH: u64 = 4096;
-    let limit = getrlimit(Resource::Nofile);
-    let most = limit.maximum.unwrap_or(ENOUGH).min(ENOUGH);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum }).is_ok();
-    usize::try_from(if raised { most } else { limit.current.unwrap_or(ENOUGH) }).unwrap_or(1024)
 }

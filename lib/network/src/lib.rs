@@ -37,6 +37,7 @@ pub mod bandwidth;
 pub mod bridge;
 pub mod check;
 pub mod cni;
+mod confine;
 pub mod definition;
 pub mod dns;
 pub mod driver;

@@ -34,6 +34,7 @@ const KEYS: &[Key] = &[
     key("internal", "com.docker.network.internal", ALL, boolean),
     key("isolate", "", BRIDGED, isolate),
     key("hairpin", "", BRIDGED, boolean),
+    key("obey_input", "", ROUTED, boolean),
     key("metric", "", ALL, number),
     key("no_default_route", "", ALL, boolean),
     key("parent", "", PARENTED, interface),

@@ -8,12 +8,15 @@
 //!
 //! Cost: per port asked for, whatever is published already.
 //!
+//! On a network that obeys the machine's input policy a process stands in the place of the kernel's maps ([`proxy`]).
+//!
 //! Lock order: the book's; inside it nothing but the kernel's own.
 
 pub mod book;
 mod choice;
 pub mod conntrack;
 mod leased;
+mod proxy;
 mod reach;
 pub mod socket;
 
@@ -27,6 +30,7 @@ use crate::socket::Socket;
 use crate::state::State;
 use book::{Book, Door, Way, entries};
 pub use leased::{heal, publish_attached, publish_leased, reach_again, unpublish_everywhere, vacate};
+pub use proxy::serve;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -47,6 +51,8 @@ pub struct Target<'a> {
     pub link: Option<&'a str>,
     /// The bridge's port that leads to it.
     pub port: Option<&'a str>,
+    /// Whether a process serves its ports, so that they obey the machine's input policy.
+    pub obeys_input: bool,
 }
 
 /// A published port, once for each address of the machine it is published on.
@@ -104,7 +110,14 @@ pub fn publish(state: &State, target: &Target<'_>, specs: &[Spec]) -> Result<Out
             book.enter(&new)?;
         }
         let wanted: Vec<Entry> = settled.iter().flat_map(|(door, way)| entries(door, way)).collect();
-        let failure = match ports::enter(&wanted, &holder, reach::by_loopback6()) {
+        let entered = match target.obeys_input {
+            true => proxy::ensure(state, target.network, target.container, &wanted).map(Ok),
+            false => ports::enter(&wanted, &holder, reach::by_loopback6()),
+        };
+        let failure = match entered {
+            Ok(Ok(())) if target.obeys_input => {
+                return Ok(Outcome { ports: shown(target.network, target.container, &settled), warnings: Vec::new() });
+            }
             Ok(Ok(())) => {
                 let mut warnings = reach::ensure(target, &wanted);
                 let fresh: Vec<Entry> = new.iter().flat_map(|(door, way)| entries(door, way)).collect();
@@ -153,6 +166,10 @@ pub fn unpublish(state: &State, network: &str, container: &str, specs: Option<&[
         .flat_map(|(door, way)| entries(door, way))
         .map(|e| e.to.ip())
         .collect();
+    if proxy::is_used(state, network, container) {
+        proxy::end(state, network, container, &old)?;
+        return book.strike(&doors);
+    }
     let last: BTreeSet<IpAddr> = old.iter().map(|e| e.to.ip()).filter(|a| !stays.contains(a)).collect();
     ports::take_out(&old, &holder(network, container), &last.into_iter().collect::<Vec<_>>())?;
     conntrack::forget_after(&old)?;
@@ -179,9 +196,11 @@ pub fn missing(state: &State) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     for (network, container, doors) in book::list(state, None)? {
         let wanted: Vec<Entry> = doors.iter().flat_map(|(door, way)| entries(door, way)).collect();
-        let lost = ports::missing(&wanted, &holder(&network, &container))?;
-        let name =
-            |e: &Entry| format!("port {} of {container} on network {network} is not in the packet rules", door_name(e));
+        let (lost, what) = match obeys_input(state, &network)? {
+            true => (proxy::missing(state, &network, &container, &wanted)?, "is served by nobody"),
+            false => (ports::missing(&wanted, &holder(&network, &container))?, "is not in the packet rules"),
+        };
+        let name = |e: &Entry| format!("port {} of {container} on network {network} {what}", door_name(e));
         lines.extend(lost.iter().map(name));
     }
     Ok(lines)
@@ -192,11 +211,21 @@ pub fn ensure_all(state: &State) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     for (network, container, doors) in book::list(state, None)? {
         let wanted: Vec<Entry> = doors.iter().flat_map(|(door, way)| entries(door, way)).collect();
+        if obeys_input(state, &network)? {
+            let Some(_book) = Book::open(state, &network, &container, false)? else { continue };
+            let failed = proxy::ensure(state, &network, &container, &wanted).err();
+            lines.extend(failed.map(|e| format!("ports of {container} on network {network}: {e}")));
+            continue;
+        }
         if let Err(conflicts) = ports::enter(&wanted, &holder(&network, &container), reach::by_loopback6())? {
             lines.push(format!("ports of {container} on network {network}: {}", refusal(&conflicts)));
         }
     }
     Ok(lines)
+}
+
+fn obeys_input(state: &State, network: &str) -> Result<bool> {
+    Ok(Definition::load(state, network)?.is_some_and(|definition| definition.obeys_input()))
 }
 
 /// A port and its protocol as in messages: `0.0.0.0:80/tcp`.

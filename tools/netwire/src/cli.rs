@@ -88,6 +88,12 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Serve published ports; started by publish on a network that obeys the machine's input policy
+    #[command(hide = true)]
+    Relay {
+        /// Where it is written down
+        record: PathBuf,
+    },
     /// Set the loopback interface of a namespace up
     Loopback {
         /// The namespace

@@ -73,6 +73,8 @@ pub enum Step {
     Overlay(crate::overlay::Step),
     /// Keep networks as they are described.
     Keep(crate::keep::Step),
+    /// Serve published ports, written down there.
+    Relay(std::path::PathBuf),
     /// Set `lo` up.
     Loopback(Reference),
 }
@@ -169,6 +171,7 @@ pub fn plan(args: Args, places: &Places) -> Result<Plan, Failure> {
         Verb::Check { json } => Step::Keep(crate::keep::Step::Check(json)),
         Verb::Prune => Step::Keep(crate::keep::Step::Prune),
         Verb::List { json } => Step::Keep(crate::keep::Step::List(json)),
+        Verb::Relay { record } => Step::Relay(record),
         Verb::Loopback { netns } => Step::Loopback(reference(&netns)?),
     };
     if let Step::Remove { names, .. } | Step::Inspect(names) = &step {

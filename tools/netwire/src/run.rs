@@ -57,6 +57,10 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
         Step::Dns(step) => crate::dns::run(state, step),
         Step::Overlay(step) => crate::overlay::run(state, step),
         Step::Keep(step) => crate::keep::run(state, *step),
+        Step::Relay(record) => {
+            network::publish::serve(record)?;
+            Ok(exit::DONE)
+        }
         Step::Loopback(namespace) => {
             attach::loopback(namespace)?;
             Ok(exit::DONE)

@@ -15,6 +15,7 @@ use super::table::{
 use super::transaction::Rules;
 use crate::error::Result;
 use crate::nft::expression::Family;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -23,7 +24,7 @@ const ON_ONE_ADDRESS: &str = "on one address";
 const UNPUBLISH: &str = "unpublish ports of";
 
 /// A port that leads somewhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Entry {
     /// The one address it is published on; all of the family's without.
     pub host: Option<IpAddr>,

@@ -241,7 +241,7 @@ fn folder(state: &State) -> PathBuf {
 }
 
 /// The container's id where it can be a file's name, else a number made of it, which begins as no such id does.
-fn file_name(container: &str) -> String {
+pub(super) fn file_name(container: &str) -> String {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
     if container.len() <= 200 && !container.starts_with('.') && container.bytes().all(fits) {
         return container.to_owned();

@@ -1,6 +1,6 @@
 //! Ports of containers that the book of leases knows.
 
-use super::{Outcome, Target, publish, unpublish};
+use super::{Outcome, Target, proxy, publish, unpublish};
 use crate::definition::Definition;
 use crate::driver;
 use crate::error::{Error, Kind, Result};
@@ -111,7 +111,11 @@ pub fn reach_again(state: &State, definition: &Definition, lease: &Lease) -> Res
     let here = books.iter().filter(|(network, ..)| *network == definition.name);
     let wanted: Vec<_> =
         here.flat_map(|(.., doors)| doors.iter().flat_map(|(door, way)| super::book::entries(door, way))).collect();
-    Ok(if wanted.is_empty() { Vec::new() } else { super::reach::ensure(&target(definition, lease), &wanted) })
+    Ok(if wanted.is_empty() || definition.obeys_input() {
+        Vec::new()
+    } else {
+        super::reach::ensure(&target(definition, lease), &wanted)
+    })
 }
 
 fn target<'a>(definition: &'a Definition, lease: &'a Lease) -> Target<'a> {
@@ -122,12 +126,18 @@ fn target<'a>(definition: &'a Definition, lease: &'a Lease) -> Target<'a> {
         addresses: &lease.addresses,
         link: Some(if bridge { &definition.bridge } else { &lease.outer }),
         port: Some(lease.outer.as_str()).filter(|_| bridge),
+        obeys_input: definition.obeys_input(),
     }
 }
 
 /// Takes away ports that lead to `addresses` for somebody who had them before and died without a word. Call it when
 /// addresses are leased anew.
 pub fn vacate(state: &State, addresses: &[IpAddr], network: &str, container: &str) -> Result<()> {
+    for (on, of) in proxy::holders_of(state, addresses)? {
+        if (on.as_str(), of.as_str()) != (network, container) {
+            unpublish(state, &on, &of, None)?;
+        }
+    }
     let holders = match ports::holders_of(addresses) {
         Err(e) if e.kind == Kind::Unsupported => return Ok(()),
         holders => holders?,

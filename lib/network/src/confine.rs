@@ -1,4 +1,4 @@
-//! What a server gives up before it reads its first question: everything but its sockets and its books.
+//! What a server of ours (names, ports) gives up before it hears its first stranger: everything but its sockets and its books.
 //!
 //! - Mounts: it gets a mount namespace with nothing in it but the folders it reads, read-only. It is started by an attach,
 //!   which may be a container's supervisor in a namespace with that container's mounts: a copy of those would keep them
@@ -133,4 +133,13 @@ pub(crate) fn leave_rights() -> io::Result<()> {
     // A kernel without seccomp serves as well.
     let _ = sys::reading_only::confine();
     Ok(())
+}
+
+/// As many descriptors as may be had, at most `enough`; how many that is.
+pub(crate) fn raise_descriptors(enough: u64) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(enough).min(enough);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum }).is_ok();
+    usize::try_from(if raised { most } else { limit.current.unwrap_or(enough) }).unwrap_or(1024)
 }

@@ -1,0 +1,160 @@
+//! Ports of a network that obeys the machine's input policy: what a rule of the machine's own at `input` drops is not reached,
+//! which on other networks it is.
+
+use crate::lab::{Lab, address, lab, text};
+use crate::publishing::{at, tcp, udp};
+use std::net::TcpStream;
+use std::time::Duration;
+use testkit::need;
+
+const DROP: &str = "nft add table inet mine; nft 'add chain inet mine input { type filter hook input priority 0; }'; \
+    nft add rule inet mine input tcp dport 8080 iifname up0 drop; nft add rule inet mine input udp dport 5300 iifname up0 drop";
+const ALLOW: &str = "nft delete table inet mine";
+
+/// Processes of the lab that serve ports; ended when the test ends, however it does.
+struct Relays<'a>(&'a Lab);
+
+impl Relays<'_> {
+    fn pids(&self) -> Vec<String> {
+        let own = "n=$(readlink /proc/self/ns/net); for p in /proc/[0-9]*; do \
+            [ \"$(readlink $p/ns/net 2>/dev/null)\" = \"$n\" ] && tr '\\0' ' ' 2>/dev/null <$p/cmdline | grep -q '^netwire relay ' && echo ${p#/proc/}; \
+            done; true";
+        self.0.sh(own).split_whitespace().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Relays<'_> {
+    fn drop(&mut self) {
+        for pid in self.pids() {
+            self.0.sh(&format!("kill -9 {pid} || true"));
+        }
+    }
+}
+
+/// A network that obeys, or one that does not, and `c1` on it with ports.
+fn with(option: &str, body: impl Fn(&Lab, &Relays<'_>) + Sync) {
+    lab(|lab| {
+        lab.outside();
+        lab.container("c1");
+        lab.netwire(&format!("network create web --subnet 10.5.0.0/24 --disable-dns {option}"));
+        let relays = Relays(lab);
+        lab.attach("--network web --netns c1 --id c1 -p 8080:80 -p 5300:53/udp");
+        body(lab, &relays);
+        lab.netwire("detach --network web --id c1");
+        assert_eq!(relays.pids(), [""; 0]);
+        assert_eq!(lab.sh("ls -A /run/veneer/netwire/.proxies 2>/dev/null || true"), "");
+    });
+}
+
+fn outside(lab: &Lab) -> [bool; 2] {
+    [
+        tcp(lab, "outside", at("198.51.100.1:8080"), "c1", 80).is_some(),
+        udp(lab, "outside", at("198.51.100.1:5300"), "c1", 53).is_some(),
+    ]
+}
+
+#[test]
+fn what_the_policy_drops_is_not_reached() {
+    need!(root, "ip", "nft");
+    let link =
+        |lab: &Lab| lab.sh("ip -br -4 addr | awk '/198.51.100.1/ {sub(/@.*/, \"\", $1); print $1}'").trim().to_owned();
+    with("", |lab, _| {
+        lab.sh(&DROP.replace("up0", &link(lab)));
+        assert_eq!(outside(lab), [true, true], "rules for input do not see what is led away before");
+    });
+    with("-o obey_input=true", |lab, relays| {
+        assert_eq!(relays.pids().len(), 1);
+        assert_eq!(outside(lab), [true, true]);
+        lab.sh(&DROP.replace("up0", &link(lab)));
+        assert_eq!(outside(lab), [false, false]);
+        assert!(tcp(lab, "", at("127.0.0.1:8080"), "c1", 80).is_some(), "loopback is another link");
+        lab.sh(ALLOW);
+        assert_eq!(outside(lab), [true, true]);
+    });
+}
+
+#[test]
+fn each_port_comes_and_goes_by_itself() {
+    need!(root, "ip", "nft");
+    with("-o obey_input=true", |lab, relays| {
+        lab.netwire("publish --id c1 8081:80");
+        assert!(tcp(lab, "outside", at("198.51.100.1:8081"), "c1", 80).is_some());
+        lab.netwire("unpublish --id c1 8080:80");
+        assert!(tcp(lab, "outside", at("198.51.100.1:8080"), "c1", 80).is_none());
+        assert!(udp(lab, "outside", at("198.51.100.1:5300"), "c1", 53).is_some(), "it was served by the same process");
+        lab.refused("publish --id c1 9000:90/sctp", 1, "only TCP and UDP can", "without -o obey_input");
+        lab.container("c2");
+        lab.attach("--network bridge --netns c2 --id c2 -p 8090:80");
+        lab.refused("publish --id c2 8081:80", 1, "address already in use", "choose another port");
+        lab.refused("publish --id c1 8090:80", 1, "port is already allocated", "");
+        lab.netwire("detach --network bridge --id c2");
+        for pid in relays.pids() {
+            lab.sh(&format!("kill -9 {pid}; while grep -qs '^State:.[^Z]' /proc/{pid}/status; do sleep 0.01; done"));
+        }
+        let (said, _) = text(&lab.command("check").output().expect("netwire runs"));
+        assert!(said.contains("port 0.0.0.0:8081/tcp of c1 on network web is served by nobody"), "{said}");
+        lab.netwire("restore");
+        assert!(tcp(lab, "outside", at("198.51.100.1:8081"), "c1", 80).is_some());
+        assert!(udp(lab, "outside", at("198.51.100.1:5300"), "c1", 53).is_some());
+    });
+}
+
+#[test]
+fn many_bytes_go_both_ways_and_an_end_is_passed_on() {
+    use std::io::{Read, Write};
+    need!(root, "ip", "nft");
+    with("-o obey_input=true", |lab, _| {
+        let listener = lab.within("c1", || std::net::TcpListener::bind("0.0.0.0:80").expect("bind"));
+        let echo = std::thread::spawn(move || {
+            for _ in 0..8 {
+                let (mut stream, _) = listener.accept().expect("a connection");
+                std::thread::spawn(move || {
+                    let mut all = Vec::new();
+                    stream.read_to_end(&mut all).expect("all of it");
+                    stream.write_all(&all).expect("the same back");
+                });
+            }
+        });
+        let clients: Vec<_> = (0..8_u8)
+            .map(|n| {
+                let mut stream = lab.within("outside", || {
+                    TcpStream::connect_timeout(&at("198.51.100.1:8080"), Duration::from_secs(5)).expect("connects")
+                });
+                std::thread::spawn(move || {
+                    let sent = vec![n; 3 << 20];
+                    stream.write_all(&sent).expect("taken");
+                    stream.shutdown(std::net::Shutdown::Write).expect("the end");
+                    let mut back = Vec::new();
+                    stream.read_to_end(&mut back).expect("comes back");
+                    assert!(back == sent, "{} of {}", back.len(), sent.len());
+                })
+            })
+            .collect();
+        clients.into_iter().for_each(|client| client.join().expect("no failure"));
+        echo.join().expect("no failure");
+        // Nobody listens any more: who connects hears of it.
+        let refused = lab.within("outside", || {
+            let mut stream = TcpStream::connect_timeout(&at("198.51.100.1:8080"), Duration::from_secs(5))?;
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            stream.read(&mut [0; 1])
+        });
+        assert_eq!(refused.expect_err("no answer").kind(), std::io::ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn both_families_are_served() {
+    need!(root, "ip", "nft");
+    lab(|lab| {
+        lab.container("c1");
+        lab.netwire("network create web --subnet 10.5.0.0/24 --subnet fd05::/64 --disable-dns -o obey_input=true");
+        let _relays = Relays(lab);
+        let attached = lab.attach("--network web --netns c1 --id c1 -p 8080:80 -p 5300:53/udp");
+        assert!(address(&attached).is_ipv4());
+        for to in ["127.0.0.1", "[::1]", "10.5.0.1", "[fd05::1]"] {
+            assert!(tcp(lab, "", at(&format!("{to}:8080")), "c1", 80).is_some(), "{to}");
+            assert!(udp(lab, "", at(&format!("{to}:5300")), "c1", 53).is_some(), "{to}");
+        }
+        lab.netwire("detach --network web --id c1");
+    });
+}
