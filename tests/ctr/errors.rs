@@ -17,7 +17,7 @@ fn refused(lab: &Lab, args: &[&str], code: i32, message: &str) {
 fn what_is_asked_wrong() {
     need!(root);
     let lab = Lab::new();
-    refused(&lab, &["run", "debian:99", "true"], 125, "ctr: unknown image debian:99");
+    refused(&lab, &["run", "debian:99", "true"], 125, "ctr: No such image: debian:99");
     refused(&lab, &["run", "--bad", "host"], 125, "ctr: unknown flag: --bad");
     refused(&lab, &["frobnicate"], 1, "ctr: unknown command: ctr frobnicate");
     refused(&lab, &["ps", "--bad"], 125, "ctr: unknown flag: --bad");

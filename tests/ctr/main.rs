@@ -2,6 +2,7 @@
 
 mod attach;
 mod bridge;
+mod commit;
 mod errors;
 mod explain;
 mod host;

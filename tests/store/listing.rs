@@ -70,7 +70,7 @@ fn unknown_and_malformed_names_are_told_with_a_hint() {
     for args in [["rmi", "debian:13"].as_slice(), &["tag", "debian:13", "x"]] {
         let (said, code) = world.fails(args);
         let want =
-            "ctr: unknown image debian:13\nhint: `ctr images` lists what there is, `ctr load -i FILE` adds to it\n";
+            "ctr: No such image: debian:13\nhint: `ctr images` lists what there is, `ctr load -i FILE` adds to it\n";
         assert_eq!((said.as_str(), code), (want, 1));
     }
     let (said, _) = world.fails(["rmi", "Debian"]);

@@ -4,12 +4,14 @@
 //! Whiteouts are character devices 0:0, opaque folders carry `overlay.opaque` = `y` (see [`spec::whiteout`]).
 
 use crate::Result;
+use crate::life::Asked;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, openat, openat2, statat};
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use store::{Record, Root};
 
 /// How an entry changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +53,33 @@ pub fn compare(upper: &Path, layers: &[PathBuf], hidden: &[PathBuf]) -> Result<B
     let mut walk = Walk { lowers: &lowers, hidden, changes: &mut changes };
     walk.folder(&top, Path::new("/"), false).map_err(|e| crate::error::system("read", upper.display(), e))?;
     Ok(changes)
+}
+
+/// Where the runtime mounts something of its own in every container.
+const MOUNTED_ON: [&str; 8] =
+    ["/proc", "/sys", "/dev", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/.dockerenv", "/run/.containerenv"];
+
+/// What a container changed.
+pub fn of(root: &Root, record: &Record, asked: &Asked) -> Result<BTreeMap<PathBuf, Change>> {
+    compare(&root.container_layer(&record.id).join("diff"), &record.layers, &hidden(asked))
+}
+
+/// Paths where the runtime mounts something.
+fn hidden(asked: &Asked) -> Vec<PathBuf> {
+    let volumes = asked.request.volumes.iter().map(|v| PathBuf::from(&v.target));
+    MOUNTED_ON.iter().map(PathBuf::from).chain(volumes).collect()
+}
+
+/// What is in the writable layer only because something was mounted on it: those paths, and folders that had to be copied
+/// up on the way to them.
+pub fn made_to_mount_on(root: &Root, record: &Record, asked: &Asked) -> Result<Vec<PathBuf>> {
+    let changes = of(root, record, asked)?;
+    let mut all = hidden(asked);
+    let on_the_way: Vec<PathBuf> = all.iter().flat_map(|p| p.ancestors().skip(1).map(Path::to_owned)).collect();
+    all.extend(on_the_way.into_iter().filter(|p| p != Path::new("/") && !changes.contains_key(p)));
+    all.sort();
+    all.dedup();
+    Ok(all)
 }
 
 struct Walk<'a> {

@@ -3,13 +3,20 @@
 //! Texts and rules are docker's (moby, daemon/images/image_delete.go, for what may be removed when). The built-in image
 //! `host` is no image of the store: it is not listed, has no id, and its name cannot be given to another.
 
+pub(crate) mod compose;
+pub mod history;
 pub mod inspect;
 pub mod load;
+pub mod prune;
 pub mod remove;
+pub mod save;
 
+pub use history::history;
 pub use inspect::{Summary, inspect_json, summaries};
 pub use load::{Loaded, Watch, load};
+pub use prune::{Prune, prune};
 pub use remove::{Removed, remove};
+pub use save::save;
 
 use spec::image::ImageConfiguration;
 use spec::{Digest, Reference};
@@ -33,7 +40,7 @@ pub struct ImageRef {
 }
 
 /// The image that `text` means: `debian:12`, `name@digest`, an id or the unique start of one. [`Kind::NotFound`] with
-/// `unknown image debian:13`. Hold [`Lock::Images`] (shared) from before this until the record that uses it is written.
+/// `No such image: debian:13`. Hold [`Lock::Images`] (shared) from before this until the record that uses it is written.
 pub fn resolve(root: &Root, text: &str) -> Result<ImageRef> {
     let index = root.index()?;
     let image = root.find_image_in(&index, text)?;
@@ -49,12 +56,15 @@ pub fn resolve(root: &Root, text: &str) -> Result<ImageRef> {
     let asked = text.parse::<Reference>().ok().filter(|name| name.digest().is_none());
     let asked = asked.and_then(|name| Some(store::image::meaning(&index, &name)?.0.familiar()));
     let first = || image.names.first().map(|(name, _)| name.familiar());
+    // committed on `host`: it lies over this machine
+    let label = configuration.raw.pointer("/config/Labels").and_then(|labels| labels.get(crate::commit::BASE));
+    let base = (label == Some(&crate::request::HOST.into())).then(|| PathBuf::from("/"));
     Ok(ImageRef {
         id: image.id,
         name: asked.or_else(first).unwrap_or_else(|| image.id.to_string()),
         config: configuration.parsed,
         raw: configuration.raw,
-        layers: chain.iter().map(|id| root.layer_diff(id)).collect(),
+        layers: base.into_iter().chain(chain.iter().map(|id| root.layer_diff(id))).collect(),
     })
 }
 
@@ -65,7 +75,7 @@ pub fn tag(root: &Root, source: &str, target: &str) -> Result<()> {
     let mut index = root.index()?;
     let image = root.find_image_in(&index, source)?;
     let descriptor = descriptor_for(&index, &image, source);
-    let Some(descriptor) = descriptor else { return Err(Error::new(Kind::NotFound, "unknown image", source)) };
+    let Some(descriptor) = descriptor else { return Err(store::image::unknown(source)) };
     index.set(&name, &descriptor);
     root.write_index(&index, &alone)
 }
@@ -78,7 +88,7 @@ fn descriptor_for(index: &store::index::Index, image: &Image, text: &str) -> Opt
 }
 
 /// A name that is to be given to an image.
-fn parse_new_name(text: &str) -> Result<Reference> {
+pub(crate) fn parse_new_name(text: &str) -> Result<Reference> {
     let name: Reference =
         text.parse().map_err(|e: spec::reference::ParseReferenceError| Error::new(Kind::Invalid, "", e.to_string()))?;
     if name.digest().is_some() {

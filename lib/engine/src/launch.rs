@@ -32,11 +32,16 @@ impl Base {
     pub fn host() -> Self {
         Self { id: None, layers: vec![PathBuf::from("/")], defaults: Defaults::of_host() }
     }
+
+    /// Whether its lowest layer is the machine's root file system.
+    pub fn is_on_host(&self) -> bool {
+        self.layers.first().is_some_and(|layer| layer == Path::new("/"))
+    }
 }
 
 /// Refuses what cannot be, before anything is made.
 pub fn check(request: &Request, machine: &Machine) -> Result<()> {
-    if request.image == HOST && request.programs.mount.is_some() {
+    if request.is_on_host() && request.programs.mount.is_some() {
         return Err(Error::new(Kind::Request, "image", HOST)
             .because("only our own ovl-mount may lay a layer over the machine's root")
             .hint("leave out --mount-program, or unset VENEER_MOUNT_PROGRAM"));
@@ -45,10 +50,7 @@ pub fn check(request: &Request, machine: &Machine) -> Result<()> {
         if !matches!(driver, "fuse" | "kernel") {
             return Err(Error::new(Kind::Request, "driver", driver).because("unknown").hint("fuse, kernel, or both"));
         }
-        if driver == "kernel"
-            && request.image == HOST
-            && machine.rootless
-            && request.driver.as_deref() == Some("kernel")
+        if driver == "kernel" && request.is_on_host() && machine.rootless && request.driver.as_deref() == Some("kernel")
         {
             return Err(Error::new(Kind::Request, "driver", "kernel")
                 .because("the kernel does not take / as a lower layer in a user namespace")
@@ -76,7 +78,8 @@ pub fn create(root: &Root, request: &Request, base: &Base, name: Option<&str>) -
     if let Some(name) = name {
         names::check(name)?;
     }
-    let asked = Asked { request: request.clone(), defaults: base.defaults.clone() };
+    let mut asked = Asked { request: request.clone(), defaults: base.defaults.clone() };
+    asked.request.over_host = base.is_on_host();
     let asked = serde_json::to_value(asked).map_err(|e| Error::new(Kind::Failed, "write", "record").because(e))?;
     let id = new_id()?;
     let mut record = Record {

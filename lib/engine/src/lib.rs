@@ -20,6 +20,10 @@
 //! - [`life`]: start, stop, kill, remove, and what a crash left behind; [`events`]: what happened
 //! - [`diff`]: what a container changed
 //! - [`limits`], [`update`], [`stats`]: what a container may use, other limits for one that is there, and what it uses
+//! - [`limits`]: what a container may use
+//! - [`diff`]: what a container changed; [`view`]: its tree, as a descriptor
+//! - [`commit`], [`change`], [`freeze`]: its writable layer as an image's, what `--change` says, standing still meanwhile; [`import`]: a tar as one
+//! - [`copy`], [`export`]: files out of it and into it
 //!
 //! Nothing here mounts, unshares or touches a network itself: that is done by executing `ovl-mount`, `nsrun` and
 //! `netwire`, or what stands in for them ([`tools`]).
@@ -27,12 +31,18 @@
 pub mod accounts;
 pub mod attach;
 pub mod bundle;
+pub mod change;
+pub mod commit;
+pub mod copy;
 pub mod diff;
 pub mod error;
 pub mod events;
 pub mod execute;
 pub mod health;
+pub mod export;
+pub mod freeze;
 pub mod images;
+pub mod import;
 pub mod launch;
 pub mod life;
 pub mod limits;
@@ -56,6 +66,7 @@ pub mod text;
 pub mod tools;
 pub mod update;
 pub mod userns;
+pub mod view;
 pub mod wiring;
 
 pub use error::{Error, Kind, Result};

@@ -9,7 +9,7 @@
 use crate::machine::Machine;
 use crate::process::Process;
 use crate::request::isolation::Space;
-use crate::request::{HOST, Network, Request};
+use crate::request::{Network, Request};
 use crate::resolver::{self, Choice};
 use crate::surroundings::Surroundings;
 use crate::text::Text;
@@ -179,7 +179,7 @@ impl Command {
 /// The network a request ends up with: `host` runs without one unless asked, images on `bridge`.
 pub fn network(request: &Request) -> Network {
     match &request.network {
-        Network::Default if request.image == HOST => Network::None,
+        Network::Default if request.is_on_host() => Network::None,
         Network::Default => Network::Named("bridge".into()),
         other => other.clone(),
     }
@@ -280,22 +280,38 @@ fn volumes(inputs: &Inputs<'_>) -> Result<Vec<Step>> {
 }
 
 fn mount(inputs: &Inputs<'_>) -> Result<Step> {
-    let request = inputs.request;
-    let lowers: Vec<String> = inputs.layers.iter().rev().map(|layer| escape(layer)).collect();
+    let target = Text::tmp("root");
+    let command = overlay(inputs.request, inputs.layers, &inputs.writable, inputs.machine, target.clone())?;
+    Ok(Step {
+        why: "the image's layers, read-only, under the writable one",
+        action: Action::Run(command),
+        undo: Some(Command::new(Tool::Umount, [target])),
+    })
+}
+
+/// Lays `layers` (lowest first) under the writable one on `target`.
+pub(crate) fn overlay(
+    request: &Request,
+    layers: &[PathBuf],
+    writable: &Writable,
+    machine: &Machine,
+    target: Text,
+) -> Result<Command> {
+    let lowers: Vec<String> = layers.iter().rev().map(|layer| escape(layer)).collect();
     let mut options = Text::plain(&format!("lowerdir={},upperdir=", lowers.join(":")))
-        .then(&inputs.writable.upper)
+        .then(&writable.upper)
         .then(&",workdir=".into())
-        .then(&inputs.writable.work);
+        .then(&writable.work);
     if request.programs.mount.is_none() {
         // what a container wrote becomes a layer by itself (commit, diff): no name or content in it may point below
         options = options.then(&",redirect_dir=off,metacopy=off,index=off".into());
     }
-    let unprivileged_host = request.image == HOST && inputs.machine.rootless;
+    let unprivileged_host = request.is_on_host() && machine.rootless;
     if unprivileged_host {
         // root's files have no owner in a user namespace; squashed, every file of the machine is the container root's
         options = options.then(&",squash_to_root".into());
     }
-    let maps = crate::userns::maps(request, inputs.machine)?;
+    let maps = crate::userns::maps(request, machine)?;
     options = options.then(&bundle::layer_options(&maps).into());
     let drivers = match &request.driver {
         Some(asked) => asked.clone(),
@@ -303,15 +319,11 @@ fn mount(inputs: &Inputs<'_>) -> Result<Step> {
         None if unprivileged_host => "fuse".into(),
         None => "kernel,fuse".into(),
     };
-    let mut command = Command::new(Tool::OvlMount, [Text::plain("-o"), options, Text::tmp("root")]);
+    let mut command = Command::new(Tool::OvlMount, [Text::plain("-o"), options, target]);
     if request.programs.mount.is_none() {
         command.env.push(("OVL_DRIVER", drivers));
     }
-    Ok(Step {
-        why: "the image's layers, read-only, under the writable one",
-        action: Action::Run(command),
-        undo: Some(Command::new(Tool::Umount, [Text::tmp("root")])),
-    })
+    Ok(command)
 }
 
 fn wire(inputs: &Inputs<'_>) -> Result<Vec<Step>> {

@@ -28,6 +28,8 @@ pub const HOST: &str = "host";
 pub struct Request {
     /// The image as named on the command line.
     pub image: String,
+    /// Its lowest layer is the machine's own root file system, as the image's label says.
+    pub over_host: bool,
     /// The words behind the image: they replace the image's `Cmd`.
     pub command: Vec<String>,
     /// `--entrypoint`: replaces the image's; one empty word clears it.
@@ -91,6 +93,13 @@ pub struct Request {
 /// A request that contradicts itself, in docker's words.
 pub(crate) fn wrong(text: impl std::fmt::Display) -> Error {
     Error::new(Kind::Request, "", text)
+}
+
+impl Request {
+    /// Whether the lowest layer is the machine's own root file system: the image `host`, or one committed on it.
+    pub fn is_on_host(&self) -> bool {
+        self.image == HOST || self.over_host
+    }
 }
 
 /// Programs by others in the place of ours.

@@ -2,7 +2,7 @@
 //! contradicts itself. All of it is data; `netwire` does it.
 
 use crate::port::{Exposed, Publish};
-use crate::request::{HOST, Network, Request};
+use crate::request::{Network, Request};
 use crate::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 use spec::ContainerId;
@@ -323,7 +323,7 @@ pub fn discarded(request: &Request) -> Option<&'static str> {
     let asked = !request.wiring.ports.is_empty() || request.wiring.publish_all;
     match crate::plan::network(request) {
         Network::Host if asked => Some("published ports are discarded when using host network mode"),
-        Network::None if asked && request.image == HOST => {
+        Network::None if asked && request.is_on_host() => {
             Some("published ports are discarded without a network: host has none unless --network names one")
         }
         Network::None if asked => Some("published ports are discarded without a network"),

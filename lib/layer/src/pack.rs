@@ -46,6 +46,7 @@ use emit::Emitter;
 use found::Look;
 use sink::{Blocks, Watch};
 use spec::{DiffId, Digest};
+use std::ffi::CStr;
 use std::fmt;
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -77,6 +78,12 @@ pub struct PackOptions<'a> {
     pub jobs: NonZeroUsize,
     /// The tree is no overlay's upper: what would be a whiteout there is refused.
     pub plain: bool,
+    /// In a plain tree names and devices that mean a whiteout in a layer are what they are: an archive, not a layer.
+    pub literal: bool,
+    /// Somebody works in the tree meanwhile: a file has the length it had when it was looked at, what vanishes is left out.
+    pub lively: bool,
+    /// What the root is called in the tar, with all below it; empty: what the tree is called there itself.
+    pub prefix: &'a [u8],
     /// Which times entries get.
     pub mtimes: Mtimes,
     /// The owner of everything.
@@ -114,6 +121,9 @@ impl Default for PackOptions<'_> {
             packing: Packing::default(),
             jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             plain: false,
+            literal: false,
+            lively: false,
+            prefix: b"",
             mtimes: Mtimes::Keep,
             owner: None,
             group: None,
@@ -155,6 +165,8 @@ pub struct Packed {
     pub tar_bytes: u64,
     /// Entries of the tar, whiteouts among them.
     pub entries: u64,
+    /// Bytes of its files' data with what fills up its blocks.
+    pub data_bytes: u64,
     /// What was left out, a line each; after [`SKIPPED_LINES`](crate::extract::SKIPPED_LINES) lines only counted.
     pub skipped: Vec<String>,
     /// How many were left out.
@@ -169,6 +181,22 @@ pub fn pack_layer(dir: BorrowedFd<'_>, out: impl Write, options: &PackOptions<'_
     pack(out, options, |emitter| {
         let look = options.look(dir)?;
         upper::add(dir, &look, options, emitter)
+    })
+}
+
+/// Writes what is at `name` in `dir`, and is no directory, to `out`; it is called [`PackOptions::prefix`] there, as a plain tree's
+/// file is written.
+pub fn pack_entry(dir: BorrowedFd<'_>, name: &CStr, out: impl Write, options: &PackOptions<'_>) -> Result<Packed> {
+    pack(out, options, |emitter| {
+        let look = Look { no_selinux: !options.selinux, no_xattrs: !options.xattrs, plain: true, ..Look::default() };
+        let path = name.to_bytes();
+        let told = rustix::fs::statat(dir, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+        let told = told.map_err(|e| Fault::system(path, "stat", e))?;
+        let found = look.at(dir, name, rustix::fs::FileType::from_raw_mode(told.st_mode), path)?;
+        match found {
+            Some(found) => emitter.add(b"", &found),
+            None => Err(Fault::system(path, "open", rustix::io::Errno::NOENT)),
+        }
     })
 }
 
@@ -195,10 +223,10 @@ fn pack(
         let mut emitter = Emitter::new(blocks, options);
         add(&mut emitter)?;
         emitter.end()?;
-        Ok((emitter.entries, emitter.skipped, emitter.skipped_count))
+        Ok((emitter.entries, emitter.data_bytes, emitter.skipped, emitter.skipped_count))
     };
     let done = sink::run(out, options.packing, options.jobs, watch, produce);
-    let ((entries, skipped, skipped_count), sums) =
+    let ((entries, data_bytes, skipped, skipped_count), sums) =
         done.map_err(|fault| Error { op: "pack", ..fault.in_layer(options.name) })?;
     Ok(Packed {
         digest: sums.digest,
@@ -206,6 +234,7 @@ fn pack(
         blob_bytes: sums.blob_bytes,
         tar_bytes: sums.tar_bytes,
         entries,
+        data_bytes,
         skipped,
         skipped_count,
     })

@@ -161,8 +161,12 @@ pub fn meaning<'i>(index: &'i Index, name: &Reference) -> Option<(Reference, &'i
     names.find_map(|name| Some((name.clone(), index.named(&name)?)))
 }
 
-fn unknown(text: &str) -> Error {
-    Error::new(Kind::NotFound, "unknown image", text)
+/// docker's words for what there is not: a name is told with its tag.
+pub fn unknown(text: &str) -> Error {
+    let digits = text.len() >= 12 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let named = text.parse::<Reference>().ok().filter(|_| !digits && !text.starts_with("sha256:"));
+    let shown = named.filter(|name| name.digest().is_none()).map(|name| name.with_default_tag().familiar());
+    Error::new(Kind::NotFound, "", format!("No such image: {}", shown.as_deref().unwrap_or(text)))
         .hint("`ctr images` lists what there is, `ctr load -i FILE` adds to it")
 }
 

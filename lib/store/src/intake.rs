@@ -205,7 +205,7 @@ pub(crate) mod tests {
             assert_eq!(root.find_image(text).unwrap(), image, "{text}");
         }
         assert_eq!(root.find_image(&format!("debian@{}", image.manifests[0])).unwrap(), image);
-        assert_eq!(root.find_image("debian:13").unwrap_err().to_string(), "unknown image debian:13");
+        assert_eq!(root.find_image("debian:13").unwrap_err().to_string(), "No such image: debian:13");
         assert_eq!(root.find_image(&format!("other@{}", image.manifests[0])).unwrap_err().kind, Kind::NotFound);
         assert_eq!(root.find_image("Debian").unwrap_err().kind, Kind::Invalid);
         assert_eq!(std::fs::read_dir(root.path().join("tmp")).unwrap().count(), 0);

@@ -78,6 +78,17 @@ pub(crate) enum Command {
     Rmi(command::rmi::Args),
     /// Give an image another name
     Tag(command::tag::Args),
+    /// Create a new image from a container's changes
+    Commit(command::commit::Args),
+    /// Copy files/folders between a container and the local filesystem
+    Cp(command::cp::Args),
+    /// Export a container's filesystem as a tar archive
+    Export(command::export::Args),
+    /// Create an image from a tar of a root file system
+    Import(command::import::Args),
+    /// Resumes a container when standard input ends; started by `commit`
+    #[command(hide = true)]
+    Thaw(command::thaw::Args),
     /// A container's supervisor; started by `run`
     #[command(hide = true)]
     Supervise(command::supervise::Args),

@@ -5,12 +5,16 @@ use cli::failure::{Failure, Outcome};
 use std::ffi::OsString;
 
 pub(crate) mod attach;
+pub(crate) mod commit;
+pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod diff;
 pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod filter;
+pub(crate) mod export;
 pub(crate) mod images;
+pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod kill;
 pub(crate) mod load;
@@ -20,6 +24,7 @@ pub(crate) mod port;
 pub(crate) mod prune;
 pub(crate) mod ps;
 pub(crate) mod rename;
+pub(crate) mod reach;
 pub(crate) mod restart;
 pub(crate) mod rm;
 pub(crate) mod rmi;
@@ -32,6 +37,9 @@ pub(crate) mod tag;
 pub(crate) mod top;
 pub(crate) mod update;
 pub(crate) mod wait;
+pub(crate) mod thaw;
+pub(crate) mod update;
+pub(crate) mod whole;
 
 pub(crate) use crate::context::Context;
 
@@ -62,6 +70,11 @@ pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
         Command::Stop(args) => stop::run(args, &context),
         Command::Kill(args) => kill::run(args, &context),
         Command::Rm(args) => rm::run(args, &context),
+        Command::Commit(args) => commit::run(args, &context),
+        Command::Import(args) => import::run(args, &context),
+        Command::Cp(args) => cp::run(args, &context),
+        Command::Export(args) => export::run(args, &context),
+        Command::Thaw(args) => thaw::run(args, &context),
         Command::Diff(args) => diff::run(args, &context),
         Command::Inspect(args) => inspect::run(args, &context),
         Command::Load(args) => load::run(args, &context),
@@ -83,6 +96,7 @@ fn changes_the_store(command: &Command) -> bool {
             | Command::Tag(_)
             | Command::Rm(_)
             | Command::Diff(_)
+        Command::Load(_) | Command::Import(_) | Command::Rmi(_) | Command::Tag(_) | Command::Rm(_) | Command::Diff(_)
     )
 }
 

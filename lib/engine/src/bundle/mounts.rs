@@ -24,7 +24,7 @@ pub(super) fn of(inputs: &Inputs<'_>) -> Result<Vec<Value>> {
         };
         more.push(mount(&format!("/etc/{file}"), "bind", source.marked(), &["rbind", "rprivate"]));
     }
-    if request.image == HOST {
+    if request.is_on_host() {
         // Below these lies the container's own writable layer: met through the overlay it would answer ELOOP.
         let covered = inputs.machine.covered.iter().map(|p| Text::plain(&p.to_string_lossy()));
         for path in covered.chain(inputs.writable.in_tmp.then(|| Text::value(Name::Tmp))) {

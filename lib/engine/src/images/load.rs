@@ -344,7 +344,7 @@ fn is_only_a_tag(name: &str) -> bool {
 }
 
 /// An error of the room `layer` as one of the store.
-fn from_layer(error: layer::Error) -> Error {
+pub(crate) fn from_layer(error: layer::Error) -> Error {
     let full = matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT));
     let kind = match error.kind {
         layer::Kind::System if full => Kind::Full,

@@ -39,13 +39,14 @@ pub(super) fn extents(fd: BorrowedFd<'_>, size: u64, disk_bytes: u64) -> Option<
     (!all).then_some(extents)
 }
 
-/// Adds the data of `found` and the zeros behind it.
+/// Adds the data of `found` and the zeros behind it. A `lively` file that has become shorter ends in zeros.
 pub(super) fn copy(
     blocks: &mut Blocks<'_>,
     fd: BorrowedFd<'_>,
     found: &Found,
     extents: Option<&[(u64, u64)]>,
     path: &[u8],
+    lively: bool,
 ) -> Result<(), Fault> {
     let whole = [(0, found.size)];
     let mut bytes = 0;
@@ -55,6 +56,11 @@ pub(super) fn copy(
             let room = blocks.room();
             let most = usize::try_from(end - at).unwrap_or(usize::MAX).min(room.len());
             match rustix::io::pread(fd, &mut room[..most], at) {
+                Ok(0) if lively => {
+                    room[..most].fill(0);
+                    blocks.filled(most)?;
+                    at += most as u64;
+                }
                 Ok(0) => return Err(changed(path, format_args!("ends after {at} of {} bytes", found.size))),
                 Ok(count) => {
                     blocks.filled(count)?;
@@ -67,6 +73,9 @@ pub(super) fn copy(
         bytes += length;
     }
     blocks.write(&format::END[..format::padding(bytes)])?;
+    if lively {
+        return Ok(());
+    }
     let now = rustix::fs::fstat(fd).map_err(|e| Fault::system(path, "stat", e))?;
     if now.st_size.cast_unsigned() != found.size {
         return Err(changed(path, format_args!("had {} bytes, now {}", found.size, now.st_size)));

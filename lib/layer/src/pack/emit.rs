@@ -44,6 +44,7 @@ pub(super) struct Emitter<'a, 'b> {
     written: usize,
     first_names: HashMap<(u64, u64), FirstName>,
     pub(super) entries: u64,
+    pub(super) data_bytes: u64,
     pub(super) skipped: Vec<String>,
     pub(super) skipped_count: u64,
 }
@@ -58,6 +59,7 @@ impl<'a, 'b> Emitter<'a, 'b> {
             written: 0,
             first_names: HashMap::new(),
             entries: 0,
+            data_bytes: 0,
             skipped: Vec::new(),
             skipped_count: 0,
         }
@@ -141,7 +143,7 @@ impl<'a, 'b> Emitter<'a, 'b> {
             if self.options.sparse { content::extents(fd.as_fd(), found.size, found.disk_bytes) } else { None };
         head.extents = extents.as_deref();
         self.put(&head)?;
-        content::copy(self.blocks, fd.as_fd(), found, extents.as_deref(), path)
+        content::copy(self.blocks, fd.as_fd(), found, extents.as_deref(), path, self.options.lively)
     }
 
     /// Writes that `name` in the directory `dir` of the layers below is gone.
@@ -191,12 +193,24 @@ impl<'a, 'b> Emitter<'a, 'b> {
     fn put(&mut self, head: &Head<'_>) -> Result<(), Fault> {
         let mut bytes = std::mem::take(&mut self.head);
         bytes.clear();
-        head.write(&mut bytes)?;
+        if self.options.prefix.is_empty() {
+            self.data_bytes += head.write(&mut bytes)?.next_multiple_of(512);
+        } else {
+            let path = below(self.options.prefix, head.path);
+            let link =
+                if head.kind == Type::HardLink { below(self.options.prefix, head.link) } else { head.link.to_vec() };
+            let head = Head { path: &path, link: &link, ..head.clone() };
+            self.data_bytes += head.write(&mut bytes)?.next_multiple_of(512);
+        }
         self.entries += 1;
         let written = self.blocks.write(&bytes);
         self.head = bytes;
         written
     }
+}
+
+fn below(prefix: &[u8], path: &[u8]) -> Vec<u8> {
+    if path.is_empty() { prefix.to_vec() } else { [prefix, b"/", path].concat() }
 }
 
 impl Mtimes {

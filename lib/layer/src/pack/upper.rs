@@ -64,6 +64,7 @@ impl Walk<'_, '_, '_> {
             _ if self.options.excludes(&self.path) => None,
             _ => match self.look.at(dir, name, told, &self.path)? {
                 Some(found) => Some(found),
+                None if self.options.lively => None,
                 None => {
                     return Err(Fault::entry(Kind::System, &self.path, "vanished while it was packed").hint(STILL));
                 }
@@ -75,7 +76,10 @@ impl Walk<'_, '_, '_> {
                 return self.enter(found);
             }
             self.add(&found, dir_bytes, last, files_hide)?;
-        } else if self.path[last..] != *whiteout::OPAQUE && whiteout::parse_name(&self.path[last..]) == Name::Reserved {
+        } else if !self.options.plain
+            && self.path[last..] != *whiteout::OPAQUE
+            && whiteout::parse_name(&self.path[last..]) == Name::Reserved
+        {
             self.out.skip(&self.path, "a name that layers keep for themselves");
         }
         self.path.truncate(dir_bytes);
@@ -87,7 +91,9 @@ impl Walk<'_, '_, '_> {
         let path = &self.path[..];
         let (dir, name) = (&path[..dir_bytes], &path[last..]);
         let zero = found.thing == Thing::Char(0, 0);
-        if self.options.plain {
+        if self.options.literal {
+            // Whatever it is called.
+        } else if self.options.plain {
             plain_name(path, name)?;
             if zero {
                 return Err(Fault::entry(Kind::Unsupported, path, "a device 0:0, which is a whiteout to an overlay")
@@ -123,7 +129,9 @@ impl Walk<'_, '_, '_> {
     fn enter(&mut self, mut found: Found) -> Result<(), Fault> {
         let path = &self.path[..];
         let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
-        if self.options.plain {
+        if self.options.literal {
+            // Whatever it is called.
+        } else if self.options.plain {
             plain_name(path, name)?;
         } else {
             if whiteout::parse_name(name) != Name::Plain(name) {

@@ -2,7 +2,6 @@
 
 use super::Context;
 use cli::failure::Outcome;
-use std::path::PathBuf;
 
 /// Options of `ctr diff`.
 #[derive(Debug, clap::Args)]
@@ -18,12 +17,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let root = context.store()?;
     let record = root.find_container(&args.container)?;
     let asked = engine::life::Asked::of(&record)?;
-    // What the runtime mounts on is there in the writable layer only because something was mounted on it.
-    let fixed = ["/proc", "/sys", "/dev", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf"].map(PathBuf::from);
-    let volumes = asked.request.volumes.iter().map(|v| PathBuf::from(&v.target));
-    let hidden: Vec<PathBuf> = fixed.into_iter().chain(volumes).collect();
-    let upper = root.container_layer(&record.id).join("diff");
-    let changes = engine::diff::compare(&upper, &record.layers, &hidden)?;
+    let changes = engine::diff::of(&root, &record, &asked)?;
     let mut text = String::new();
     for (path, change) in changes {
         let path = path.display().to_string();

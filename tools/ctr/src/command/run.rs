@@ -90,6 +90,7 @@ fn supervisor_lost(error: engine::Error, root: &store::Root, record: &store::Rec
 
 fn explain(args: &Args, request: &Request, machine: &Machine, context: &Context) -> Outcome {
     let base = if request.image == HOST { Base::host() } else { create::base(request, &context.store()?)? };
+    let request = &Request { over_host: base.is_on_host(), ..request.clone() };
     let id = launch::new_id()?;
     let accounts = Accounts::load(&base.layers);
     let shared = match &request.network {

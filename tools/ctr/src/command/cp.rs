@@ -1,0 +1,162 @@
+//! `ctr cp`: files and folders into containers and out of them, as docker does it.
+
+use super::Context;
+use super::reach::{self, Need};
+use cli::failure::{Failure, Outcome};
+use engine::copy::{self, How, Tree};
+use engine::life::{self, Asked};
+use engine::view::{self, Merged, Surroundings};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use store::{Record, Root, Status};
+
+/// Options of `ctr cp`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Archive mode (copy all uid/gid information)
+    #[arg(short, long)]
+    archive: bool,
+    /// Always follow symbol link in SRC_PATH
+    #[arg(short = 'L', long)]
+    follow_link: bool,
+    /// Suppress progress output during copy. Progress output is automatically suppressed if no terminal is attached
+    #[arg(short, long)]
+    quiet: bool,
+    /// CONTAINER:PATH, a path, or - for a tar on standard input
+    #[arg(value_name = "SRC_PATH|-")]
+    source: String,
+    /// CONTAINER:PATH, a path, or - for a tar on standard output
+    #[arg(value_name = "DEST_PATH|-")]
+    target: String,
+}
+
+/// One end, as it was written.
+#[derive(Debug, PartialEq, Eq)]
+enum End<'a> {
+    Container(&'a str, &'a Path),
+    Path(&'a Path),
+    Stream,
+}
+
+impl<'a> End<'a> {
+    /// docker's `splitCpArg`: what begins with a slash or a dot is a path of this machine, whatever colons it has.
+    fn parse(text: &'a str) -> Self {
+        if text == "-" {
+            return Self::Stream;
+        }
+        match text.split_once(':') {
+            Some((container, path)) if !text.starts_with(['/', '.']) => Self::Container(container, Path::new(path)),
+            _ => Self::Path(Path::new(text)),
+        }
+    }
+}
+
+pub(crate) fn run(args: Args, context: &Context) -> Outcome {
+    let (source, target) = (End::parse(&args.source), End::parse(&args.target));
+    let name = match (&source, &target) {
+        (End::Container(..), End::Container(..)) => {
+            return Err(Failure::new("copying between containers is not supported")
+                .hint("ctr cp ONE:PATH - | ctr cp - OTHER:FOLDER"));
+        }
+        (End::Container(name, _), _) | (_, End::Container(name, _)) => *name,
+        _ => return Err(Failure::new("must specify at least one container source")),
+    };
+    let root = context.store()?;
+    let record = root.find_container(name)?;
+    reach::ready(context, &root, &record, Need::Tree)?;
+    let opened = Opened::new(context, &root, &record, name, matches!(target, End::Container(..)))?;
+    let inside = &opened.tree;
+    let mut how = How { follow: args.follow_link, keep_owners: true, owner: None };
+    let quiet = args.quiet || !std::io::stdout().is_terminal();
+    let told = |bytes: u64, to: &str| {
+        if !quiet {
+            cli::output::err_line(&format!("Successfully copied {} to {to}", cli::human::size(bytes)));
+        }
+    };
+    match (source, target) {
+        (End::Container(_, path), End::Stream) => {
+            copy::write(inside, path, std::io::stdout(), how).or_else(nobody_reads)?;
+        }
+        (End::Container(_, path), End::Path(to)) => {
+            // docker: what comes out belongs to whoever fetched it
+            how.keep_owners = args.archive;
+            let bytes = copy::copy(inside, path, &Tree::Machine, to, how)?;
+            told(bytes, &absolute(to).display().to_string());
+        }
+        (End::Stream, End::Container(_, path)) => {
+            if args.archive {
+                how.owner = None;
+            }
+            copy::read(std::io::stdin(), inside, path, how)?;
+        }
+        (End::Path(from), End::Container(container, path)) => {
+            if args.archive {
+                how.owner = opened.user(&root, &record)?;
+            }
+            let bytes = copy::copy(&Tree::Machine, from, inside, path, how)?;
+            told(bytes, &format!("{container}:{}", path.display()));
+        }
+        _ => {}
+    }
+    Ok(0)
+}
+
+fn nobody_reads(error: engine::Error) -> Result<u64, engine::Error> {
+    if error.raw_os_error() == Some(rustix::io::Errno::PIPE.raw_os_error()) { Ok(0) } else { Err(error) }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// A container's tree, however it is reached.
+struct Opened {
+    tree: Tree,
+    _merged: Option<Merged>,
+}
+
+impl Opened {
+    fn new(context: &Context, root: &Root, record: &Record, name: &str, writes: bool) -> Result<Self, Failure> {
+        let state = life::state(root, &record.id)?;
+        let tree = |root| Tree::Container { root, name: name.to_owned() };
+        if let Some(process) = state.process.filter(|_| life::is_live(&state) && state.status != Status::Exited) {
+            return Ok(Self { tree: tree(view::of_process(process)?), _merged: None });
+        }
+        if writes && Asked::of(record)?.request.read_only {
+            return Err(Failure::new("container rootfs is marked read-only"));
+        }
+        let machine = context.machine()?;
+        let own = context.own()?;
+        let around = Surroundings { root, own: &own, machine: &machine };
+        let merged = view::merge(&around, record)?;
+        let folder = merged.folder().try_clone_to_owned();
+        let folder = folder.map_err(|e| Failure::new(format!("{}: {e}", merged.path().display())))?;
+        Ok(Self { tree: tree(folder), _merged: Some(merged) })
+    }
+
+    /// Whose the files become with `-a`: the container's user's, where it has one.
+    fn user(&self, root: &Root, record: &Record) -> Result<Option<(u32, u32)>, Failure> {
+        let asked = Asked::of(record)?;
+        let user = asked.request.user.as_deref().unwrap_or(&asked.defaults.user);
+        if user.is_empty() {
+            return Ok(None);
+        }
+        let identity = engine::accounts::Accounts::of_container(root, record).resolve(user)?;
+        Ok(Some((identity.uid, identity.gid)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_as_docker_reads_them() {
+        assert_eq!(End::parse("web:/etc"), End::Container("web", Path::new("/etc")));
+        assert_eq!(End::parse("web:"), End::Container("web", Path::new("")));
+        assert_eq!(End::parse("./a:b"), End::Path(Path::new("./a:b")));
+        assert_eq!(End::parse("/a:b"), End::Path(Path::new("/a:b")));
+        assert_eq!(End::parse("a"), End::Path(Path::new("a")));
+        assert_eq!(End::parse("-"), End::Stream);
+    }
+}

@@ -1,0 +1,62 @@
+//! Files that a command writes for the user: whole or not at all.
+
+use cli::failure::Failure;
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Writes the file at `path` by `write`: beside it, and renamed over it when it is whole. What is no regular file (a pipe, a terminal) is
+/// written to as it is.
+pub(crate) fn file(path: &Path, write: impl FnOnce(&mut File) -> Result<(), Failure>) -> Result<(), Failure> {
+    let fail = |what: &'static str, path: &Path, e: std::io::Error| {
+        Failure::from(engine::error::system(what, path.display(), e))
+    };
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !parent.is_dir() {
+        return Err(Failure::new(format!(
+            "invalid output path: directory {:?} does not exist",
+            parent.display().to_string()
+        )));
+    }
+    if path.is_dir() {
+        return Err(Failure::new(format!("invalid output path: {:?} is a directory", path.display().to_string())));
+    }
+    // A link's target is what is replaced.
+    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if std::fs::metadata(&real).is_ok_and(|meta| !meta.is_file()) {
+        let mut out = File::options().write(true).open(&real).map_err(|e| fail("open", path, e))?;
+        return write(&mut out);
+    }
+    let beside = beside(&real);
+    let mut out = File::options().write(true).create_new(true).mode(0o600).open(&beside);
+    let out = out
+        .as_mut()
+        .map_err(|e| fail("make", &beside, std::io::Error::from_raw_os_error(e.raw_os_error().unwrap_or(0))))?;
+    let undone = Undo(Some(beside.clone()));
+    write(out)?;
+    std::fs::rename(&beside, &real).map_err(|e| fail("rename to", &real, e))?;
+    undone.keep();
+    Ok(())
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}", std::process::id()))
+}
+
+/// Removes what was not finished.
+struct Undo(Option<PathBuf>);
+
+impl Undo {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.take() {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
