@@ -11,8 +11,8 @@ pub(crate) mod create;
 pub(crate) mod diff;
 pub(crate) mod events;
 pub(crate) mod exec;
-pub(crate) mod filter;
 pub(crate) mod export;
+pub(crate) mod filter;
 pub(crate) mod images;
 pub(crate) mod import;
 pub(crate) mod inspect;
@@ -23,8 +23,8 @@ pub(crate) mod pause;
 pub(crate) mod port;
 pub(crate) mod prune;
 pub(crate) mod ps;
-pub(crate) mod rename;
 pub(crate) mod reach;
+pub(crate) mod rename;
 pub(crate) mod restart;
 pub(crate) mod rm;
 pub(crate) mod rmi;
@@ -34,11 +34,10 @@ pub(crate) mod stats;
 pub(crate) mod stop;
 pub(crate) mod supervise;
 pub(crate) mod tag;
+pub(crate) mod thaw;
 pub(crate) mod top;
 pub(crate) mod update;
 pub(crate) mod wait;
-pub(crate) mod thaw;
-pub(crate) mod update;
 pub(crate) mod whole;
 
 pub(crate) use crate::context::Context;
@@ -92,11 +91,11 @@ fn changes_the_store(command: &Command) -> bool {
         command,
         Command::ContainerPrune(_)
             | Command::Load(_)
+            | Command::Import(_)
             | Command::Rmi(_)
             | Command::Tag(_)
             | Command::Rm(_)
             | Command::Diff(_)
-        Command::Load(_) | Command::Import(_) | Command::Rmi(_) | Command::Tag(_) | Command::Rm(_) | Command::Diff(_)
     )
 }
 

@@ -3,11 +3,11 @@
 use super::{devices, mount};
 use crate::machine::Cgroups;
 use crate::plan::{self, Command, Inputs};
+use crate::request::Network;
 use crate::request::isolation::Space;
 use crate::request::manner::Manner;
 use crate::request::secret::Way;
 use crate::request::volume::{Below, Ids, Kind, Volume};
-use crate::request::{HOST, Network};
 use crate::text::{Name, Text};
 use crate::tools::Tool;
 use crate::{Result, limits};

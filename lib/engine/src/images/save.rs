@@ -63,7 +63,8 @@ fn lay_out(root: &Root, names: &[String]) -> Result<TempDir> {
             std::fs::hard_link(root.blob_path(&digest), &to).map_err(|e| fail(&to, e))?;
         }
         let index: Vec<Value> = chosen.iter().flat_map(entries).collect();
-        let index = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": index });
+        let index =
+            json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": index });
         let manifest: Vec<Value> = chosen.iter().map(docker).collect();
         for (name, text) in [
             ("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#.to_owned()),
