@@ -105,7 +105,7 @@ pub(crate) enum Stop {
 
 /// Reads a command line, the program's name first.
 pub(crate) fn parse(args: Vec<OsString>) -> Result<Arguments, Stop> {
-    let mut all = Arguments::command();
+    let mut all = crate::help::dressed(Arguments::command(), &args);
     all.build();
     let words = plain(&all, args.get(1..).unwrap_or_default())?;
     let name = args.first().cloned().unwrap_or_else(|| "ctr".into());

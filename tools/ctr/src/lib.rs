@@ -12,6 +12,7 @@ mod arguments;
 mod command;
 mod context;
 mod format;
+mod help;
 mod options;
 
 /// Runs `ctr` with `args` (the program's name first) and gives its exit code: docker's. A wrong option is 125 on every
@@ -21,6 +22,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
 }
 
 fn run(args: Vec<OsString>) -> Outcome {
+    let args = help::turned(args);
     let parsed = match arguments::parse(args.clone()) {
         Ok(parsed) => parsed,
         Err(arguments::Stop::Print(text)) => {

@@ -59,8 +59,8 @@ static BASE: Shape = Shape::Struct(&Layout {
         of("ExecIDs", TEXTS),
         of("HostConfig", &Shape::Pointer(&HOST_CONFIG)),
         of("GraphDriver", &GRAPH),
-        maybe("SizeRw", INT64),
-        maybe("SizeRootFs", INT64),
+        maybe("SizeRw", &Shape::Pointer(INT64)),
+        maybe("SizeRootFs", &Shape::Pointer(INT64)),
     ],
 });
 
@@ -274,27 +274,43 @@ static RESOURCES: Shape = Shape::Struct(&Layout {
     ],
 });
 
-/// Its networks. The members from `EndpointID` to `MacAddress` are those of the first one: old scripts use them.
+/// Its networks. What the second part says is of the first one: old scripts use it.
 static NETWORKS: Shape = Shape::Struct(&Layout {
     name: "container.NetworkSettings",
     fields: &[
-        of("Bridge", TEXT),
-        of("SandboxID", TEXT),
-        of("SandboxKey", TEXT),
-        of("Ports", &PORTS),
-        of("HairpinMode", BOOL),
-        of("LinkLocalIPv6Address", TEXT),
-        of("LinkLocalIPv6PrefixLen", INT),
-        of("SecondaryIPAddresses", &Shape::List(ANY)),
-        of("SecondaryIPv6Addresses", &Shape::List(ANY)),
-        of("EndpointID", TEXT),
-        of("Gateway", TEXT),
-        of("GlobalIPv6Address", TEXT),
-        of("GlobalIPv6PrefixLen", INT),
-        of("IPAddress", TEXT),
-        of("IPPrefixLen", INT),
-        of("IPv6Gateway", TEXT),
-        of("MacAddress", TEXT),
+        Field::embedded(
+            "NetworkSettingsBase",
+            &Shape::Struct(&Layout {
+                name: "container.NetworkSettingsBase",
+                fields: &[
+                    of("Bridge", TEXT),
+                    of("SandboxID", TEXT),
+                    of("SandboxKey", TEXT),
+                    of("Ports", &PORTS),
+                    of("HairpinMode", BOOL),
+                    of("LinkLocalIPv6Address", TEXT),
+                    of("LinkLocalIPv6PrefixLen", INT),
+                    of("SecondaryIPAddresses", &Shape::List(ANY)),
+                    of("SecondaryIPv6Addresses", &Shape::List(ANY)),
+                ],
+            }),
+        ),
+        Field::embedded(
+            "DefaultNetworkSettings",
+            &Shape::Struct(&Layout {
+                name: "container.DefaultNetworkSettings",
+                fields: &[
+                    of("EndpointID", TEXT),
+                    of("Gateway", TEXT),
+                    of("GlobalIPv6Address", TEXT),
+                    of("GlobalIPv6PrefixLen", INT),
+                    of("IPAddress", TEXT),
+                    of("IPPrefixLen", INT),
+                    of("IPv6Gateway", TEXT),
+                    of("MacAddress", TEXT),
+                ],
+            }),
+        ),
         of("Networks", &Shape::Map(&Shape::Pointer(&ENDPOINT))),
     ],
 });

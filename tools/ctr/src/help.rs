@@ -1,0 +1,221 @@
+//! `ctr --help`, `ctr COMMAND --help`, `ctr help COMMAND`: grouped and worded as docker's.
+//!
+//! What there is comes from the one definition of the command line; how docker calls it, from `help/words.txt` ([`words`]).
+//! What docker has not is told in our own words. Nothing of this is made unless help is asked for.
+
+use clap::{Arg, ArgAction, Command};
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write;
+
+mod words;
+
+use words::{Entry, wrap};
+
+/// Columns where standard output tells no others.
+const COLUMNS: usize = 80;
+
+/// docker's first group.
+const COMMON: [&str; 13] =
+    ["run", "exec", "ps", "try", "build", "pull", "push", "images", "login", "logout", "search", "version", "info"];
+
+/// Words that have commands below them: docker's, and what they are about.
+const MANAGEMENT: [(&str, &str); 3] =
+    [("container", "Manage containers"), ("image", "Manage images"), ("system", "Manage the store")];
+
+/// The other tools in this program.
+const TOOLS: [(&str, &str); 4] = [
+    ("ovl-mount", "Lay a writable layer over read-only ones"),
+    ("unpack", "Turn image layers into folders and back"),
+    ("nsrun", "Run a command in namespaces; an OCI runtime"),
+    ("netwire", "Connect network namespaces; a CNI plugin"),
+];
+
+/// `ctr help COMMAND` as `ctr COMMAND --help`.
+pub(crate) fn turned(mut args: Vec<OsString>) -> Vec<OsString> {
+    if args.get(1).is_some_and(|word| word == "help") {
+        args.remove(1);
+        args.push("--help".into());
+    }
+    args
+}
+
+/// The definition, with docker's help in it where `args` may ask for help.
+pub(crate) fn dressed(command: Command, args: &[OsString]) -> Command {
+    let asks = |word: &OsString| word == OsStr::new("--help") || word == OsStr::new("-h");
+    if args.len() > 1 && !args.iter().any(asks) {
+        return command;
+    }
+    all_dressed(command)
+}
+
+/// The definition with docker's help in all of it.
+pub(crate) fn all_dressed(mut command: Command) -> Command {
+    command.build();
+    let entries = words::entries();
+    let columns = columns();
+    let whole = overview(&command, &entries, columns);
+    let names: Vec<String> = command.get_subcommands().map(|c| c.get_name().to_owned()).collect();
+    for name in names {
+        command = command.mut_subcommand(&name, |below| {
+            let text = of_command(&below, &entries, columns);
+            below.override_help(text)
+        });
+    }
+    command.override_help(whole)
+}
+
+fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    size.map_or(COLUMNS, |size| usize::from(size.ws_col)).max(40)
+}
+
+/// docker's words for a command; hidden ones stand for two words: `image-prune`, `image prune`.
+fn entry<'a>(name: &str, entries: &'a [Entry]) -> Option<&'a Entry> {
+    let two = name.replacen('-', " ", 1);
+    entries.iter().find(|e| e.name == name || e.name == two)
+}
+
+fn about(command: &Command, entries: &[Entry]) -> String {
+    match entry(command.get_name(), entries) {
+        Some(entry) => entry.about.clone(),
+        None => command.get_about().map(ToString::to_string).unwrap_or_default(),
+    }
+}
+
+fn overview(command: &Command, entries: &[Entry], columns: usize) -> String {
+    let shown = |c: &&Command| !c.is_hide_set() && !MANAGEMENT.iter().any(|(word, _)| *word == c.get_name());
+    let mut all: Vec<(String, String)> =
+        command.get_subcommands().filter(shown).map(|c| (c.get_name().to_owned(), about(c, entries))).collect();
+    all.sort();
+    let own = |list: &[(&str, &str)]| list.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect();
+    let common: Vec<(String, String)> =
+        COMMON.iter().filter_map(|name| all.iter().find(|(n, _)| n == name).cloned()).collect();
+    all.retain(|(name, _)| !COMMON.contains(&name.as_str()));
+    let mut text = format!("Usage:  ctr [OPTIONS] COMMAND\n\n{}\n", command.get_about().unwrap_or_default());
+    let groups: [(&str, Vec<(String, String)>); 4] = [
+        ("Common Commands", common),
+        ("Management Commands", own(&MANAGEMENT)),
+        ("Tools", own(&TOOLS)),
+        ("Commands", all),
+    ];
+    let width = groups.iter().flat_map(|(_, g)| g).map(|(name, _)| name.len()).max().unwrap_or(0).max(11);
+    for (title, group) in groups {
+        let _ = write!(text, "\n{title}:\n");
+        for (name, about) in group {
+            let _ = writeln!(text, "  {name:width$} {about}");
+        }
+    }
+    text.push_str("\nGlobal Options:\n");
+    text.push_str(&options(command, None, columns));
+    text.push_str("\nRun 'ctr COMMAND --help' for more information on a command.\n");
+    text
+}
+
+fn of_command(command: &Command, entries: &[Entry], columns: usize) -> String {
+    let known = entry(command.get_name(), entries);
+    let usage = known.map_or_else(|| usage(command), |entry| entry.usage.clone());
+    let mut text = format!("Usage:  ctr {usage}\n\n{}\n", about(command, entries));
+    if let Some(alias) = known.map(|e| e.alias.replace("docker ", "ctr ")).filter(|a| !a.is_empty()) {
+        let _ = write!(text, "\nAliases:\n  {alias}\n");
+    }
+    let options = options(command, known, columns);
+    if !options.is_empty() {
+        let _ = write!(text, "\nOptions:\n{options}");
+    }
+    text
+}
+
+/// How a command that docker has not is used.
+fn usage(command: &Command) -> String {
+    let mut text = command.get_name().to_owned();
+    if command.get_arguments().any(|a| !a.is_positional() && a.get_id() != "help") {
+        text.push_str(" [OPTIONS]");
+    }
+    if command.has_subcommands() {
+        return text + " COMMAND";
+    }
+    for arg in command.get_positionals() {
+        let name = value_name(arg);
+        let many = arg.get_num_args().is_some_and(|n| n.max_values() > 1);
+        let more = if many { format!(" [{name}...]") } else { String::new() };
+        let _ = match arg.is_required_set() {
+            true => write!(text, " {name}{more}"),
+            false if many => write!(text, " [{name}...]"),
+            false => write!(text, " [{name}]"),
+        };
+    }
+    text
+}
+
+fn value_name(arg: &Arg) -> String {
+    let name = arg.get_value_names().and_then(|names| names.first()).map(ToString::to_string);
+    name.unwrap_or_else(|| arg.get_id().as_str().to_uppercase())
+}
+
+/// The lines of all options, sorted, in columns as wide as the widest.
+fn options(command: &Command, known: Option<&Entry>, columns: usize) -> String {
+    let mut lines = Vec::new();
+    for arg in command.get_arguments().filter(|a| !a.is_positional() && !a.is_hide_set()) {
+        let Some(long) = arg.get_long().filter(|long| *long != "help") else { continue };
+        let words = known.and_then(|entry| entry.options.iter().find(|option| option.name == long));
+        let letter = arg.get_short().map_or_else(|| "      --".into(), |letter| format!("  -{letter}, --"));
+        let takes = matches!(arg.get_action(), ArgAction::Set | ArgAction::Append)
+            && arg.get_num_args().is_none_or(|n| n.max_values() > 0);
+        let kind = match words {
+            Some(option) => option.kind.clone(),
+            None if takes => value_name(arg),
+            None => String::new(),
+        };
+        let help = words.map(|option| option.help.clone());
+        let help = help.or_else(|| arg.get_help().map(ToString::to_string)).unwrap_or_default();
+        let head = format!("{letter}{long} {kind}");
+        lines.push((long.to_owned(), head.trim_end().to_owned(), help));
+    }
+    lines.sort();
+    let width = lines.iter().map(|(_, head, _)| head.len()).max().unwrap_or(0) + 3;
+    let mut text = String::new();
+    for (_, head, help) in lines {
+        let _ = writeln!(text, "{head:width$}{}", wrap(width, columns, &help));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn whole() -> Command {
+        all_dressed(crate::arguments::Arguments::command())
+    }
+
+    fn help(name: &str) -> String {
+        let whole = whole();
+        let command = whole.find_subcommand(name).expect("the command is there");
+        command.clone().render_help().to_string()
+    }
+
+    #[test]
+    fn a_command_is_worded_as_dockers() {
+        let text = help("rm");
+        assert!(
+            text.starts_with("Usage:  ctr rm [OPTIONS] CONTAINER [CONTAINER...]\n\nRemove one or more containers\n")
+        );
+        assert!(text.contains("\nAliases:\n  ctr container rm, ctr container remove, ctr rm\n\nOptions:\n"), "{text}");
+        assert!(text.contains("  -f, --force     Force the removal of a running container (uses SIGKILL)\n"), "{text}");
+        let run = help("run");
+        assert!(run.starts_with("Usage:  ctr run [OPTIONS] IMAGE [COMMAND] [ARG...]\n"), "{run}");
+        assert!(run.contains("      --explain "), "what docker has not is there too\n{run}");
+    }
+
+    #[test]
+    fn commands_are_grouped() {
+        let text = whole().render_help().to_string();
+        let at = |title: &str| text.find(&format!("\n{title}:\n")).unwrap_or_else(|| panic!("no {title} in\n{text}"));
+        assert!(at("Common Commands") < at("Management Commands"));
+        assert!(at("Management Commands") < at("Commands"));
+        assert!(at("Commands") < at("Global Options"));
+        assert!(text.contains("\n  run         Create and run a new container from an image\n"), "{text}");
+        assert!(!text.contains("supervise"));
+    }
+}
