@@ -89,6 +89,8 @@ pub(crate) enum Command {
     /// Resumes a container when standard input ends; started by `commit`
     #[command(hide = true)]
     Thaw(command::thaw::Args),
+    /// Print the completions of a shell: bash, zsh or fish
+    Completion(command::completion::Args),
     /// A container's supervisor; started by `run`
     #[command(hide = true)]
     Supervise(command::supervise::Args),

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 pub(crate) mod attach;
 pub(crate) mod commit;
 pub(crate) mod cp;
+pub(crate) mod completion;
 pub(crate) mod create;
 pub(crate) mod diff;
 pub(crate) mod events;
@@ -60,6 +61,7 @@ pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
         Command::Top(args) => top::run(args, &context),
         Command::Events(args) => events::run(args, &context),
         Command::ContainerPrune(args) => prune::run(args, &context),
+        Command::Completion(args) => completion::run(&args),
         Command::Exec(args) => exec::run(args, &context),
         Command::Port(args) => port::run(args, &context),
         Command::Ps(args) => ps::run(args, &context),

@@ -58,10 +58,22 @@ pub(crate) fn all_dressed(mut command: Command) -> Command {
     for name in names {
         command = command.mut_subcommand(&name, |below| {
             let text = of_command(&below, &entries, columns);
-            below.override_help(text)
+            in_dockers_words(below, &entries).override_help(text)
         });
     }
     command.override_help(whole)
+}
+
+/// The sentences of a command and its options, which man pages and completions show.
+fn in_dockers_words(command: Command, entries: &[Entry]) -> Command {
+    let Some(known) = entry(command.get_name(), entries) else { return command };
+    command.about(known.about.clone()).mut_args(|arg| {
+        let words = arg.get_long().and_then(|long| known.options.iter().find(|option| option.name == long));
+        match words {
+            Some(words) => arg.help(words.help.clone()),
+            None => arg,
+        }
+    })
 }
 
 fn columns() -> usize {

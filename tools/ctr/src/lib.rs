@@ -15,6 +15,11 @@ mod format;
 mod help;
 mod options;
 
+/// The command line's definition, worded as docker's: man pages and completions are made of it.
+pub fn definition() -> clap::Command {
+    help::all_dressed(<arguments::Arguments as clap::CommandFactory>::command())
+}
+
 /// Runs `ctr` with `args` (the program's name first) and gives its exit code: docker's. A wrong option is 125 on every
 /// command, an unknown command 1.
 pub fn main(args: Vec<OsString>) -> ExitCode {

@@ -21,6 +21,11 @@ use std::process::ExitCode;
 
 const NAME: &str = "netwire";
 
+/// The command line's definition: man pages and completions are made of it.
+pub fn definition() -> clap::Command {
+    <cli::Args as clap::CommandFactory>::command()
+}
+
 /// Runs `netwire` with `args` (the program's name first) and gives its exit code.
 pub fn main(args: Vec<OsString>) -> ExitCode {
     if let Some(code) = cni::serve(&args) {

@@ -3,7 +3,7 @@
 //! Exit code: the command's own, 128 + n for signal n; 125 where we failed, 126 and 127 where the command cannot be executed or
 //! found.
 
-mod cli;
+pub(crate) mod cli;
 mod mounts;
 mod plan;
 mod quick;

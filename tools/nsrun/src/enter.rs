@@ -1,6 +1,6 @@
 //! `nsrun enter`: nsenter(1)'s command line. Exit codes as the chain loader's.
 
-mod cli;
+pub(crate) mod cli;
 
 use ::cli::Failure;
 use ::cli::failure::conclude;

@@ -11,6 +11,15 @@ use cli::{Failure, exit};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+/// The command line's definition: man pages and completions are made of it. The chain loader's options, and below them
+/// `enter` and the verbs of the OCI runtime.
+pub fn definition() -> clap::Command {
+    use clap::CommandFactory;
+    let verbs = runtime::cli::Args::command();
+    let enter = enter::cli::Args::command().name("enter");
+    chain::cli::Args::command().subcommand(enter).subcommands(verbs.get_subcommands().cloned())
+}
+
 /// Runs `nsrun` with `args` (the program's name first) and gives its exit code.
 pub fn main(args: Vec<OsString>) -> ExitCode {
     match face::of(args.get(1..).unwrap_or_default()) {

@@ -3,7 +3,7 @@
 //! Errors go to stderr and, where `--log` names a file, there too in the form that `--log-format` says: engines read it.
 //! Exit codes are runc's: the container's own from `run` and `exec`, else 1 (255 from `exec`).
 
-mod cli;
+pub(crate) mod cli;
 mod events;
 mod log;
 mod quick;

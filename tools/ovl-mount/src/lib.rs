@@ -19,6 +19,13 @@ use std::process::ExitCode;
 
 const NAME: &str = "ovl-mount";
 
+/// The command line's definition: man pages and completions are made of it.
+pub fn definition() -> clap::Command {
+    use clap::CommandFactory;
+    let verbs = [cli::StatusArgs::command().name("status"), cli::ConvertArgs::command().name("convert")];
+    cli::Args::command().subcommands(verbs)
+}
+
 /// Runs `ovl-mount` with `args` (the program's name first) and gives its exit code.
 pub fn main(args: Vec<OsString>) -> ExitCode {
     // Where the line ends in a command, its codes are the command's, and ours is the one that stands apart.

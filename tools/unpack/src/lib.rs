@@ -25,6 +25,13 @@ use std::process::ExitCode;
 /// The name in messages.
 const TOOL: &str = "unpack";
 
+/// The command line's definition: man pages and completions are made of it.
+pub fn definition() -> clap::Command {
+    use clap::CommandFactory;
+    let verbs = [pack::cli::Args::command().name("pack"), verify::cli::Args::command().name("verify")];
+    self::cli::Args::command().subcommands(verbs)
+}
+
 /// Runs `unpack` with `args` (the program's name first) and gives its exit code.
 pub fn main(mut args: Vec<OsString>) -> ExitCode {
     let verb: Option<fn(Vec<OsString>) -> ExitCode> = match args.get(1).and_then(|word| word.to_str()) {

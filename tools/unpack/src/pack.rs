@@ -3,7 +3,7 @@
 //! [`cli`] reads the command line, [`plan`] checks it, [`run`] does it, into what [`output`] opens. What it does is in
 //! [`layer::pack`].
 
-mod cli;
+pub(crate) mod cli;
 mod output;
 mod plan;
 mod run;

@@ -2,7 +2,7 @@
 //!
 //! [`cli`] reads the command line, [`plan`] checks it, [`run`] does it. What it does is in [`layer::verify`].
 
-mod cli;
+pub(crate) mod cli;
 mod plan;
 mod run;
 
