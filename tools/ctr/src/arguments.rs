@@ -89,6 +89,9 @@ pub(crate) enum Command {
     /// Resumes a container when standard input ends; started by `commit`
     #[command(hide = true)]
     Thaw(command::thaw::Args),
+    /// Display detailed information on one or more containers
+    #[command(name = "container-inspect", hide = true)]
+    ContainerInspect(command::inspect::Args),
     /// Print the completions of a shell: bash, zsh or fish
     Completion(command::completion::Args),
     /// A container's supervisor; started by `run`

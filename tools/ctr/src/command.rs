@@ -61,6 +61,7 @@ pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
         Command::Top(args) => top::run(args, &context),
         Command::Events(args) => events::run(args, &context),
         Command::ContainerPrune(args) => prune::run(args, &context),
+        Command::ContainerInspect(args) => inspect::containers(args, &context),
         Command::Completion(args) => completion::run(&args),
         Command::Exec(args) => exec::run(args, &context),
         Command::Port(args) => port::run(args, &context),

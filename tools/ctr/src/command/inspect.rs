@@ -35,6 +35,12 @@ const KINDS: [&str; 10] =
 /// docker: a template that cannot be read.
 const BAD_TEMPLATE: u8 = 64;
 
+/// `ctr container inspect`.
+pub(crate) fn containers(mut args: Args, context: &Context) -> Outcome {
+    args.kind = Some("container".into());
+    run(args, context)
+}
+
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let kind = args.kind.as_deref();
     if let Some(other) = kind.filter(|kind| !KINDS.contains(kind)) {

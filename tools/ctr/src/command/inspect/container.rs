@@ -26,8 +26,9 @@ pub(super) fn find(
     };
     let mut value = shown(root, context, &record).map_err(Some)?;
     if size {
-        value["SizeRw"] = 0.into();
-        value["SizeRootFs"] = 0.into();
+        let written = life::size::written(root, &record.id);
+        value["SizeRw"] = written.into();
+        value["SizeRootFs"] = (written + life::size::below(root, &record)).into();
     }
     Ok((value, &shapes::CONTAINER))
 }
