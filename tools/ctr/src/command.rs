@@ -6,8 +6,8 @@ use std::ffi::OsString;
 
 pub(crate) mod attach;
 pub(crate) mod commit;
-pub(crate) mod cp;
 pub(crate) mod completion;
+pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod diff;
 pub(crate) mod events;
