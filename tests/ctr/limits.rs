@@ -82,8 +82,10 @@ fn who_takes_more_memory_is_killed() {
     assert_eq!(said.out, "104857600\n", "{said:?}");
     // A buffer of that size, in PID 1 itself.
     let alone = ["dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1"];
-    let said = lab.said([&["run", "--rm", "--memory=32MB", "--memory-swap=32mb", "host"], &alone[..]].concat());
+    let said =
+        lab.said([&["run", "--name", "hog", "--memory=32MB", "--memory-swap=32mb", "host"], &alone[..]].concat());
     assert_eq!(said.code, 137, "{said:?}");
+    assert_eq!(lab.field("hog", "{{.State.OOMKilled}}"), "true");
 }
 
 #[test]

@@ -24,9 +24,9 @@ pub(crate) fn executable(target: &str, test: &str) -> PathBuf {
     newest.unwrap_or_else(|| panic!("no executable of the target {target} in {}: build it first", folder.display()))
 }
 
-/// Boots, runs `script` by `sh` in `shared`, and gives what it said; it must succeed.
+/// Boots with `options` of `vm.sh`, runs `script` by `sh` in `shared`, and gives what it said; it must succeed.
 #[track_caller]
-pub(crate) fn run(shared: &Path, script: &str) -> String {
+pub(crate) fn run(shared: &Path, options: &[&str], script: &str) -> String {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let own = std::env::current_exe().expect("this test's path");
     // Executables of tests are in `deps`, the programs a folder above.
@@ -35,7 +35,7 @@ pub(crate) fn run(shared: &Path, script: &str) -> String {
     for folder in [project, built] {
         command.arg("-r").arg(folder);
     }
-    command.arg("-s").arg(shared).args(["-t", "600", "--", "sh", "-c", script]).stdin(Stdio::null());
+    command.args(options).arg("-s").arg(shared).args(["-t", "900", "--", "sh", "-c", script]).stdin(Stdio::null());
     command.env("VM_CACHE", testkit::gate::vm_cache());
     let output = command.output().expect("vm.sh runs");
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -18,7 +18,7 @@ fn links_of_every_kind() {
          '{}' --test-threads=2 modules::",
         network.display(),
     );
-    let said = guest::run(shared.path(), &script);
+    let said = guest::run(shared.path(), &[], &script);
     assert_eq!(said.matches("test result: ok.").count(), 1, "{said}");
     assert!(!said.contains("SKIPPED") && said.contains("modules::"), "{said}");
 }
