@@ -208,14 +208,19 @@ impl Root {
     /// Removes a container: its writable layer first, its record last. Twice is no error.
     pub fn remove_container(&self, id: &ContainerId) -> Result<()> {
         let record = self.container(id);
+        // Renamed away first, both, and only then deleted, which may take long: what a crash leaves of it is garbage in
+        // tmp/, not half a container.
+        let mut doomed = Vec::new();
         for (path, name) in [(self.container_layer(id), "layer"), (self.container_folder(id), "container")] {
-            // Renamed away first: what a crash leaves of it is garbage in tmp/, not half a container.
-            let doomed = self.path().join("tmp").join(format!("{name}-{id}"));
-            match std::fs::rename(&path, &doomed) {
+            let away = self.path().join("tmp").join(format!("{name}-{id}"));
+            match std::fs::rename(&path, &away) {
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                Err(_) => remove::tree(&path).map_err(|e| crate::error::system("remove", &path, e))?,
-                Ok(()) => remove::tree(&doomed).map_err(|e| crate::error::system("remove", &path, e))?,
+                Err(_) => doomed.push(path),
+                Ok(()) => doomed.push(away),
             }
+        }
+        for path in doomed {
+            remove::tree(&path).map_err(|e| crate::error::system("remove", &path, e))?;
         }
         if let Ok(record) = record {
             let _names = self.lock_names()?;

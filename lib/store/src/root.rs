@@ -14,13 +14,14 @@ const FOLDERS: [&str; 9] =
     ["tmp", "image", "image/blobs", "image/blobs/sha256", "overlay2", "overlay2/l", "containers", "volumes", "build"];
 
 /// Entries at the top of a store; whatever holds others and no `version` is no store.
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 13] = [
     "version",
     "tmp",
     "image",
     "overlay2",
     "containers",
     "names",
+    "settled",
     "volumes",
     "networks",
     "build",

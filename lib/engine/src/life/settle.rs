@@ -5,14 +5,29 @@ use super::{Asked, Site, claim, is_active};
 use crate::place::Place;
 use crate::tools::Tools;
 use crate::{Result, execute};
+use std::collections::HashSet;
 use std::path::Path;
-use store::{Record, Root, Status};
+use store::{Record, Root, State, Status};
 
-/// Clears away what containers whose supervisor died left, with `--rm` themselves, and finishes removals.
+/// Clears away what containers whose supervisor died left, with `--rm` themselves, and finishes removals. The first call after a
+/// boot looks at all containers, later ones at those that have a folder for run state: all that live, and all that died
+/// without somebody to clear up behind them.
 pub fn settle(root: &Root, place: &Place, own: &Path) -> Result<()> {
     let site = Site { root, place, own };
-    for record in root.containers().map_err(crate::error::store)? {
-        let Ok(stored) = root.container_state(&record.id) else { continue };
+    let marker = root.path().join("settled");
+    let mark = format!("{}\n{}\n", super::boot_id(), place.path().display());
+    let settled = std::fs::read_to_string(&marker).is_ok_and(|text| text == mark);
+    let folders = run_folders(place);
+    if settled && folders.is_empty() {
+        return Ok(());
+    }
+    let mut ids = root.container_ids().map_err(crate::error::store)?;
+    ids.retain(|id| !settled || folders.contains(id.short()));
+    for id in &ids {
+        // One that is being removed right now is gone between two looks.
+        let Ok(stored) = root.container_state(id) else { continue };
+        let whole = stored.status != Status::Removing && is_live(&stored);
+        let Some(record) = (!whole).then(|| root.container(id).ok()).flatten() else { continue };
         if stored.status == Status::Removing && !claim::is_being_removed(&stored) {
             // Not worth an error: whoever wants it gone says so again.
             let _ = super::remove::resume(site, &record);
@@ -23,35 +38,59 @@ pub fn settle(root: &Root, place: &Place, own: &Path) -> Result<()> {
             repair(site, &record)?;
         }
     }
+    if !settled {
+        // Who cannot write it looks at all of them again.
+        let _ = std::fs::write(&marker, mark);
+    }
     Ok(())
+}
+
+/// The short ids of containers with run state.
+fn run_folders(place: &Place) -> HashSet<String> {
+    let entries = std::fs::read_dir(place.path()).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| name.len() == 12 && name.bytes().all(|b| b.is_ascii_hexdigit())).collect()
 }
 
 /// Brings one container whose supervisor died in order.
 fn repair(site: Site<'_>, record: &Record) -> Result<()> {
-    clear(site, record)?;
     let asked = Asked::of(record)?;
-    let mut dead = false;
-    let update = |state: &mut store::State| {
-        // Another command may have been quicker.
-        if is_live(state) || state.status == Status::Removing {
-            return;
+    let me = super::own_process();
+    let mut ours = false;
+    // As if we were its supervisor, so that nobody starts it while we clear away what was there.
+    let take = |state: &mut State| {
+        ours = !is_live(state) && state.status != Status::Removing;
+        if ours {
+            (state.supervisor, state.boot) = (me, super::boot_id());
         }
+    };
+    site.root.update_container(&record.id, take).map_err(crate::error::store)?;
+    if !ours {
+        return Ok(());
+    }
+    let cleared = clear(site, record);
+    let mut died = false;
+    let update = |state: &mut State| {
         if is_active(state.status) {
             (state.status, state.exit_code) = (Status::Exited, 137);
             state.finished = Some(jiff::Timestamp::now().to_string());
-            dead = true;
+            died = true;
         }
-        state.error = "its supervisor is gone".into();
-        (state.process, state.supervisor, state.root) = (None, None, None);
-        if asked.request.remove && !state.kept {
+        if state.supervisor == me {
+            state.error = "its supervisor is gone".into();
+            (state.process, state.supervisor, state.root) = (None, None, None);
+        }
+        ours = state.status != Status::Removing;
+        if ours && asked.request.remove && !state.kept {
             super::remove::mark(state);
         }
     };
     let state = site.root.update_container(&record.id, update).map_err(crate::error::store)?;
-    if dead {
+    cleared?;
+    if died {
         claim::tell_end(site.root, record, state.exit_code);
     }
-    if state.status == Status::Removing && state.remover == super::own_process() {
+    if ours && state.status == Status::Removing {
         super::remove::finish(site.root, record)?;
     }
     Ok(())

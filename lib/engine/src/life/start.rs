@@ -12,6 +12,7 @@ use store::{Record, State, Status};
 
 /// How often a container that somebody else starts is looked at, and how long.
 const POLL: Duration = Duration::from_millis(5);
+const TRIES: u32 = 5;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A container that is being started by us.
@@ -41,23 +42,35 @@ pub fn begin(site: Site<'_>, record: &Record, machine: &Machine) -> Result<Optio
 
 /// `ctr start`: returns when the container runs, or has run; one that runs already is no error, as in docker.
 pub fn start(site: Site<'_>, record: &Record, machine: &Machine) -> Result<()> {
-    let Some(mut starting) = begin(site, record, machine)? else { return wait_started(site, record) };
-    match attach::until_started(starting.socket) {
-        Ok(Some(End::Taken)) => wait_started(site, record),
-        Ok(Some(End::Failed { message, hint, .. })) => {
-            let _ = starting.supervisor.wait();
-            let error = conflict(message);
-            Err(match hint {
-                Some(hint) => error.hint(hint),
-                None => error,
-            })
+    // Whoever was quicker may have been about something else: clearing up behind a supervisor that died.
+    for _ in 0..TRIES {
+        let before = super::state(site.root, &record.id)?.started;
+        let Some(mut starting) = begin(site, record, machine)? else { return wait_started(site, record) };
+        let end = match attach::until_started(starting.socket) {
+            Ok(end) => end,
+            Err(e) => {
+                let _ = starting.supervisor.wait();
+                return Err(with_last_words(site, record, e));
+            }
+        };
+        match end {
+            Some(End::Taken) => wait_started(site, record)?,
+            Some(End::Failed { message, hint, .. }) => {
+                let _ = starting.supervisor.wait();
+                let error = conflict(message);
+                return Err(match hint {
+                    Some(hint) => error.hint(hint),
+                    None => error,
+                });
+            }
+            None | Some(_) => return Ok(()),
         }
-        Ok(_) => Ok(()),
-        Err(e) => {
-            let _ = starting.supervisor.wait();
-            Err(with_last_words(site, record, e))
+        let now = super::state(site.root, &record.id)?;
+        if super::is_active(now.status) || now.started != before {
+            return Ok(());
         }
     }
+    Ok(())
 }
 
 /// A supervisor that went away without a word may have left some in its log.
