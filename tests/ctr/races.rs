@@ -6,12 +6,11 @@ use std::process::Stdio;
 use std::time::Duration;
 use testkit::{fixture, need};
 
-/// Runs all of these at once, and gives what each said.
-fn at_once(lab: &Lab, lines: &[&[&str]]) -> Vec<Said> {
-    let children: Vec<_> = lines
-        .iter()
-        .map(|args| {
-            let mut command = lab.ctr(*args);
+/// Runs the same several times at once, and gives what each said.
+fn at_once(lab: &Lab, times: usize, args: &[&str]) -> Vec<Said> {
+    let children: Vec<_> = (0..times)
+        .map(|_| {
+            let mut command = lab.ctr(args);
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("ctr runs")
         })
         .collect();
@@ -29,7 +28,7 @@ fn made(name: &str) -> Lab {
 fn started_by_several_it_runs_once() {
     need!(root, overlay, images);
     let lab = made("web");
-    for said in at_once(&lab, &[&["start", "web"]; 5]) {
+    for said in at_once(&lab, 5, &["start", "web"]) {
         assert_eq!((said.out.as_str(), said.code), ("web\n", 0), "{said:?}");
     }
     assert_eq!(lab.ok(["ps", "-q"]).lines().count(), 1);
@@ -49,12 +48,12 @@ fn stopped_killed_and_removed_by_several() {
     need!(root, overlay, images);
     let lab = made("web");
     lab.ok(["start", "web"]);
-    for said in at_once(&lab, &[&["stop", "-t", "0", "web"]; 4]) {
+    for said in at_once(&lab, 4, &["stop", "-t", "0", "web"]) {
         assert_eq!(said.out, "web\n", "{said:?}");
     }
     assert_eq!(lab.field("web", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137");
     lab.ok(["start", "web"]);
-    let said = at_once(&lab, &[&["rm", "-f", "web"]; 4]);
+    let said = at_once(&lab, 4, &["rm", "-f", "web"]);
     assert!(said.iter().any(|said| said.code == 0), "{said:?}");
     for said in said.iter().filter(|said| said.code != 0) {
         let known = ["is already in progress", "No such container"];

@@ -112,19 +112,21 @@ pub(crate) enum Stop {
 pub(crate) fn parse(args: Vec<OsString>) -> Result<Arguments, Stop> {
     let mut all = crate::help::dressed(Arguments::command(), &args);
     all.build();
-    let words = plain(&all, args.get(1..).unwrap_or_default())?;
+    let (name_of, words) = plain(&all, args.get(1..).unwrap_or_default())?;
+    let command = all.find_subcommand(&name_of).cloned().unwrap_or_default();
     let name = args.first().cloned().unwrap_or_else(|| "ctr".into());
-    let matches = all.clone().try_get_matches_from(std::iter::once(name).chain(words)).map_err(|e| wrong(&all, &e))?;
-    Arguments::from_arg_matches(&matches).map_err(|e| wrong(&all, &e))
+    let matches =
+        all.clone().try_get_matches_from(std::iter::once(name).chain(words)).map_err(|e| wrong(&command, &e))?;
+    Arguments::from_arg_matches(&matches).map_err(|e| wrong(&command, &e))
 }
 
-/// The words as clap takes them: management words resolved, options as docker reads them.
-fn plain(all: &clap::Command, words: &[OsString]) -> Result<Vec<OsString>, Stop> {
+/// The command, and the words as clap takes them: management words resolved, options as docker reads them.
+fn plain(all: &clap::Command, words: &[OsString]) -> Result<(String, Vec<OsString>), Stop> {
     // What stands before the command is read as the options of `ctr` itself.
     let mut before = words::read(all, words).map_err(Stop::Wrong)?;
     let rest = std::mem::take(&mut before.others);
     if before.help {
-        return Ok(vec!["--help".into()]);
+        return Ok((String::new(), vec!["--help".into()]));
     }
     let mut plain = before.into_words();
     let found = management::find(all, &rest).map_err(Stop::Wrong)?;
@@ -138,7 +140,7 @@ fn plain(all: &clap::Command, words: &[OsString]) -> Result<Vec<OsString>, Stop>
             let name = word.to_string_lossy().into_owned();
             (name.clone(), format!("ctr {name}"), &rest[1..])
         }
-        (_, None) => return Ok(plain),
+        (_, None) => return Ok((String::new(), plain)),
     };
     let Some(command) = all.find_subcommand(&name) else {
         return Err(Stop::Wrong(
@@ -151,11 +153,11 @@ fn plain(all: &clap::Command, words: &[OsString]) -> Result<Vec<OsString>, Stop>
     }
     plain.push(command.get_name().into());
     plain.extend(read.into_words());
-    Ok(plain)
+    Ok((name, plain))
 }
 
 /// What clap found wrong, which is little: values that mean nothing.
-fn wrong(all: &clap::Command, error: &clap::Error) -> Stop {
+fn wrong(command: &clap::Command, error: &clap::Error) -> Stop {
     use clap::error::{ContextKind, ContextValue, ErrorKind};
     // docker: no command at all asks for help
     let asks_for_help = matches!(
@@ -177,8 +179,8 @@ fn wrong(all: &clap::Command, error: &clap::Error) -> Stop {
     let mut message = first.trim_start_matches("error: ").to_owned();
     if let (Some(arg), Some(value)) = (context(ContextKind::InvalidArg), context(ContextKind::InvalidValue)) {
         let long = arg.trim_start_matches("--").split([' ', '=', '<']).next().unwrap_or_default().to_owned();
-        let every = || all.get_subcommands().flat_map(clap::Command::get_arguments);
-        let spelled = every().find(|a| a.get_long() == Some(&long)).map_or(arg.clone(), words::spelled);
+        let named = command.get_arguments().find(|a| a.get_long() == Some(&long));
+        let spelled = named.map_or(arg.clone(), words::spelled);
         let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
         let why = match source.as_str() {
             "invalid digit found in string" | "cannot parse integer from empty string" => {
@@ -225,6 +227,11 @@ mod tests {
                 125,
             ),
             (&["stop", "-t", "-1", "x"], "Stop", 0),
+            (
+                &["stop", "-t", "y", "x"],
+                "invalid argument \"y\" for \"-t, --timeout\" flag: strconv.ParseInt: parsing \"y\": invalid syntax",
+                125,
+            ),
             (&["stop", "-t"], "flag needs an argument: 't' in -t", 125),
         ] {
             assert_eq!(said(words), (want.to_owned(), code), "{words:?}");

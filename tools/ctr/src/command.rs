@@ -110,7 +110,7 @@ pub(crate) fn each(names: &[String], act: impl Fn(&str) -> Result<(), Failure>) 
             Ok(()) => drop(print(&format!("{name}\n"))?),
             Err(failure) => {
                 failure.report("ctr");
-                failed = true;
+                failed |= failure.code != 0;
             }
         }
     }

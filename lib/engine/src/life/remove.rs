@@ -73,6 +73,7 @@ fn end(site: Site<'_>, record: &Record, before: &State) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     // While the supervisor has no process yet it is putting the container together, and gives up when it sees our mark.
     while is_live(&now) && now.process.is_none() && Instant::now() < deadline {
+        super::stop::wake(site, record);
         std::thread::sleep(POLL);
         now = site.root.container_state(&record.id).map_err(crate::error::store)?;
     }

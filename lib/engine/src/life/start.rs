@@ -85,7 +85,8 @@ pub fn with_last_words(site: Site<'_>, record: &Record, error: Error) -> Error {
 /// Somebody else starts it: waits until it runs, or did.
 fn wait_started(site: Site<'_>, record: &Record) -> Result<()> {
     let end = Instant::now() + PATIENCE;
-    let is_coming = |state: &State| super::is_live(state) && state.process.is_none();
+    let is_coming =
+        |state: &State| state.status != Status::Restarting && super::is_live(state) && state.process.is_none();
     while Instant::now() < end && is_coming(&site.root.container_state(&record.id).map_err(crate::error::store)?) {
         std::thread::sleep(POLL);
     }

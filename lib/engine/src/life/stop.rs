@@ -89,6 +89,6 @@ pub(super) fn end(site: Site<'_>, record: &Record, manner: Manner, keep: bool) -
 }
 
 /// Makes a supervisor that waits look at the state: it polls its socket.
-fn wake(site: Site<'_>, record: &Record) {
+pub(super) fn wake(site: Site<'_>, record: &Record) {
     let _ = std::os::unix::net::UnixStream::connect(site.place.of(&record.id).join("attach"));
 }

@@ -72,7 +72,8 @@ pub(crate) fn make(options: &Options, request: &Request, machine: Machine, conte
     let images = root.lock(store::Lock::Images, store::Mode::Shared)?;
     let base = base(request, &root).map_err(run_failure)?;
     let request = &engine::surroundings::settled(request, &root, &machine).map_err(run_failure)?;
-    let record = launch::create(&root, request, &base, options.name.as_deref()).map_err(run_failure)?;
+    let record = launch::create(&root, request, &base, options.name.as_deref().filter(|name| !name.is_empty()))
+        .map_err(run_failure)?;
     drop(images);
     engine::events::container(&root, &record, "create", &[]);
     id_file.write(record.id.as_str())?;

@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::format;
-use cli::failure::Outcome;
+use cli::failure::{Failure, Outcome};
 use engine::life::list;
 use filter::Filters;
 use serde_json::Value;
@@ -63,6 +63,8 @@ const HEADINGS: [(&str, &str); 15] = [
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let filters = Filters::parse(&args.filter)?;
+    let custom = args.format.as_deref().filter(|format| !format.is_empty());
+    custom.map(check).transpose()?;
     let root = context.store()?;
     let filters = filters.resolve(&root)?;
     let limit = if args.latest && args.last < 0 { 1 } else { args.last };
@@ -72,7 +74,6 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     if let Ok(limit @ 1..) = usize::try_from(limit) {
         shown.truncate(limit);
     }
-    let custom = args.format.as_deref().filter(|format| !format.is_empty());
     if args.quiet && !matches!(custom, Some(format) if format.starts_with("table")) {
         if custom.is_some() {
             cli::output::err_line("WARNING: Ignoring custom format, because both --format and --quiet are set.");
@@ -92,4 +93,20 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         standard = "{{.ID}}".into();
     }
     super::print(&format::list(custom, &standard, &HEADINGS, &rows)?)
+}
+
+/// docker tries a template on nothing before it asks for containers, and has other words then.
+fn check(format: &str) -> Result<(), Failure> {
+    let other = |why: &'static str| {
+        move |failure: Failure| Failure {
+            message: failure.message.replacen("template parsing error:", why, 1),
+            ..failure
+        }
+    };
+    format::Template::parse(format).map_err(other("failed to parse template:"))?;
+    let mut nothing: serde_json::Map<String, Value> =
+        HEADINGS.iter().map(|(field, _)| ((*field).to_owned(), "".into())).collect();
+    nothing.insert("Label".into(), serde_json::json!({}));
+    let row = [Value::Object(nothing)];
+    format::list(Some(format), "", &HEADINGS, &row).map_err(other("failed to execute template:")).map(drop)
 }

@@ -1,7 +1,7 @@
 //! `ctr rm`: removes containers.
 
 use super::Context;
-use cli::failure::Outcome;
+use cli::failure::{Failure, Outcome};
 
 /// Options of `ctr rm`.
 #[derive(Debug, clap::Args)]
@@ -12,8 +12,11 @@ pub(crate) struct Args {
     /// Their anonymous volumes too (there are none)
     #[arg(short, long)]
     volumes: bool,
+    /// A link; there are none
+    #[arg(short, long)]
+    link: bool,
     /// The containers
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
 }
 
@@ -21,15 +24,21 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let _ = args.volumes;
     let root = context.store()?;
     let place = context.place()?;
-    engine::life::settle(&root, &place, &context.own()?)?;
     let own = context.own()?;
+    engine::life::settle(&root, &place, &own)?;
     let site = engine::life::Site { root: &root, place: &place, own: &own };
     super::each(&args.containers, |name| {
         let record = match root.find_container(name) {
             // docker: what is gone already is no error when forced
-            Err(e) if e.kind == store::Kind::NotFound && args.force => return Ok(()),
+            Err(e) if e.kind == store::Kind::NotFound && args.force => {
+                return Err(Failure::from(e).code(0));
+            }
             other => other?,
         };
+        if args.link {
+            return Err(Failure::new("Conflict, cannot remove the default link name of the container")
+                .hint("containers have no links to each other here: leave out -l"));
+        }
         Ok(engine::life::remove::remove(site, &record, args.force)?)
     })
 }
