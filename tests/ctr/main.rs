@@ -22,5 +22,5 @@ mod swap;
 mod terminal;
 mod update;
 mod userns;
-mod volumes;
 mod verbs;
+mod volumes;
