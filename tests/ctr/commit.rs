@@ -141,7 +141,7 @@ fn wrong_words_make_no_image() {
     for (args, message) in [
         (&["nobody"][..], "No such container: nobody"),
         (&["some", "Bad"], "invalid reference format: repository name (library/Bad) must be lowercase"),
-        (&["-c", "RUN true", "some"], "RUN is not a valid change command"),
+        (&["-c", "RUN true", "some"], "run is not a valid change command"),
         (&["-c", "ENV", "some"], "ENV requires at least one argument"),
         (&["some", "host"], "the name host belongs to the built-in image"),
     ] {

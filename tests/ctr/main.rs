@@ -3,6 +3,7 @@
 mod attach;
 mod bridge;
 mod commit;
+mod cp;
 mod errors;
 mod explain;
 mod host;

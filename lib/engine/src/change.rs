@@ -33,7 +33,7 @@ pub fn apply(config: &mut Map<String, Value>, changes: &[String]) -> Result<()> 
     for line in &lines {
         let (word, _) = instruction(line);
         if !KNOWN.contains(&word.to_ascii_uppercase().as_str()) {
-            return Err(wrong(format!("{word} is not a valid change command")));
+            return Err(wrong(format!("{} is not a valid change command", word.to_lowercase())));
         }
     }
     let mut cmd_was_set = false;
@@ -270,8 +270,8 @@ mod tests {
     #[test]
     fn dockers_words_for_what_is_wrong() {
         let text = |change: &str| changed(json!({}), &[change]).unwrap_err().to_string();
-        assert_eq!(text("RUN true"), "RUN is not a valid change command");
-        assert_eq!(text("FOO bar"), "FOO is not a valid change command");
+        assert_eq!(text("RUN true"), "run is not a valid change command");
+        assert_eq!(text("FOO bar"), "foo is not a valid change command");
         assert_eq!(text("ENV A"), "ENV must have two arguments");
         assert_eq!(text("ENV"), "ENV requires at least one argument");
         assert_eq!(text("USER"), "USER requires exactly one argument");

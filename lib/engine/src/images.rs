@@ -70,7 +70,10 @@ pub fn resolve(root: &Root, text: &str) -> Result<ImageRef> {
 
 /// Gives the image `source` the name `target` too. What was called so before keeps its other names or none.
 pub fn tag(root: &Root, source: &str, target: &str) -> Result<()> {
-    let name = parse_new_name(target)?;
+    let name = parse_new_name(target).map_err(|e| {
+        let text = format!("Error parsing reference: {target:?} is not a valid repository/tag: {e}");
+        Error { op: "", subject: text, source: None, ..e }
+    })?;
     let alone = root.lock(Lock::Images, Mode::Exclusive)?;
     let mut index = root.index()?;
     let image = root.find_image_in(&index, source)?;

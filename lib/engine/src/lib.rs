@@ -23,7 +23,7 @@
 //! - [`limits`]: what a container may use
 //! - [`diff`]: what a container changed; [`view`]: its tree, as a descriptor
 //! - [`commit`], [`change`], [`freeze`]: its writable layer as an image's, what `--change` says, standing still meanwhile; [`import`]: a tar as one
-//! - [`copy`], [`export`]: files out of it and into it
+//! - [`copy`], [`export`]: files out of it and into it; [`mounted`]: where the machine sees it
 //!
 //! Nothing here mounts, unshares or touches a network itself: that is done by executing `ovl-mount`, `nsrun` and
 //! `netwire`, or what stands in for them ([`tools`]).
@@ -48,6 +48,7 @@ pub mod life;
 pub mod limits;
 pub mod log;
 pub mod machine;
+pub mod mounted;
 pub mod names;
 mod ownership;
 pub mod place;

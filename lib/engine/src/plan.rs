@@ -326,6 +326,19 @@ pub(crate) fn overlay(
     Ok(command)
 }
 
+/// Lays `layers` (lowest first) over each other on `target`, to be read only.
+pub(crate) fn read_only(request: &Request, layers: &[PathBuf], target: Text) -> Command {
+    let lowers: Vec<String> = layers.iter().rev().map(|layer| escape(layer)).collect();
+    let options = Text::plain(&format!("lowerdir={},ro", lowers.join(":")));
+    let mut command = Command::new(Tool::OvlMount, [Text::plain("-o"), options, target]);
+    if let (None, Some(driver)) = (&request.programs.mount, &request.driver) {
+        command.env.push(("OVL_DRIVER", driver.clone()));
+    } else if request.programs.mount.is_none() {
+        command.env.push(("OVL_DRIVER", "kernel,fuse".into()));
+    }
+    command
+}
+
 fn wire(inputs: &Inputs<'_>) -> Result<Vec<Step>> {
     let net = Text::tmp("net");
     let hold = Step {

@@ -129,7 +129,7 @@ pub fn run_mount(around: &Surroundings<'_>, record: &Record, asked: &Asked, tool
 }
 
 /// A command of a plan, to be run by itself.
-fn ready(tools: &Tools, command: &Command, root: &Root) -> std::process::Command {
+pub(crate) fn ready(tools: &Tools, command: &Command, root: &Root) -> std::process::Command {
     let mut process = tools.command(command.tool);
     process.args(command.words.iter().map(|word| word.fill(|_| String::new())));
     process.env("VENEER_ROOT", root.path());

@@ -86,6 +86,28 @@ pub(crate) enum Command {
     Export(command::export::Args),
     /// Create an image from a tar of a root file system
     Import(command::import::Args),
+    /// Show the history of an image
+    History(command::history::Args),
+    /// Display system-wide information
+    Info(command::info::Args),
+    /// Show the version information
+    Version(command::version::Args),
+    /// Save one or more images to a tar archive (streamed to STDOUT by default)
+    Save(command::save::Args),
+    /// Mount a container's root filesystem where the machine sees it
+    Mount(command::mount::Args),
+    /// Unmount a container's root filesystem
+    #[command(alias = "unmount")]
+    Umount(command::mount::Release),
+    /// Display detailed information on one or more images
+    #[command(hide = true)]
+    ImageInspect(command::image_inspect::Args),
+    /// Remove unused images
+    #[command(hide = true)]
+    ImagePrune(command::image_prune::Args),
+    /// Show what takes room on the disk
+    #[command(hide = true)]
+    SystemDf(command::df::Args),
     /// Resumes a container when standard input ends; started by `commit`
     #[command(hide = true)]
     Thaw(command::thaw::Args),

@@ -9,17 +9,23 @@ pub(crate) mod commit;
 pub(crate) mod completion;
 pub(crate) mod cp;
 pub(crate) mod create;
+pub(crate) mod df;
 pub(crate) mod diff;
 pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod export;
 pub(crate) mod filter;
+pub(crate) mod history;
+pub(crate) mod image_inspect;
+pub(crate) mod image_prune;
 pub(crate) mod images;
 pub(crate) mod import;
+pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod kill;
 pub(crate) mod load;
 pub(crate) mod logs;
+pub(crate) mod mount;
 pub(crate) mod pause;
 pub(crate) mod port;
 pub(crate) mod prune;
@@ -30,6 +36,7 @@ pub(crate) mod restart;
 pub(crate) mod rm;
 pub(crate) mod rmi;
 pub(crate) mod run;
+pub(crate) mod save;
 pub(crate) mod start;
 pub(crate) mod stats;
 pub(crate) mod stop;
@@ -38,6 +45,7 @@ pub(crate) mod tag;
 pub(crate) mod thaw;
 pub(crate) mod top;
 pub(crate) mod update;
+pub(crate) mod version;
 pub(crate) mod wait;
 pub(crate) mod whole;
 
@@ -76,6 +84,15 @@ pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
         Command::Import(args) => import::run(args, &context),
         Command::Cp(args) => cp::run(args, &context),
         Command::Export(args) => export::run(args, &context),
+        Command::History(args) => history::run(args, &context),
+        Command::Info(args) => info::run(args, &context),
+        Command::Version(args) => version::run(args, &context),
+        Command::Save(args) => save::run(args, &context),
+        Command::Mount(args) => mount::mount(args, &context),
+        Command::Umount(args) => mount::umount(args, &context),
+        Command::ImageInspect(args) => image_inspect::run(args, &context),
+        Command::ImagePrune(args) => image_prune::run(args, &context),
+        Command::SystemDf(args) => df::run(args, &context),
         Command::Thaw(args) => thaw::run(args, &context),
         Command::Diff(args) => diff::run(args, &context),
         Command::Inspect(args) => inspect::run(args, &context),
@@ -95,6 +112,8 @@ fn changes_the_store(command: &Command) -> bool {
         Command::ContainerPrune(_)
             | Command::Load(_)
             | Command::Import(_)
+            | Command::ImagePrune(_)
+            | Command::Save(_)
             | Command::Rmi(_)
             | Command::Tag(_)
             | Command::Rm(_)

@@ -30,7 +30,7 @@ pub(crate) mod value;
 #[cfg(test)]
 mod recorded;
 
-pub(crate) use listing::list;
+pub(crate) use listing::{Listing, list};
 pub(crate) use quote::quoted;
 pub(crate) use value::Value;
 

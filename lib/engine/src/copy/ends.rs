@@ -221,7 +221,10 @@ fn no_source(tree: &Tree, path: &Path, error: Errno) -> Error {
         (Tree::Container { name, .. }, Errno::NOENT) => {
             Error::new(Kind::NotFound, "", format!("Could not find the file {} in container {name}", rooted(path)))
         }
-        (Tree::Machine, e) => crate::error::system("lstat", path.display(), e),
+        (Tree::Machine, e) => {
+            let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            crate::error::system("lstat", whole.display(), e)
+        }
         (_, e) => crate::error::system("open", tree.told(path), e),
     }
 }

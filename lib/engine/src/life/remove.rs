@@ -106,6 +106,8 @@ fn end(site: Site<'_>, record: &Record, before: &State) -> Result<()> {
 
 /// Removes what is marked and has no process.
 pub(super) fn finish(root: &Root, record: &Record) -> Result<()> {
+    // Its tree may be mounted for the machine: what is removed must not be reached through that.
+    let _ = crate::mounted::release(root, record)?;
     match root.remove_container(&record.id) {
         Ok(()) => {
             events::container(root, record, "destroy", &[]);

@@ -23,6 +23,13 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     if args.output.is_none() && std::io::stdout().is_terminal() {
         return Err(Failure::new("cowardly refusing to save to a terminal. Use the -o flag or redirect"));
     }
+    if let Some(parent) = args.output.as_deref().and_then(std::path::Path::parent)
+        && !parent.as_os_str().is_empty()
+        && !parent.exists()
+    {
+        let why = format!("invalid output path: stat {}: no such file or directory", parent.display());
+        return Err(Failure::new(format!("failed to export container: {why}")));
+    }
     let root = context.store()?;
     let record = root.find_container(&args.container)?;
     reach::ready(context, &root, &record, Need::Tree)?;

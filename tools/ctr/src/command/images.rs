@@ -1,7 +1,7 @@
 //! `ctr images`: docker's listing of the store's images. The built-in image `host` is not in the store and not listed.
 
 use super::Context;
-use crate::format;
+use crate::format::Listing;
 use cli::failure::{Failure, Outcome};
 use cli::human;
 use engine::images::{Summary, short, summaries};
@@ -52,7 +52,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let filters = args.filter.iter().map(|text| Filter::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let pattern = args.name.map(Filter::Reference);
     let filters: Vec<Filter> = filters.into_iter().chain(pattern).collect();
-    let mut images = summaries(&context.store()?)?;
+    let root = context.store()?;
+    let filters = filters.into_iter().map(|filter| filter.settled(&root)).collect::<Result<Vec<_>, _>>()?;
+    let mut images = summaries(&root)?;
     images.retain(|image| filters.iter().all(|filter| filter.fits(image)));
     if args.quiet && args.format.is_none() {
         let mut ids: Vec<_> =
@@ -67,7 +69,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     } else {
         r"{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
     };
-    super::print(&format::list(args.format.as_deref(), standard, &HEADINGS, &rows)?)
+    let listing = Listing { kind: "*formatter.imageContext", standard, headings: &HEADINGS };
+    super::print(&listing.show(args.format.as_deref(), &rows)?)
 }
 
 fn row(image: &Summary, now: jiff::Timestamp, no_trunc: bool) -> Value {
@@ -84,6 +87,8 @@ fn row(image: &Summary, now: jiff::Timestamp, no_trunc: bool) -> Value {
         "Size": human::size(image.size_bytes),
         "VirtualSize": human::size(image.size_bytes),
         "Containers": "N/A",
+        "SharedSize": "N/A",
+        "UniqueSize": "N/A",
     })
 }
 
@@ -93,25 +98,50 @@ enum Filter {
     Dangling(bool),
     Label(String, Option<String>),
     Reference(String),
+    /// Made before that moment, or the image of that name.
+    Before(Option<jiff::Timestamp>, String),
+    /// Made after it.
+    Since(Option<jiff::Timestamp>, String),
 }
 
 impl Filter {
     fn parse(text: &str) -> Result<Self, Failure> {
-        let wrong = || {
-            Failure::new(format!("invalid filter {text:?}"))
-                .hint("want dangling=true|false, label=NAME[=VALUE] or reference=PATTERN")
-                .code(cli::exit::OURS)
+        let (key, value) = text.split_once('=').ok_or_else(|| super::filter::malformed(text, "-f, --filter"))?;
+        let label = |text: &str| match text.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (text.to_owned(), None),
         };
-        let (key, value) = text.split_once('=').ok_or_else(wrong)?;
-        Ok(match (key, value) {
+        Ok(match (key.trim().to_lowercase().as_str(), value) {
             ("dangling", "true" | "1") => Self::Dangling(true),
             ("dangling", "false" | "0") => Self::Dangling(false),
-            ("label", label) => match label.split_once('=') {
-                Some((name, value)) => Self::Label(name.into(), Some(value.into())),
-                None => Self::Label(label.into(), None),
-            },
+            ("dangling", other) => return Err(super::filter::invalid("dangling", other)),
+            ("label", text) => {
+                let (name, value) = label(text);
+                Self::Label(name, value)
+            }
             ("reference", pattern) => Self::Reference(pattern.into()),
-            _ => return Err(wrong()),
+            ("until", time) => Self::Before(Some(super::filter::moment(time)?), String::new()),
+            ("before", image) => Self::Before(None, image.into()),
+            ("since", image) => Self::Since(None, image.into()),
+            _ => {
+                return Err(
+                    super::filter::unknown(key).hint("before, dangling, label, reference, since and until are known")
+                );
+            }
+        })
+    }
+
+    /// The same with the moments of the images it names.
+    fn settled(self, root: &store::Root) -> Result<Self, Failure> {
+        let moment = |name: &str| -> Result<Option<jiff::Timestamp>, Failure> {
+            let image = root.find_image(name)?;
+            let created = root.configuration(&image.id)?.parsed.created().clone();
+            Ok(created.and_then(|text| text.parse().ok()))
+        };
+        Ok(match self {
+            Self::Before(None, name) => Self::Before(moment(&name)?, name),
+            Self::Since(None, name) => Self::Since(moment(&name)?, name),
+            other => other,
         })
     }
 
@@ -122,12 +152,18 @@ impl Filter {
                 Some(found) => value.as_deref().is_none_or(|v| found.as_str() == Some(v)),
                 None => false,
             },
+            Self::Before(moment, _) => created(image).zip(*moment).is_some_and(|(at, limit)| at < limit),
+            Self::Since(moment, _) => created(image).zip(*moment).is_some_and(|(at, limit)| at > limit),
             Self::Reference(pattern) => match (&image.repository, &image.tag) {
                 (Some(repository), Some(tag)) => named(pattern, repository, tag),
                 _ => false,
             },
         }
     }
+}
+
+fn created(image: &Summary) -> Option<jiff::Timestamp> {
+    image.created.as_deref()?.parse().ok()
 }
 
 /// Whether `repository:tag`, in the form people write, is meant by `pattern`.
@@ -181,6 +217,7 @@ mod tests {
     #[test]
     fn filters_are_read() {
         assert_eq!(Filter::parse("label=a=b=c").unwrap(), Filter::Label("a".into(), Some("b=c".into())));
-        assert_eq!(Filter::parse("since=x").unwrap_err().message, "invalid filter \"since=x\"");
+        assert_eq!(Filter::parse("since=x").unwrap(), Filter::Since(None, "x".into()));
+        assert!(Filter::parse("nosuch=x").is_err());
     }
 }

@@ -1,0 +1,55 @@
+//! `ctr image prune`: removes images without a name, or all that no container uses.
+
+use super::Context;
+use cli::failure::Outcome;
+use cli::human;
+use engine::images::{Prune, Removed, prune};
+
+/// Options of `ctr image prune`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Remove all unused images, not just dangling ones
+    #[arg(short, long)]
+    all: bool,
+    /// Provide filter values: until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE], dangling=true|false
+    #[arg(long, value_name = "filter")]
+    filter: Vec<String>,
+    /// Do not prompt for confirmation
+    #[arg(short, long)]
+    force: bool,
+}
+
+pub(crate) fn run(args: Args, context: &Context) -> Outcome {
+    let mut all = args.all;
+    let mut others = Vec::new();
+    for filter in args.filter {
+        match filter.split_once('=') {
+            Some(("dangling", "true" | "1")) => all = false,
+            Some(("dangling", "false" | "0")) => all = true,
+            Some(("dangling", value)) => return Err(super::filter::invalid("dangling", value)),
+            _ => others.push(filter),
+        }
+    }
+    let which = super::prune::which(&others)?;
+    let kind = if all { "all images without at least one container associated to them" } else { "all dangling images" };
+    if !args.force && !super::prune::confirmed(&format!("This will remove {kind}."))? {
+        return Ok(0);
+    }
+    let having = which.labels.into_iter().map(|(name, value)| (true, name, value));
+    let lacking = which.not_labels.into_iter().map(|(name, value)| (false, name, value));
+    let what =
+        Prune { all, until: which.until.map(jiff::Timestamp::as_second), labels: having.chain(lacking).collect() };
+    let (removed, freed_bytes) = prune(&context.store()?, &what)?;
+    let mut text = String::new();
+    if !removed.is_empty() {
+        text = "Deleted Images:\n".into();
+        for one in removed {
+            text += &match one {
+                Removed::Untagged(name) => format!("untagged: {name}\n"),
+                Removed::Deleted(id) => format!("deleted: {id}\n"),
+            };
+        }
+        text.push('\n');
+    }
+    super::print(&format!("{text}Total reclaimed space: {}\n", human::size(freed_bytes)))
+}
