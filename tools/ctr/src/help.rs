@@ -230,4 +230,56 @@ mod tests {
         assert!(text.contains("\n  run         Create and run a new container from an image\n"), "{text}");
         assert!(!text.contains("supervise"));
     }
+
+    /// Options in docker's help, by command: what the installed client prints, else what was recorded of it.
+    fn dockers_options() -> Vec<(String, Vec<String>)> {
+        let of = |name: &str, text: &str| {
+            let lines = text.lines().filter(|l| l.starts_with("  -") || l.starts_with("      --"));
+            let names = lines.filter_map(|l| l.split("--").nth(1)?.split_whitespace().next().map(str::to_owned));
+            (name.to_owned(), names.collect::<Vec<String>>())
+        };
+        let recorded = words::entries().into_iter().filter(|e| !e.name.contains(' '));
+        let asked = |entry: Entry| {
+            let said = std::process::Command::new("docker").args([&entry.name, "--help"]).output();
+            match said.ok().filter(|said| said.status.success()) {
+                Some(said) => of(&entry.name, &String::from_utf8_lossy(&said.stdout)),
+                None => (entry.name, entry.options.into_iter().map(|option| option.name).collect()),
+            }
+        };
+        recorded.map(asked).collect()
+    }
+
+    #[test]
+    fn every_option_of_dockers_is_taken_or_told() {
+        let page = include_str!("../../../docs/compat.md");
+        let (_, rows) = page.split_once("## Options").expect("a chapter on options");
+        let rows: Vec<&str> = rows.lines().filter(|l| l.starts_with("| `")).collect();
+        let is_told = |command: &str, option: &str| {
+            rows.iter().any(|row| {
+                let mut cells = row.split('|').skip(1);
+                cells.next().is_some_and(|c| c.contains(&format!("`{command}`")))
+                    && cells.next().is_some_and(|c| c.contains(&format!("`--{option}`")))
+            })
+        };
+        let whole = whole();
+        let mut wrong = Vec::new();
+        for (name, options) in dockers_options() {
+            let Some(command) = whole.find_subcommand(&name) else { continue };
+            for option in options {
+                let taken = command.get_arguments().find(|a| {
+                    a.get_long() == Some(&option) || a.get_all_aliases().is_some_and(|all| all.contains(&&*option))
+                });
+                // one that is hidden is refused with a reason, or means nothing here
+                let taken = taken.is_some_and(|a| !a.is_hide_set());
+                match (taken, is_told(&name, &option)) {
+                    (false, false) if option != "help" => {
+                        wrong.push(format!("{name} --{option} is neither taken nor told"))
+                    }
+                    (true, true) => wrong.push(format!("{name} --{option} is taken: no row for it")),
+                    _ => {}
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "docs/compat.md:\n{}", wrong.join("\n"));
+    }
 }

@@ -6,6 +6,7 @@ use crate::format::shape::Shape;
 use cli::failure::Failure;
 use engine::life::{self, Asked};
 use engine::request::HOST;
+use engine::request::health::Check;
 use serde_json::{Value, json};
 use store::{Record, Root, State, Status};
 
@@ -53,7 +54,7 @@ fn shown(root: &Root, context: &Context, record: &Record) -> Result<Value, Failu
         "ResolvConfPath": file("resolv.conf"),
         "HostnamePath": file("hostname"),
         "HostsPath": file("hosts"),
-        "LogPath": host_config::log_path(root, record),
+        "LogPath": engine::log::path(root, record, &asked).map_or_else(String::new, |path| path.display().to_string()),
         "Name": format!("/{}", record.name),
         "RestartCount": state.restart_count,
         "Driver": "overlay2",
@@ -141,9 +142,9 @@ fn config(record: &Record, asked: &Asked) -> Value {
     if exposed.as_object().is_some_and(|ports| !ports.is_empty()) {
         shown["ExposedPorts"] = exposed;
     }
-    let health = [&said["health"]["check"], &record.asked["defaults"]["health"]];
-    if let Some(check) = health.into_iter().find(|check| check.is_object()) {
-        shown["Healthcheck"] = check.clone();
+    let check = Check::merged(request.health.check.as_ref(), defaults.healthcheck.as_ref());
+    if let Some(check) = check.and_then(|check| serde_json::to_value(check).ok()) {
+        shown["Healthcheck"] = check;
     }
     if let Some(signal) = stop["signal"].as_str().or(defaults.stop_signal.as_deref()) {
         shown["StopSignal"] = signal.into();

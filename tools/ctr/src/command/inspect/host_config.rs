@@ -6,7 +6,7 @@
 use super::network;
 use engine::life::Asked;
 use serde_json::{Map, Value, json};
-use store::{Record, Root};
+use store::Record;
 
 /// Texts of a member of the document, null where there are none.
 fn texts(value: &Value) -> Value {
@@ -40,16 +40,6 @@ fn capabilities(list: &[String]) -> Value {
         if upper == "ALL" || upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") }
     };
     if list.is_empty() { Value::Null } else { json!(list.iter().map(full).collect::<Vec<_>>()) }
-}
-
-/// Where the log is; empty where a driver writes no file.
-pub(super) fn log_path(root: &Root, record: &Record) -> String {
-    let driver = record.asked["request"]["logging"]["driver"].as_str().unwrap_or("json-file");
-    let folder = root.container_folder(&record.id);
-    match driver {
-        "json-file" | "jsonfile" => folder.join(format!("{}-json.log", record.id)).display().to_string(),
-        _ => String::new(),
-    }
 }
 
 /// docker's `Mounts`.
@@ -108,20 +98,14 @@ pub(super) fn shown(record: &Record, asked: &Asked) -> Value {
         said if said.is_empty() => "private".into(),
         said => said,
     };
-    let restart = &said["restart"];
-    let policy = match restart["policy"].as_str() {
-        None | Some("") => "no",
-        Some(word) => word,
-    };
-    let driver = match said["logging"]["driver"].as_str() {
-        None | Some("jsonfile") => "json-file",
-        Some(word) => word,
-    };
     let mut shown = json!({
         "Binds": if binds.is_empty() { Value::Null } else { json!(binds) },
         "ContainerIDFile": said["id_file"].as_str().unwrap_or_default(),
-        "LogConfig": { "Type": driver, "Config": said["logging"]["options"].as_object().cloned().unwrap_or_default() },
-        "RestartPolicy": { "Name": policy, "MaximumRetryCount": restart["max_retries"].as_i64().unwrap_or(0) },
+        "LogConfig": { "Type": request.logging.driver.word(), "Config": request.logging.options },
+        "RestartPolicy": {
+            "Name": request.restart.policy.word(),
+            "MaximumRetryCount": request.restart.max_retries,
+        },
         "AutoRemove": request.remove,
         "VolumeDriver": "",
         "VolumesFrom": texts(&said["volumes_from"]),
