@@ -70,3 +70,32 @@ fn a_supervisor_that_dies_alone_leaves_a_container_that_can_be_removed() {
     lab.ok(["rm", "-f", "orphan"]);
     assert_eq!(lab.ok(["ps", "-aq"]), "");
 }
+
+#[test]
+fn what_a_dead_supervisor_leaves_running_can_be_read_entered_stopped_and_started_again() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    lab.ok([
+        "run",
+        "-d",
+        "--name",
+        "orphan",
+        "host",
+        "sh",
+        "-c",
+        "echo one; trap 'exit 3' TERM; while :; do sleep 0.1; done",
+    ]);
+    assert!(Lab::within(Duration::from_secs(10), || lab.ok(["logs", "orphan"]) == "one\n"));
+    let supervisor: i32 = lab.field("orphan", "{{.State.SupervisorPid}}").parse().expect("a pid");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(supervisor), nix::sys::signal::Signal::SIGKILL).expect("killed");
+    assert_eq!(lab.field("orphan", "{{.State.Status}}"), "running", "its process is");
+    assert_eq!(lab.ok(["logs", "orphan"]), "one\n");
+    assert_eq!(lab.ok(["exec", "orphan", "echo", "inside"]), "inside\n");
+    let said = lab.said(["attach", "--no-stdin", "orphan"]);
+    assert!(said.code != 0 && !said.err.is_empty(), "{said:?}");
+    lab.ok(["stop", "-t", "5", "orphan"]);
+    assert_eq!(lab.field("orphan", "{{.State.Status}}"), "exited");
+    lab.ok(["start", "orphan"]);
+    assert!(Lab::within(Duration::from_secs(10), || lab.ok(["logs", "orphan"]) == "one\none\n"));
+    lab.ok(["rm", "-f", "orphan"]);
+}

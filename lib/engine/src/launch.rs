@@ -58,6 +58,9 @@ pub fn check(request: &Request, machine: &Machine) -> Result<()> {
         }
     }
     crate::wiring::check(request)?;
+    if request.logging.driver == crate::request::logging::Driver::Journald {
+        crate::log::journal::check()?;
+    }
     if machine.rootless && matches!(request.network, crate::request::Network::Container(_)) {
         return Err(Error::new(Kind::Request, "network", "container:")
             .because(
@@ -123,10 +126,19 @@ pub fn supervisor_log(root: &Root, record: &Record) -> PathBuf {
 /// How a supervisor's mount namespace is made by who may make one.
 pub(crate) const OUTER: &[&str] = &["--mount", "--propagation", "slave"];
 
+/// The options for volumes that stay shared with the machine.
+fn shared(record: &Record) -> Vec<String> {
+    let Ok(Asked { request, .. }) = Asked::of(record) else { return Vec::new() };
+    let sources = request.volumes.iter().map(|volume| volume.source.clone());
+    let absent: Vec<PathBuf> = sources.filter(|source| !source.exists()).collect();
+    plan::shared(&request, &absent)
+}
+
 /// The command that is a supervisor, in namespaces made as `outer` says; its standard input is still to be given.
 pub(crate) fn supervisor(root: &Root, record: &Record, place: &Place, own: &Path, outer: &[&str]) -> Command {
     let mut command = tools::ourselves(own, OsStr::new("nsrun"));
-    command.args(outer).arg("--").arg(own);
+    command.args(outer).args(shared(record));
+    command.arg("--").arg(own);
     command.arg("--root").arg(root.path()).arg("supervise");
     command.arg(record.id.as_str()).env("VENEER_RUN", place.path()).current_dir("/");
     command

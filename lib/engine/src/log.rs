@@ -124,7 +124,7 @@ impl Writer {
         self.sink.write(&left.map(|(index, bytes)| (index, bytes.as_slice())).collect::<Vec<_>>())
     }
 
-    /// A file that was put aside and is to be compressed, once.
+    /// The log's own path, once after a file of it was put aside that is to be compressed.
     pub fn take_aside(&mut self) -> Option<PathBuf> {
         match &mut self.sink {
             Sink::Json { files, .. } | Sink::Local(files) => files.take_aside(),

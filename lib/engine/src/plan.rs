@@ -86,6 +86,8 @@ pub struct Plan {
     pub tty: bool,
     /// The options of `nsrun` that make the namespaces in which all of it happens.
     pub outer: Vec<&'static str>,
+    /// More of them, with their values: folders that stay shared with the machine.
+    pub shared: Vec<Text>,
 }
 
 /// One step.
@@ -241,6 +243,7 @@ pub fn make(inputs: &Inputs<'_>) -> Result<Plan> {
         interactive: inputs.request.interactive,
         tty: inputs.request.tty,
         outer: outer(inputs.machine),
+        shared: shared(inputs.request, &inputs.around.absent).iter().map(|word| Text::plain(word)).collect(),
     })
 }
 
@@ -251,6 +254,16 @@ pub fn outer(machine: &Machine) -> Vec<&'static str> {
         (true, true) => vec!["--user", "--map-root-user", "--map-auto", "--mount", "--propagation", "slave"],
         (true, false) => vec!["--user", "--map-root-user", "--mount", "--propagation", "slave"],
     }
+}
+
+/// The options of `nsrun` that keep the sources of `:rshared` volumes shared with the machine, but for those that are `absent`.
+pub fn shared(request: &Request, absent: &[PathBuf]) -> Vec<String> {
+    let is_shared = |word: &str| matches!(word, "shared" | "rshared");
+    let volumes = request
+        .volumes
+        .iter()
+        .filter(|v| v.propagation.as_deref().is_some_and(is_shared) && !absent.contains(&v.source));
+    volumes.flat_map(|v| ["--keep-shared".to_owned(), v.source.to_string_lossy().into_owned()]).collect()
 }
 
 /// What volumes need before they can be bound.

@@ -82,7 +82,10 @@ pub fn print(plan: &Plan, tools: &Tools, title: &str) -> String {
     let closed = if serves { " 4>&-" } else { "" };
     let _ = writeln!(body, "{}{input}{closed} || code=$?\nexit $code", command(&run, tools));
 
-    let outer = plan.outer.join(" ");
+    let mut outer = plan.outer.join(" ");
+    for word in &plan.shared {
+        let _ = write!(outer, " {}", word.shell_word());
+    }
     let mut end = String::from("VENEER");
     while body.lines().any(|line| line == end) {
         end.push('_');

@@ -103,6 +103,9 @@ pub struct Chain {
     pub interpreter: Option<OsString>,
     /// Propagation of all mounts in a new mount namespace: a word of mount(8), or `unchanged`. Without one: `rprivate`.
     pub propagation: Option<String>,
+    /// Folders whose mounts stay peers of the caller's, whatever the propagation of all others: what is mounted there on either side
+    /// is seen on both.
+    pub keep_shared: Vec<PathBuf>,
     /// The signal for the child when we die.
     pub kill_child: Option<i32>,
     /// Die with whoever started us.

@@ -14,9 +14,9 @@ pub fn release() {
     if !(low..high).contains(&frame) {
         return;
     }
-    let end = (frame - MARGIN_BYTES.min(frame)) & !0xffff;
-    let start = low.max(end.saturating_sub(DEPTH_BYTES)) & !0xffff;
-    let start = if start < low { start + 0x10000 } else { start };
+    let end = (frame - MARGIN_BYTES.min(frame)) & !0xfff;
+    let start = low.max(end.saturating_sub(DEPTH_BYTES)) & !0xfff;
+    let start = if start < low { start + 0x1000 } else { start };
     if start >= end {
         return;
     }

@@ -62,6 +62,8 @@ pub(crate) enum Command {
     Update(Box<command::update::Args>),
     /// Ask containers to end, and after a while end them
     Stop(command::stop::Args),
+    /// Look at a container's health now
+    Healthcheck(command::healthcheck::Args),
     /// Send containers a signal
     Kill(command::kill::Args),
     /// Remove containers

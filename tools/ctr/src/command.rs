@@ -15,6 +15,7 @@ pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod export;
 pub(crate) mod filter;
+pub(crate) mod healthcheck;
 pub(crate) mod history;
 pub(crate) mod image_inspect;
 pub(crate) mod image_prune;
@@ -78,6 +79,7 @@ pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
         Command::Stats(args) => stats::run(args, &context),
         Command::Update(args) => update::run(*args, &context),
         Command::Stop(args) => stop::run(args, &context),
+        Command::Healthcheck(args) => healthcheck::run(args, &context),
         Command::Kill(args) => kill::run(args, &context),
         Command::Rm(args) => rm::run(args, &context),
         Command::Commit(args) => commit::run(args, &context),

@@ -88,6 +88,9 @@ impl Options {
         self.process.read(&mut request)?;
         self.storage.read(&mut request)?;
         self.isolation.read(&mut request)?;
+        if request.remove && request.restart.policy != engine::request::restart::Policy::No {
+            return Err(Failure::new("conflicting options: cannot specify both --restart and --rm"));
+        }
         Ok(request)
     }
 

@@ -14,6 +14,7 @@ use crate::request::logging::Rotation;
 use crate::{Error, Kind, Result};
 use flate2::GzBuilder;
 use flate2::bufread::GzDecoder;
+use rustix::fs::{FlockOperation, flock};
 use spec::ContainerId;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -34,7 +35,8 @@ pub struct Files {
     rotation: Rotation,
     file: File,
     size_bytes: u64,
-    aside: Option<PathBuf>,
+    /// Whether a file was put aside that is to be compressed.
+    aside: bool,
 }
 
 impl Files {
@@ -62,7 +64,7 @@ impl Files {
         if size_bytes < length {
             file.set_len(size_bytes).map_err(fail)?;
         }
-        Ok(Self { root: root.clone(), id: id.clone(), path, rotation, file, size_bytes, aside: None })
+        Ok(Self { root: root.clone(), id: id.clone(), path, rotation, file, size_bytes, aside: false })
     }
 
     /// Appends entries: `ends` is where each of them ends in `bytes`. None is ever split over two files.
@@ -123,13 +125,13 @@ impl Files {
         std::fs::rename(&self.path, &first)?;
         self.file = append_to(&self.path)?;
         self.size_bytes = 0;
-        self.aside = self.rotation.compress.then_some(first);
+        self.aside = self.rotation.compress;
         Ok(())
     }
 
-    /// A file that was put aside and is to be compressed, once.
+    /// The log, once after a file of it was put aside that is to be compressed.
     pub(super) fn take_aside(&mut self) -> Option<PathBuf> {
-        self.aside.take()
+        std::mem::take(&mut self.aside).then(|| self.path.clone())
     }
 }
 
@@ -182,28 +184,64 @@ impl Identity {
     }
 }
 
-/// Compresses `file`, which was put aside of the log of container `id`: wherever rotation has moved it meanwhile.
-pub fn compress(root: &Root, id: &ContainerId, file: &Path) -> Result<()> {
-    let fail = |e: io::Error| Error::new(Kind::Failed, "compress log", file.display()).because(e);
-    let mut from = File::open(file).map_err(fail)?;
-    let identity = Identity::of(&from.metadata().map_err(fail)?);
-    let Some(path) = file.file_stem().map(|stem| file.with_file_name(stem)) else { return Ok(()) };
-    let tmp = numbered(&path, &format!("{}.tmp", identity.text()));
-    let out = OpenOptions::new().create(true).truncate(true).write(true).mode(0o640).open(&tmp).map_err(fail)?;
+/// Compresses every file that was put aside of the log at `path` of the container `id`, wherever rotation moves them meanwhile.
+/// Several may do so at once: a file is compressed by whoever has its lock.
+pub fn compress(root: &Root, id: &ContainerId, path: &Path) -> Result<()> {
+    let fail = |e: io::Error| Error::new(Kind::Failed, "compress log", path.display()).because(e);
+    loop {
+        let mut some = false;
+        for number in numbers(path).map_err(fail)? {
+            some |= compress_one(root, id, path, &aside(path, number)).map_err(fail)?;
+        }
+        if !some {
+            return Ok(());
+        }
+    }
+}
+
+/// Whether there was something to do.
+fn compress_one(root: &Root, id: &ContainerId, path: &Path, file: &Path) -> io::Result<bool> {
+    let mut from = match File::open(file) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        other => other?,
+    };
+    if flock(&from, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(false);
+    }
+    let identity = Identity::of(&from.metadata()?);
+    let tmp = numbered(path, &format!("{}.tmp", identity.text()));
+    let out = OpenOptions::new().create(true).truncate(true).write(true).mode(0o640).open(&tmp)?;
     let mut out = GzBuilder::new().comment(identity.text()).write(out, flate2::Compression::default());
-    io::copy(&mut from, &mut out).and_then(|_| out.finish()).map_err(fail)?;
-    let _alone = root.lock_container(id).map_err(crate::error::store)?;
-    let now = (1..1000).map(|number| (number, aside(&path, number)));
-    let mut now =
-        now.take_while(|(number, plain)| *number < 3 || plain.exists() || compressed(&path, *number).exists());
-    match now.find(|(_, plain)| std::fs::metadata(plain).is_ok_and(|m| Identity::of(&m) == identity)) {
-        Some((number, plain)) => {
-            std::fs::rename(&tmp, compressed(&path, number)).map_err(fail)?;
-            remove(&plain).map_err(fail)
+    io::copy(&mut from, &mut out).and_then(|_| out.finish())?;
+    let _alone = root.lock_container(id).map_err(io::Error::other)?;
+    let is_it = |number: &u32| std::fs::metadata(aside(path, *number)).is_ok_and(|m| Identity::of(&m) == identity);
+    match numbers(path)?.into_iter().find(is_it) {
+        Some(number) => {
+            std::fs::rename(&tmp, compressed(path, number))?;
+            remove(&aside(path, number))?;
         }
         // There were too many, and it is gone.
-        None => remove(&tmp).map_err(fail),
+        None => remove(&tmp)?,
     }
+    Ok(true)
+}
+
+/// The numbers that files of the log at `path` were put aside under, compressed or not; the newest first.
+fn numbers(path: &Path) -> io::Result<Vec<u32>> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let entries = match std::fs::read_dir(path.parent().unwrap_or(Path::new("."))) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut numbers = Vec::new();
+    for entry in entries {
+        let entry = entry?.file_name();
+        let Some(suffix) = entry.to_str().and_then(|e| e.strip_prefix(&name)?.strip_prefix('.')) else { continue };
+        numbers.extend(suffix.strip_suffix(".gz").unwrap_or(suffix).parse::<u32>().ok());
+    }
+    numbers.sort_unstable();
+    numbers.dedup();
+    Ok(numbers)
 }
 
 /// One file of a log, opened to be read.
@@ -231,33 +269,18 @@ impl Read for Part {
 
 /// Every file of the log at `path`, the oldest first. Taken while a rotation is under way it may hold a file twice, but misses none.
 pub(super) fn parts(path: &Path) -> io::Result<Vec<Part>> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut found: Vec<(u32, bool, Part)> = Vec::new();
     // Upwards: what moves meanwhile is met again rather than missed.
-    found.extend(open_plain(path)?.map(|part| (0, false, part)));
-    let mut numbers: Vec<(u32, bool)> = Vec::new();
-    let entries = match std::fs::read_dir(folder) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other?,
-    };
-    for entry in entries {
-        let entry = entry?.file_name();
-        let Some(suffix) = entry.to_str().and_then(|e| e.strip_prefix(&name)?.strip_prefix('.')) else { continue };
-        let (number, packed) = suffix.strip_suffix(".gz").map_or((suffix, false), |number| (number, true));
-        numbers.extend(number.parse().ok().map(|number| (number, packed)));
-    }
-    // One more than was seen: the last may just be moving there.
-    let last = numbers.iter().map(|(number, _)| *number).max().unwrap_or(0) + 1;
+    let mut found: Vec<Part> = open_plain(path)?.into_iter().collect();
+    // One more than is seen: the last may just be moving there.
+    let last = numbers(path)?.last().copied().unwrap_or(0) + 1;
     for number in 1..=last {
-        if let Some(part) = open_plain(&aside(path, number))? {
-            found.push((number, false, part));
-        } else if let Some(part) = open_packed(&compressed(path, number))? {
-            found.push((number, true, part));
+        match open_plain(&aside(path, number))? {
+            Some(part) => found.push(part),
+            None => found.extend(open_packed(&compressed(path, number))?),
         }
     }
     let mut parts: Vec<Part> = Vec::new();
-    for (_, _, part) in found {
+    for part in found {
         if !parts.iter().any(|p| p.identity == part.identity) {
             parts.push(part);
         }

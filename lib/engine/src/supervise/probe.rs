@@ -161,9 +161,18 @@ impl Running {
     }
 }
 
+/// Kills the process that `file` names, and what it started: a shell's command does not end with the shell.
 fn kill_by_file(file: &std::path::Path) {
-    let pid = std::fs::read_to_string(file).ok().and_then(|text| Pid::from_raw(text.trim().parse().ok()?));
-    if let Some(Ok(process)) = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
+    let mut pids: Vec<i32> =
+        std::fs::read_to_string(file).ok().and_then(|t| t.trim().parse().ok()).into_iter().collect();
+    let mut at = 0;
+    while let Some(pid) = pids.get(at).copied() {
+        let Some(Ok(process)) = Pid::from_raw(pid).map(|pid| pidfd_open(pid, PidfdFlags::empty())) else { return };
+        // Stopped first: it must not start more while its children are read.
+        let _ = pidfd_send_signal(&process, Signal::STOP);
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        pids.extend(children.split_whitespace().filter_map(|text| text.parse::<i32>().ok()));
         let _ = pidfd_send_signal(&process, Signal::KILL);
+        at += 1;
     }
 }

@@ -104,7 +104,7 @@ impl Watch<'_> {
         }
     }
 
-    /// Compresses a file of the log, in a process of its own.
+    /// Compresses what was put aside of the log, in a process of its own.
     pub(super) fn compress(&self, file: &PathBuf) {
         let mut command = Command::new(self.own);
         command.arg("--root").arg(self.root.path()).args(["supervise", self.record.id.as_str(), "--compress"]);

@@ -12,8 +12,9 @@ use crate::rootfs::masks::QUIET;
 use crate::rootfs::options::{Attributes, Options};
 use crate::{capabilities, command, landlock, reaper, terminal};
 use rustix::fs::CWD;
-use rustix::mount::{MountPropagationFlags, MoveMountFlags};
-use std::path::Path;
+use rustix::mount::{MountPropagationFlags, MoveMountFlags, OpenTreeFlags, open_tree};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
 /// Returns only errors.
 pub(super) fn enter(chain: &Chain, terminal: Option<&TerminalTo<'_>>) -> Result<std::convert::Infallible> {
@@ -22,7 +23,9 @@ pub(super) fn enter(chain: &Chain, terminal: Option<&TerminalTo<'_>>) -> Result<
     let filter = super::sandbox::filter(chain, false)?;
     let word = chain.propagation.as_deref().unwrap_or("rprivate");
     if chain.makes(Namespace::Mnt) {
+        let peers = peers(&chain.keep_shared)?;
         set_propagation(word)?;
+        put_back(&chain.keep_shared, &peers)?;
     }
     binfmt::before_root(chain)?;
     if let Some(root) = &chain.root {
@@ -74,6 +77,23 @@ pub(super) fn enter(chain: &Chain, terminal: Option<&TerminalTo<'_>>) -> Result<
     }
     sys::spawn::reset_signal(libc::SIGPIPE);
     Err(found.exec())
+}
+
+/// Copies of the mounts at `folders`, which are peers of theirs as long as nobody has changed that.
+fn peers(folders: &[PathBuf]) -> Result<Vec<OwnedFd>> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let copy =
+        |folder: &PathBuf| open_tree(CWD, folder, flags).map_err(|e| failed("copy the mounts of", folder.display(), e));
+    folders.iter().map(copy).collect()
+}
+
+/// Puts them over the mounts they are copies of. Nothing of that is seen elsewhere where those are slaves by now.
+fn put_back(folders: &[PathBuf], peers: &[OwnedFd]) -> Result<()> {
+    for (folder, peer) in folders.iter().zip(peers) {
+        rustix::mount::move_mount(peer, "", CWD, folder, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+            .map_err(|e| failed("mount", folder.display(), e))?;
+    }
+    Ok(())
 }
 
 /// Mounts a new procfs over `dir`, which stays ours alone.

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 pub(crate) struct Args {
     /// The container's id; standard input is a socket to whoever started us
     id: String,
-    /// Compress a file of its log that was put aside, and nothing else
+    /// Compress what was put aside of this log of its, and nothing else
     #[arg(long)]
     compress: Option<std::path::PathBuf>,
 }

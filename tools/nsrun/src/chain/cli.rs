@@ -148,6 +148,9 @@ pub(crate) struct Args {
     /// Propagation of mounts: slave, shared, private or unchanged
     #[arg(help_heading = ROOT, long, value_name = "MODE")]
     pub(crate) propagation: Option<String>,
+    /// Keep the mounts of this folder peers of the caller's: what is mounted there on either side is seen on both
+    #[arg(help_heading = ROOT, long, value_name = "DIR", requires = "propagation")]
+    pub(crate) keep_shared: Vec<PathBuf>,
     /// Mount a new procfs (implies --mount)
     #[arg(help_heading = ROOT, long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "/proc")]
     pub(crate) mount_proc: Option<PathBuf>,
