@@ -5,6 +5,7 @@ mod bridge;
 mod commit;
 mod cp;
 mod errors;
+mod exec;
 mod explain;
 mod health;
 mod host;

@@ -47,13 +47,15 @@ pub struct Options {
     pub keys: Keys,
     /// The container runs already: what its terminal shows is drawn again.
     pub redraw: bool,
+    /// Not the container's own process but another one in it, by its id ([`crate::exec`]).
+    pub exec: Option<String>,
 }
 
 impl Options {
     /// All streams, signals passed on where there is no terminal, docker's keys.
     pub fn all(stdin: bool, tty: bool) -> Self {
         let keys = Keys::default();
-        Self { stdin, stdout: true, stderr: true, tty, proxy_signals: true, keys, redraw: false }
+        Self { stdin, stdout: true, stderr: true, tty, proxy_signals: true, keys, redraw: false, exec: None }
     }
 }
 
@@ -98,6 +100,13 @@ pub fn connect(place: &Place, id: &ContainerId) -> Result<UnixStream> {
             .hint("its supervisor is gone: ctr logs shows what it wrote, ctr stop and ctr start bring it back")
     })
 }
+/// Has the supervisor start the process `exec` beside the container's own, and waits for that alone; how it failed, if it did.
+pub fn begin(mut socket: UnixStream, exec: &str) -> Result<Option<End>> {
+    let order = message(Channel::Order, &Order::Exec { id: exec.to_owned() });
+    socket.write_all(&order).map_err(|e| gone().because(e))?;
+    until_started(socket)
+}
+
 /// Reads events until the container runs (or could not be started): for `run -d`.
 pub fn until_started(mut socket: UnixStream) -> Result<Option<End>> {
     let mut inbox = Inbox::default();
@@ -178,7 +187,11 @@ struct Ready {
 
 impl Session {
     fn greet(&mut self) {
-        self.order(&Order::Attach { stdin: self.options.stdin });
+        let begin = match &self.options.exec {
+            Some(id) => Order::Exec { id: id.clone() },
+            None => Order::Attach { stdin: self.options.stdin },
+        };
+        self.order(&begin);
         if self.options.tty {
             // A full screen is drawn anew when its size changes: it changes for a moment, as docker does it.
             let more = u16::from(self.options.redraw);

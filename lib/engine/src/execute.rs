@@ -162,6 +162,11 @@ impl<'a> Execution<'a> {
         run(process, &self.tools.name(command.tool))
     }
 
+    /// The programs it executes.
+    pub fn tools(&self) -> &'a Tools {
+        self.tools
+    }
+
     /// The OCI runtime, with its state folder, as a command that verbs can be added to.
     pub fn runtime(&self, state: &Path) -> std::process::Command {
         runtime(self.tools, state)

@@ -15,7 +15,7 @@
 //! - [`bundle`]: the OCI `config.json`; [`resolver`]: the container's `/etc/hosts` and `/etc/resolv.conf`
 //! - [`plan`]: the list of commands; [`script`] prints it, [`execute`] runs it; [`text`] is what both fill in
 //! - [`launch`], [`supervise`]: a new container, and the one small process it has: log, streams, exit code
-//! - [`stream`], [`attach`]: how a terminal reaches it
+//! - [`stream`], [`attach`]: how a terminal reaches it; [`exec`]: another process beside it
 //! - [`log`]: what it wrote, kept by docker's log drivers; [`restart`], [`health`]: when it runs again, and how it is
 //! - [`life`]: start, stop, kill, remove, and what a crash left behind; [`events`]: what happened
 //! - [`diff`]: what a container changed
@@ -37,6 +37,7 @@ pub mod copy;
 pub mod diff;
 pub mod error;
 pub mod events;
+pub mod exec;
 pub mod execute;
 pub mod export;
 pub mod freeze;

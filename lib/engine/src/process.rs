@@ -148,7 +148,7 @@ pub fn resolve(request: &Request, defaults: &Defaults, accounts: &Accounts, host
 }
 
 /// Sets one variable, in its first place if it was set before; a name alone takes the variable away (docker).
-fn set(env: &mut Vec<String>, setting: &str) {
+pub(crate) fn set(env: &mut Vec<String>, setting: &str) {
     let name = setting.split_once('=').map_or(setting, |(name, _)| name);
     let same = |e: &&mut String| e.strip_prefix(name).is_some_and(|rest| rest.starts_with('='));
     if !setting.contains('=') {

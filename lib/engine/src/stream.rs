@@ -58,7 +58,7 @@ pub enum Event {
         /// One line.
         why: String,
     },
-    /// It has ended and everything of it is cleared away.
+    /// It has ended and everything of it is cleared away; or, for who asked for another process in it, that one has ended.
     Exited {
         /// Its exit code.
         code: u8,
@@ -74,8 +74,12 @@ pub enum Order {
         /// It has input, which may end; where the container's ends with its client's, also by the client's going away.
         stdin: bool,
     },
-    /// The descriptor that comes with this is a terminal whose client has left: read it to nowhere, until it ends.
-    Keep,
+    /// Instead of `Attach`: run the process that is described in the container's folder of processes ([`crate::exec`]), and be
+    /// connected to its terminal, where it has one. It goes on when its client leaves.
+    Exec {
+        /// Its id.
+        id: String,
+    },
     /// The terminal's new size, in characters.
     Resize {
         /// Height.

@@ -10,6 +10,7 @@
 //! process goes on until it writes to nobody; [`crate::life::settle`] of the next command clears the rest away.
 
 use crate::accounts::Accounts;
+use crate::exec::{Begun, Exec};
 use crate::execute::{Execution, Values};
 use crate::life::{Asked, claim};
 use crate::machine::Machine;
@@ -39,6 +40,8 @@ mod watch;
 pub fn logged_error(log: &Path) -> Option<(Kind, String)> {
     container::logged_error(log)
 }
+
+pub(crate) use container::receive_terminal;
 
 /// Supervises the container `record`, from its creation to an end that is not followed by another start, telling whoever holds
 /// the other end of `control`. Returns when the container has ended; errors have been told and written down.
@@ -230,8 +233,8 @@ fn live(
     container::start(execution, &state_dir, id)?;
     crate::events::container(root, record, "start", &[]);
     clients.tell(&Event::Started);
-    let programs = &asked.request.programs;
-    let foreign = [&programs.runtime, &programs.mount, &programs.netwire].into_iter().flatten();
+    let others = &asked.request.programs;
+    let foreign = [&others.runtime, &others.mount, &others.netwire].into_iter().flatten();
     let needed: Vec<&Path> = [root.path(), place.path(), own].into_iter().chain(foreign.map(|p| p.as_path())).collect();
     mounts::leave(&needed, place.path());
     let kill = |number: i32| container::kill(execution, &state_dir, id, number);
@@ -253,10 +256,34 @@ fn live(
         again: false,
         rest_at: None,
     };
-    let code = pump::run(container, once, log, listener, clients, &mut watch)
+    let programs = Programs { run, tools: execution.tools() };
+    let code = pump::run(container, once, log, listener, clients, &mut watch, &programs)
         .inspect(|code| claim::tell_end(root, record, *code))?;
     *forced = watch.again;
     Ok(code)
+}
+
+/// Other processes in the container, run by the OCI runtime.
+struct Programs<'a> {
+    run: &'a Run<'a>,
+    tools: &'a Tools,
+}
+
+impl pump::Programs for Programs<'_> {
+    fn begin(&self, id: &str) -> Result<Begun> {
+        let (place, container) = (self.run.place, &self.run.record.id);
+        let exec = Exec::named(place, container, id);
+        let exec = exec.ok_or_else(|| Error::new(Kind::NotFound, "", format!("No such exec instance: {id}")))?;
+        exec.begin(self.tools, place, container)
+    }
+
+    fn ended(&self, id: &str, code: u8) {
+        let more = [("execID", id), ("exitCode", &*code.to_string())];
+        crate::events::container(self.run.root, self.run.record, "exec_die", &more);
+        if let Some(exec) = Exec::named(self.run.place, &self.run.record.id, id) {
+            exec.forget();
+        }
+    }
 }
 
 /// A session of our own, no terminal, and every orphan below us ours to wait for.

@@ -156,7 +156,7 @@ impl Streams {
 }
 
 /// The terminal's master, which the runtime sent over the console socket (runc, docs/terminals.md).
-fn receive_terminal(listener: &UnixListener) -> std::io::Result<OwnedFd> {
+pub(crate) fn receive_terminal(listener: &UnixListener) -> std::io::Result<OwnedFd> {
     let (socket, _) = listener.accept()?;
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);

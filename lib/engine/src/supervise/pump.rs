@@ -17,9 +17,11 @@ use rustix::process::{WaitIdOptions, waitid};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
+use visits::Visits;
 
 mod clients;
 mod input;
+mod visits;
 
 pub(super) use clients::Clients;
 
@@ -34,10 +36,18 @@ struct Ready {
     input: bool,
     output: [bool; 2],
     clients: Vec<usize>,
-    kept: Vec<usize>,
+    visits: Vec<visits::Ready>,
     watch: Vec<bool>,
     /// Whether there was anything.
     busy: bool,
+}
+
+/// Other processes in the container, as they are started and forgotten.
+pub(super) trait Programs {
+    /// Starts the one with this id.
+    fn begin(&self, id: &str) -> Result<crate::exec::Begun>;
+    /// It has ended with this code, or could not be started.
+    fn ended(&self, id: &str, code: u8);
 }
 
 /// A container whose bytes are moved.
@@ -46,8 +56,9 @@ struct Pump<'a, 'b> {
     input: Input,
     output: [Option<OwnedFd>; 2],
     terminal: Option<OwnedFd>,
-    /// Terminals that were left by whoever served them: read to nowhere.
-    kept: Vec<OwnedFd>,
+    /// Other processes in the container that were asked for.
+    visits: Visits,
+    programs: &'a dyn Programs,
     log: Writer,
     listener: &'a UnixListener,
     clients: &'a mut Clients,
@@ -65,16 +76,19 @@ pub(super) fn run(
     listener: &UnixListener,
     clients: &mut Clients,
     watch: &mut Watch<'_>,
+    programs: &dyn Programs,
 ) -> Result<u8> {
     let Container { process, input, output, terminal, .. } = container;
     for descriptor in input.iter().chain(output.iter().flatten()) {
         rustix::io::ioctl_fionbio(descriptor, true).map_err(failed)?;
     }
     let input = Input::new(input, once && terminal.is_none());
+    let visits = Visits::default();
     let mut pump =
-        Pump { process, input, output, terminal, kept: Vec::new(), log, listener, clients, watch, ended: None };
+        Pump { process, input, output, terminal, visits, programs, log, listener, clients, watch, ended: None };
     loop {
         if let Some(code) = pump.finished() {
+            pump.visits.end(pump.clients, programs);
             let _ = pump.log.finish();
             return Ok(code);
         }
@@ -109,9 +123,7 @@ impl Pump<'_, '_> {
         if ready.input {
             self.input.write(self.clients);
         }
-        for index in ready.kept.into_iter().rev() {
-            self.drain(index);
-        }
+        self.visits.serve(&ready.visits, self.clients, self.programs);
         self.clients.let_go_stuck();
         self.clients.forget_gone();
         if ready.connection
@@ -130,17 +142,14 @@ impl Pump<'_, '_> {
         let ended = self.ended.is_some();
         let mut fds = vec![PollFd::new(self.listener, PollFlags::IN)];
         // Once it has ended it would be ready for ever.
-        fds.push(PollFd::from_borrowed_fd(
-            self.process.as_fd(),
-            if ended { PollFlags::empty() } else { PollFlags::IN },
-        ));
+        fds.extend((!ended).then(|| PollFd::new(&self.process, PollFlags::IN)));
+        let first_output = fds.len();
         let full = self.clients.full();
         let open: Vec<usize> = (0..2).filter(|i| self.output[*i].is_some() && !full).collect();
         fds.extend(open.iter().filter_map(|i| self.output[*i].as_ref()).map(|fd| PollFd::new(fd, PollFlags::IN)));
         let writing = self.input.to.as_ref().filter(|_| self.input.is_waiting());
         fds.extend(writing.map(|fd| PollFd::new(fd, PollFlags::OUT)));
-        let first_kept = fds.len();
-        fds.extend(self.kept.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
+        let visits = self.visits.watch(&mut fds, self.clients);
         let first_client = fds.len();
         for client in &self.clients.all {
             let want = if client.has_mail() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
@@ -164,10 +173,10 @@ impl Pump<'_, '_> {
         let is_ready = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
         let mut ready = Ready { connection: is_ready(0), ended: !ended && is_ready(1), ..Ready::default() };
         for (nth, index) in open.iter().enumerate() {
-            ready.output[*index] = is_ready(2 + nth);
+            ready.output[*index] = is_ready(first_output + nth);
         }
-        ready.input = writing.is_some() && is_ready(2 + open.len());
-        ready.kept = (0..self.kept.len()).filter(|i| is_ready(first_kept + i)).collect();
+        ready.input = writing.is_some() && is_ready(first_output + open.len());
+        ready.visits = visits.iter().map(|watched| watched.ready(is_ready)).collect();
         ready.watch = (first_watch..fds.len()).map(is_ready).collect();
         ready.busy = count > 0;
         ready.clients = (0..self.clients.all.len()).filter(|i| is_ready(first_client + i)).collect();
@@ -182,8 +191,11 @@ impl Pump<'_, '_> {
         let number = client.number;
         while let Some(sent) = self.clients.all.get_mut(index).and_then(clients::Client::sent) {
             match sent {
-                Sent::Input(bytes) => self.input.push(number, bytes, self.clients),
-                Sent::Order(order, along) => self.obey(index, order, along),
+                Sent::Input(bytes) => match self.visits.input(number) {
+                    Some(input) => input.push(number, bytes, self.clients),
+                    None => self.input.push(number, bytes, self.clients),
+                },
+                Sent::Order(order) => self.obey(index, number, order),
             }
         }
         let left = self.clients.all.get_mut(index).is_some_and(|c| c.gone && std::mem::take(&mut c.stdin));
@@ -192,7 +204,7 @@ impl Pump<'_, '_> {
         }
     }
 
-    fn obey(&mut self, index: usize, order: Order, along: Option<OwnedFd>) {
+    fn obey(&mut self, index: usize, number: u64, order: Order) {
         match order {
             Order::Attach { stdin } => {
                 if let Some(client) = self.clients.all.get_mut(index) {
@@ -205,28 +217,19 @@ impl Pump<'_, '_> {
                 }
             }
             Order::Resize { rows, columns } => {
-                if let Some(terminal) = &self.terminal {
+                if let Some(terminal) = self.visits.terminal(number, self.terminal.as_ref()) {
                     let size = rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
                     let _ = rustix::termios::tcsetwinsize(terminal, size);
                 }
             }
             // The process may have ended meanwhile.
             Order::Signal(number) => drop((self.watch.kill)(number)),
-            Order::Keep => {
-                let terminal = along.filter(|fd| rustix::io::ioctl_fionbio(fd, true).is_ok());
-                self.kept.extend(terminal);
+            Order::Exec { id } => {
+                if let Some(client) = self.clients.all.get_mut(index) {
+                    client.visitor = true;
+                }
+                self.visits.begin(&id, number, self.clients, self.programs);
             }
-        }
-    }
-
-    /// Reads a terminal that nobody looks at; forgets it when its last user has gone.
-    fn drain(&mut self, index: usize) {
-        let mut bytes = [0; 16 << 10];
-        let Some(terminal) = self.kept.get(index) else { return };
-        match rustix::io::read(terminal, &mut bytes) {
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            Ok(0) | Err(_) => drop(self.kept.remove(index)),
-            Ok(_) => {}
         }
     }
 }

@@ -1,34 +1,49 @@
-//! `ctr exec`: another command in a container that runs, by the OCI runtime's `exec`: it gets our streams and our terminal.
+//! `ctr exec`: another process in a container that runs, by the OCI runtime's `exec`. In the foreground without a terminal it has our
+//! own streams; else the container's supervisor starts it, and we are attached to it ([`engine::exec`]).
 
 use super::Context;
+use crate::options::streams::check_terminal;
 use cli::failure::{Failure, Outcome};
-use engine::accounts::Accounts;
+use engine::attach::{self, End, Keys};
+use engine::events;
+use engine::exec::{Exec, Wanted};
 use engine::life::{self, Asked};
+use engine::place::Place;
+use engine::request::streams::Streams;
 use engine::tools::Tools;
-use engine::{execute, process};
 use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use store::Status;
+use store::{Record, Root, Status};
 
 /// Options of `ctr exec`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Run in the background
+    /// Detached mode: run command in the background
     #[arg(short, long)]
     detach: bool,
-    /// Keep standard input open
+    /// Override the key sequence for detaching a container
+    #[arg(long, value_name = "KEYS")]
+    detach_keys: Option<String>,
+    /// Keep STDIN open even if not attached
     #[arg(short, long)]
     interactive: bool,
-    /// Give it a terminal
+    /// Allocate a pseudo-TTY
     #[arg(short, long)]
     tty: bool,
-    /// Set a variable
-    #[arg(short, long, value_name = "NAME=VALUE")]
+    /// Set environment variables
+    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = variable)]
     env: Vec<String>,
-    /// User, or user and group, by name or number
+    /// Read in a file of environment variables
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+    /// Give extended privileges to the command
+    #[arg(long)]
+    privileged: bool,
+    /// Username or UID (format: "<name|uid>[:<group|gid>]")
     #[arg(short, long, value_name = "USER[:GROUP]")]
     user: Option<String>,
-    /// Working folder inside
+    /// Working directory inside the container
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<String>,
     /// The container
@@ -38,67 +53,168 @@ pub(crate) struct Args {
     command: Vec<String>,
 }
 
+/// Where we are: the container, and what runs in it.
+struct Scene<'a> {
+    root: &'a Root,
+    place: &'a Place,
+    record: &'a Record,
+    exec: Exec,
+    tools: Tools,
+}
+
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
+    let env = environment(&args)?;
     let root = context.store()?;
     let record = root.find_container(&args.container)?;
     let state = life::state(&root, &record.id)?;
-    if state.status != Status::Running {
-        return Err(
-            Failure::new(format!("container {} is not running", record.name)).hint("ctr ps lists those that are")
-        );
-    }
-    if args.tty && args.interactive && !rustix::termios::isatty(std::io::stdin()) {
-        return Err(Failure::new("the input device is not a terminal").hint("leave out -t, or -i"));
+    check_state(state.status, &args.container, &record)?;
+    if !args.detach {
+        check_terminal(args.interactive, args.tty)?;
     }
     let asked = Asked::of(&record)?;
-    let process = process_for(&args, &asked, &Accounts::of_container(&root, &record))?;
-    let place = context.place()?;
-    let tools = Tools::new(&asked.request.programs, context.own()?);
-
-    let log = place.of(&record.id).join(format!("exec-{}.log", std::process::id()));
-    let mut command = execute::runtime(&tools, &place.runtime());
-    command.arg("--log").arg(&log).args(["--log-format", "json", "exec"]);
-    if args.tty {
-        command.arg("--tty");
-    }
-    if args.detach {
-        command.arg("--detach");
-    }
-    command.args(["--cwd", &process.cwd]);
-    let identity = &process.identity;
-    command.args(["--user", &format!("{}:{}", identity.uid, identity.gid)]);
-    for setting in &process.env {
-        command.args(["--env", setting]);
-    }
-    command.arg(record.id.as_str()).args(&process.argv);
-    if !args.interactive {
-        command.stdin(Stdio::null());
-    }
-    let child = command.spawn().map_err(|e| {
-        Failure::new(format!("execute {}: {e}", command.get_program().display())).code(cli::exit::CANNOT_EXECUTE)
+    let keys = Keys::choose(args.detach_keys.as_deref()).map_err(|error| {
+        // docker's word for them here
+        let mut failure = Failure::from(error);
+        failure.message = failure.message.replacen("detach keys", "escape keys", 1);
+        failure
     })?;
-    let status = engine::attach::wait_for(child)?;
-    // What kept the command from running is in the log; an exit code alone could be the command's own.
-    let kept = engine::supervise::logged_error(&log).map(|(kind, _)| engine::supervise::exit_code(kind));
-    let _ = std::fs::remove_file(&log);
-    Ok(match (kept, status.code(), status.signal()) {
-        // docker: a failure of ours is 126 here
-        (Some(125), ..) => cli::exit::CANNOT_EXECUTE,
-        (Some(code), ..) => code,
-        (None, Some(code), _) => code as u8,
-        (None, None, signal) => cli::exit::signalled(signal.unwrap_or(0)),
+    let wanted = Wanted {
+        command: args.command.clone(),
+        env,
+        user: args.user.clone(),
+        workdir: args.workdir.clone(),
+        tty: args.tty,
+        privileged: args.privileged,
+    };
+    let place = context.place()?;
+    let exec = Exec::create(&root, &place, &record, &asked, &wanted).map_err(|error| {
+        let code = engine::exec::exit_code(error.kind);
+        let code = if args.detach || error.kind == engine::Kind::Conflict { cli::exit::FAILED } else { code };
+        Failure::from(error).code(code)
+    })?;
+    let scene = Scene {
+        root: &root,
+        place: &place,
+        record: &record,
+        exec,
+        tools: Tools::new(&asked.request.programs, context.own()?),
+    };
+    let words = args.command.join(" ");
+    scene.tell(&format!("exec_create: {words}"), &[]);
+    scene.tell(&format!("exec_start: {words}"), &[]);
+    match (args.detach, args.tty) {
+        (true, _) => scene.in_background(),
+        (false, true) => scene.on_terminal(args.interactive, keys),
+        (false, false) => scene.with_our_streams(args.interactive),
+    }
+}
+
+/// docker's words for where nothing can be run.
+fn check_state(status: Status, name: &str, record: &Record) -> Result<(), Failure> {
+    let (words, hint) = match status {
+        Status::Running => return Ok(()),
+        Status::Paused => {
+            (format!("Container {name} is paused, unpause the container before exec"), format!("ctr unpause {name}"))
+        }
+        Status::Restarting => (
+            format!("Container {name} is restarting, wait until the container is running"),
+            format!("ctr logs {name} shows why it ends"),
+        ),
+        _ => (format!("Container {} is not running", record.id), format!("ctr start {name}")),
+    };
+    Err(Failure::new(words).hint(hint))
+}
+
+impl Scene<'_> {
+    fn tell(&self, action: &str, more: &[(&str, &str)]) {
+        let id = [("execID", self.exec.id.as_str())];
+        events::container(self.root, self.record, action, &[&id, more].concat());
+    }
+
+    /// The runtime runs it with our streams, and gives its exit code.
+    fn with_our_streams(&self, interactive: bool) -> Outcome {
+        let mut command = self.exec.command(&self.tools, self.place, &[], &self.record.id);
+        if !interactive {
+            command.stdin(Stdio::null());
+        }
+        let child = command.spawn().map_err(|e| {
+            Failure::new(format!("execute {}: {e}", command.get_program().display())).code(cli::exit::CANNOT_EXECUTE)
+        })?;
+        let status = attach::wait_for(child)?;
+        let code = match (status.code(), status.signal()) {
+            (Some(code), _) => code as u8,
+            (None, signal) => cli::exit::signalled(signal.unwrap_or(0)),
+        };
+        // What kept the command from running is in the log; an exit code alone could be the command's own.
+        let code = self.exec.failure().map_or(code, |(kind, _)| engine::exec::exit_code(kind));
+        self.tell("exec_die", &[("exitCode", &code.to_string())]);
+        self.exec.forget();
+        Ok(code)
+    }
+
+    /// The supervisor runs it; we are in front of its terminal.
+    fn on_terminal(&self, interactive: bool, keys: Keys) -> Outcome {
+        let streams = Streams { stdin: interactive, stdout: true, ..Streams::default() };
+        let options = attach::Options {
+            keys,
+            exec: Some(self.exec.id.clone()),
+            stderr: streams.stderr,
+            ..attach::Options::all(streams.stdin, true)
+        };
+        match attach::run(self.supervisor()?, options)? {
+            End::Detached => Err(Failure::new("read escape sequence")),
+            end => super::attach::conclude(end),
+        }
+    }
+
+    /// The supervisor runs it, and we do not wait.
+    fn in_background(&self) -> Outcome {
+        match attach::begin(self.supervisor()?, &self.exec.id)? {
+            // docker: 1 and not the code that it would have given
+            Some(End::Failed { message, hint, .. }) => Err(Failure { message, hint, code: cli::exit::FAILED }),
+            _ => Ok(cli::exit::DONE),
+        }
+    }
+
+    fn supervisor(&self) -> Result<std::os::unix::net::UnixStream, Failure> {
+        attach::connect(self.place, &self.record.id).map_err(|error| {
+            self.exec.forget();
+            Failure::from(error).hint("without a terminal and in the foreground (no -t, no -d) it works all the same")
+        })
+    }
+}
+
+/// `--env-file`, then `-e`, which has the last word.
+fn environment(args: &Args) -> Result<Vec<String>, Failure> {
+    let mut env = Vec::new();
+    for file in &args.env_file {
+        let text = read(file)?;
+        let lines = text.lines().map(str::trim_start).filter(|l| !l.is_empty() && !l.starts_with('#'));
+        env.extend(lines.filter_map(resolved));
+    }
+    env.extend(args.env.iter().filter_map(|text| resolved(text)));
+    Ok(env)
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file).map_err(|e| {
+        let why =
+            if e.kind() == std::io::ErrorKind::NotFound { "no such file or directory".into() } else { e.to_string() };
+        Failure::new(format!("open {}: {why}", file.display())).hint("--env-file names a file with NAME=VALUE lines")
     })
 }
 
-/// docker: the container's environment, folder and user, unless told otherwise.
-fn process_for(args: &Args, asked: &Asked, accounts: &Accounts) -> Result<process::Process, Failure> {
-    let mut request = asked.request.clone();
-    request.entrypoint = Some(String::new());
-    request.command.clone_from(&args.command);
-    request.env.extend(args.env.iter().cloned());
-    request.tty = args.tty;
-    request.user = args.user.clone().or(request.user);
-    request.workdir = args.workdir.clone().or(request.workdir);
-    let hostname = request.hostname.clone().unwrap_or_default();
-    Ok(process::resolve(&request, &asked.defaults, accounts, &hostname)?)
+/// `NAME=value`, or ours where only a name is given; one we have not is left out, as in docker.
+fn resolved(text: &str) -> Option<String> {
+    if text.contains('=') {
+        return Some(text.to_owned());
+    }
+    std::env::var(text).ok().map(|value| format!("{text}={value}"))
+}
+
+fn variable(text: &str) -> Result<String, String> {
+    match text.is_empty() || text.starts_with('=') {
+        true => Err(format!("invalid environment variable: {text}")),
+        false => Ok(text.to_owned()),
+    }
 }

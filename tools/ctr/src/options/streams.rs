@@ -47,6 +47,7 @@ impl Attaching {
             proxy_signals: self.sig_proxy,
             keys: Keys::choose(self.detach_keys.as_deref())?,
             redraw: false,
+            exec: None,
         })
     }
 }

@@ -201,7 +201,7 @@ pub(crate) struct Spec {
     pub(crate) rootless: bool,
 }
 
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Default, ClapArgs)]
 pub(crate) struct Exec {
     /// Socket at which the master of the terminal is awaited
     #[arg(long, value_name = "SOCKET")]

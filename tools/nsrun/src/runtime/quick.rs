@@ -1,11 +1,11 @@
 //! The command lines engines write, read without building a parser for all that could be written.
 //!
 //! clap's description of every verb takes half of the time it takes to read one command line, more than most of the kernel's
-//! part of a container's start. So the usual forms of `create`, `run`, `start`, `state`, `kill` and `delete` are read here. Whatever is not
+//! part of a container's start. So the usual forms of `create`, `run`, `exec`, `start`, `state`, `kill` and `delete` are read here. Whatever is not
 //! plain (an option not listed, one given twice, `--`, help, a value that is missing) is none of this module's: it says `None`,
 //! and clap reads the line and finds the words for what is wrong. A test compares both on many lines.
 
-use super::cli::{Args, Create, Delete, Id, Kill, LogFormat, LogLevel, Run, Verb};
+use super::cli::{Args, Create, Delete, Exec, Id, Kill, LogFormat, LogLevel, Run, Verb};
 use clap::ValueEnum;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -25,6 +25,8 @@ const CREATE: Known = Known {
 };
 const RUN: Known =
     Known { values: CREATE.values, flags: &["--no-pivot", "--no-new-keyring", "--detach", "--keep", "--no-subreaper"] };
+/// Only with `--process`: else the words behind the id are a command, with options of its own.
+const EXEC: Known = Known { values: &["--process", "--pid-file", "--console-socket"], flags: &["--detach"] };
 const KILL: Known = Known { values: &[], flags: &["--all"] };
 const DELETE: Known = Known { values: &[], flags: &["--force"] };
 const NONE: Known = Known { values: &[], flags: &[] };
@@ -46,12 +48,16 @@ pub(super) fn parse(words: &[OsString]) -> Option<Args> {
     let known = match verb {
         "create" => CREATE,
         "run" => RUN,
+        "exec" => EXEC,
         "kill" => KILL,
         "delete" => DELETE,
         "start" | "state" => NONE,
         _ => return None,
     };
-    let (own, names) = read(&mut rest, &known, usize::MAX)?;
+    let (own, names) = read(&mut rest, &known, if verb == "exec" { 1 } else { usize::MAX })?;
+    if rest.next().is_some() {
+        return None;
+    }
     let mut names = names.into_iter();
     let id = names.next()?.to_str()?.to_owned();
     let verb = match verb {
@@ -61,6 +67,14 @@ pub(super) fn parse(words: &[OsString]) -> Option<Args> {
             detach: has(&own, "--detach"),
             keep: has(&own, "--keep"),
             no_subreaper: has(&own, "--no-subreaper"),
+        }),
+        "exec" => Verb::Exec(Exec {
+            process: Some(path(&own, "--process")?),
+            pid_file: path(&own, "--pid-file"),
+            console_socket: path(&own, "--console-socket"),
+            detach: has(&own, "--detach"),
+            id,
+            ..Exec::default()
         }),
         "kill" => {
             let signal = names.next().map_or(Some("SIGTERM"), OsStr::to_str)?.to_owned();
@@ -188,7 +202,7 @@ mod tests {
     use clap::Parser;
     use std::ffi::OsString;
 
-    const PLAIN: [&str; 17] = [
+    const PLAIN: [&str; 19] = [
         "run x",
         "--root /s run -b /b x",
         "--root=/s --log /l --log-format json --log-level debug create --bundle /b --pid-file=/p x",
@@ -206,10 +220,12 @@ mod tests {
         "delete --force x",
         "delete -f x",
         "create x",
+        "exec --process p x",
+        "--root r --log l --log-format json exec --detach --process p --pid-file=f --console-socket c x",
     ];
 
     /// What clap reads otherwise, or refuses, is left to it.
-    const OTHERS: [&str; 22] = [
+    const OTHERS: [&str; 26] = [
         "",
         "run",
         "run x y",
@@ -231,6 +247,10 @@ mod tests {
         "kill x -9",
         "delete -fa x",
         "exec x true",
+        "exec x",
+        "exec --process p x true",
+        "exec x --process p",
+        "exec -t --process p x",
         "list",
     ];
 
@@ -259,6 +279,8 @@ mod tests {
         let pool = [
             "run",
             "create",
+            "exec",
+            "--process=q",
             "kill",
             "delete",
             "start",

@@ -6,9 +6,7 @@
 
 use crate::stream::{Channel, Event, Inbox, Order, WINDOW_BYTES, frame, message};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use std::io::{ErrorKind, IoSliceMut, Write};
-use std::os::fd::OwnedFd;
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -34,13 +32,13 @@ pub(super) struct Client {
     outbox: Vec<u8>,
     /// Has input for the container.
     pub(super) stdin: bool,
+    /// Is here for another process in the container, and sees only that.
+    pub(super) visitor: bool,
     /// Gets what waits for him and nothing more.
     leaving: bool,
     pub(super) gone: bool,
     /// Since when it has taken nothing though much waits.
     stuck: Option<Instant>,
-    /// Descriptors that came and belong to no order yet.
-    descriptors: Vec<OwnedFd>,
 }
 
 /// What a client sent.
@@ -48,8 +46,8 @@ pub(super) struct Client {
 pub(super) enum Sent {
     /// Input.
     Input(Vec<u8>),
-    /// An order, with what came along.
-    Order(Order, Option<OwnedFd>),
+    /// An order.
+    Order(Order),
 }
 
 impl Clients {
@@ -76,7 +74,7 @@ impl Clients {
             leaving: false,
             gone: false,
             stuck: None,
-            descriptors: Vec::new(),
+            visitor: false,
         });
     }
 
@@ -85,9 +83,29 @@ impl Clients {
         self.all.retain(|c| !c.gone);
     }
 
-    /// Tells everybody.
+    /// Tells everybody who is attached to the container itself.
     pub(in crate::supervise) fn tell(&mut self, event: &Event) {
         self.send(&message(Channel::Event, event));
+    }
+
+    /// What a process that a client asked for wrote, to that client.
+    pub(super) fn show_one(&mut self, number: u64, bytes: &[u8]) {
+        if let Some(client) = self.all.iter_mut().find(|c| c.number == number && !c.leaving) {
+            client.post(&frame(Channel::Stdout, bytes));
+        }
+    }
+
+    /// Tells the client with this number, and lets it go.
+    pub(super) fn dismiss(&mut self, number: u64, event: &Event) {
+        if let Some(client) = self.all.iter_mut().find(|c| c.number == number && !c.leaving) {
+            client.leaving = true;
+            client.post(&message(Channel::Event, event));
+        }
+    }
+
+    /// Whether so much waits for the client with this number that what is for it is not to be read; not for one that has gone.
+    pub(super) fn is_full(&self, number: u64) -> bool {
+        self.all.iter().any(|c| c.number == number && c.holds_up())
     }
 
     /// What the container wrote, to everybody.
@@ -96,7 +114,7 @@ impl Clients {
     }
 
     fn send(&mut self, bytes: &[u8]) {
-        for client in self.all.iter_mut().filter(|c| !c.leaving) {
+        for client in self.all.iter_mut().filter(|c| !c.leaving && !c.visitor) {
             client.post(bytes);
         }
     }
@@ -110,13 +128,13 @@ impl Clients {
 
     /// Whether somebody has so much waiting that the container is not to be read.
     pub(super) fn full(&self) -> bool {
-        self.all.iter().any(Client::holds_up)
+        self.all.iter().any(|c| !c.visitor && c.holds_up())
     }
 
     /// How long until somebody who takes nothing is let go; none where nobody is, or where he keeps nobody waiting.
     pub(super) fn patience(&self) -> Option<Duration> {
-        let others = self.all.iter().filter(|c| !c.gone && !c.leaving).count() > 1;
-        let first = self.all.iter().filter(|c| c.holds_up()).filter_map(|c| c.stuck).min();
+        let others = self.all.iter().filter(|c| !c.gone && !c.leaving && !c.visitor).count() > 1;
+        let first = self.all.iter().filter(|c| !c.visitor && c.holds_up()).filter_map(|c| c.stuck).min();
         first.filter(|_| others).map(|since| PATIENCE.saturating_sub(since.elapsed()))
     }
 
@@ -127,7 +145,7 @@ impl Clients {
         }
         let why = "it took nothing of the container's output for too long, and others are attached".to_owned();
         let word = message(Channel::Event, &Event::Dropped { why });
-        for client in self.all.iter_mut().filter(|c| c.holds_up()) {
+        for client in self.all.iter_mut().filter(|c| !c.visitor && c.holds_up()) {
             if client.stuck.is_some_and(|since| since.elapsed() >= PATIENCE) {
                 client.post(&word);
                 client.leaving = true;
@@ -194,19 +212,11 @@ impl Client {
     /// Reads once.
     pub(super) fn read(&mut self) {
         let mut bytes = [0; 16 << 10];
-        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let got = recvmsg(&self.socket, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC);
-        match got.map(|got| got.bytes) {
-            Ok(0) => return self.leave(),
+        match self.socket.read(&mut bytes) {
+            Ok(0) => self.leave(),
             Ok(n) => self.inbox.push(&bytes[..n]),
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return,
-            Err(_) => return self.leave(),
-        }
-        for message in ancillary.drain() {
-            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                self.descriptors.extend(descriptors);
-            }
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(_) => self.leave(),
         }
     }
 
@@ -222,8 +232,7 @@ impl Client {
                 Ok(Some((Channel::Order, bytes))) => {
                     // one that we do not know is skipped
                     if let Ok(order) = serde_json::from_slice(&bytes) {
-                        let along = if matches!(order, Order::Keep) { self.descriptors.pop() } else { None };
-                        return Some(Sent::Order(order, along));
+                        return Some(Sent::Order(order));
                     }
                 }
                 Ok(Some(_)) => {}

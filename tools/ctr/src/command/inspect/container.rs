@@ -62,7 +62,7 @@ fn shown(root: &Root, context: &Context, record: &Record) -> Result<Value, Failu
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
-        "ExecIDs": exec_ids(&state),
+        "ExecIDs": exec_ids(&state, &engine::exec::running(&context.place()?, &record.id, state.process.map_or(0, |p| p.pid))),
         "HostConfig": host_config::shown(record, &asked),
         "GraphDriver": {
             "Data": {
@@ -105,11 +105,8 @@ fn state_of(state: &State) -> Value {
 }
 
 /// The commands that `exec` runs in it; docker shows null where there are none.
-fn exec_ids(state: &State) -> Value {
-    let state = serde_json::to_value(state).unwrap_or_default();
-    let ids = state["execs"].as_array().into_iter().flatten();
-    let ids: Vec<&str> = ids.filter_map(|exec| exec.as_str().or_else(|| exec["id"].as_str())).collect();
-    if ids.is_empty() { Value::Null } else { json!(ids) }
+fn exec_ids(state: &State, running: &[String]) -> Value {
+    if state.process.is_none() || running.is_empty() { Value::Null } else { json!(running) }
 }
 
 fn config(record: &Record, asked: &Asked) -> Value {
@@ -117,18 +114,18 @@ fn config(record: &Record, asked: &Asked) -> Value {
     let said = &record.asked["request"];
     let (entrypoint, cmd) = engine::process::words(request, defaults);
     let or_null = |list: &[String]| if list.is_empty() { Value::Null } else { json!(list) };
-    let detached = said["detached"].as_bool().unwrap_or(false);
+    let streams = request.streams;
     let stop = &said["stop"];
     let mut shown = json!({
         "Hostname": request.hostname.as_deref().unwrap_or(record.id.short()),
         "Domainname": said["manner"]["domainname"].as_str().unwrap_or_default(),
         "User": request.user.as_deref().unwrap_or(&defaults.user),
-        "AttachStdin": request.interactive && !detached,
-        "AttachStdout": !detached,
-        "AttachStderr": !detached,
+        "AttachStdin": streams.stdin,
+        "AttachStdout": streams.stdout,
+        "AttachStderr": streams.stderr,
         "Tty": request.tty,
         "OpenStdin": request.interactive,
-        "StdinOnce": request.interactive && !detached,
+        "StdinOnce": streams.stdin_once,
         "Env": merged(&defaults.env, &request.env),
         "Cmd": or_null(cmd),
         "Image": record.image,
