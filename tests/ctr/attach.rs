@@ -128,7 +128,7 @@ fn a_client_that_is_killed_leaves_terminal_and_container() {
 }
 
 /// Counts and says so, until INT ends it with 5.
-const LISTENS: &str = "trap 'exit 5' INT; trap 'echo usr' USR1; echo up; while :; do sleep 0.05; done";
+const LISTENS: &str = "trap 'exit 5' INT; trap 'echo usr' USR1; echo up; while :; do sleep 0.05; echo tick; done";
 
 #[test]
 fn signals_are_the_containers_unless_told_otherwise() {
@@ -150,8 +150,8 @@ fn signals_are_the_containers_unless_told_otherwise() {
     assert_eq!(person.ends(), -2);
     assert_eq!(lab.field("spared", "{{.State.Status}}"), "running");
     let mut person = Person::new(&lab, &["attach", "spared"]);
-    // until it is attached the key ends it by itself
-    std::thread::sleep(Duration::from_millis(500));
+    // before it is attached the key would end it by itself
+    person.sees("tick");
     person.types("\x03");
     assert_eq!(person.ends(), 5);
 }

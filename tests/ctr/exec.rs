@@ -98,7 +98,7 @@ fn a_terminal_in_a_container_that_has_none() {
     // keys mean what is inside
     person.types("sleep 500\n");
     std::thread::sleep(Duration::from_millis(300));
-    person.types_until("\x03", "ready> ");
+    person.types_until("\x03", "^C");
     person.types("exit 5\n");
     assert_eq!(person.ends(), 5);
     // lots of output at the end is not cut off

@@ -4,6 +4,7 @@ mod attach;
 mod bridge;
 mod commit;
 mod cp;
+mod enter;
 mod errors;
 mod exec;
 mod explain;

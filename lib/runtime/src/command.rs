@@ -6,6 +6,7 @@
 use crate::error::{Error, Result};
 use crate::program;
 use std::ffi::{CString, OsStr, OsString};
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 /// A change of the environment.
@@ -58,13 +59,18 @@ impl Command {
         };
         let rest = self.words.iter().skip(1);
         let args = std::iter::once(&argv0).chain(rest).map(program::c_string).collect::<Result<_>>()?;
-        let env = variables.into_iter().map(|(mut name, value)| {
-            name.push("=");
-            name.push(value);
-            program::c_string(name)
-        });
-        let env = env.collect::<Result<_>>()?;
+        let env = settings(variables)?;
         Ok(Found { name, file, args, env })
+    }
+
+    /// Becomes the program that is open as `file`, called with these words; returns only an error.
+    pub(crate) fn exec_file(&self, file: BorrowedFd<'_>, variables: Variables) -> Result<Error> {
+        let name = self.words.first().cloned().unwrap_or_else(|| "sh".into());
+        let argv0 = self.argv0.clone().unwrap_or_else(|| name.clone());
+        let args = std::iter::once(&argv0).chain(self.words.iter().skip(1)).map(program::c_string);
+        let args = args.collect::<Result<Vec<_>>>()?;
+        let env = settings(changed(variables, &self.environment))?;
+        Ok(program::refused(&name, sys::spawn::execveat(file, c"", &args, &env)))
     }
 
     /// The caller's shell, or where that is not to be had /bin/sh: its file twice, with the name of a login shell between.
@@ -78,6 +84,16 @@ impl Command {
         login.push(file.file_name().unwrap_or(OsStr::new("sh")));
         Ok((file.clone().into_os_string(), self.argv0.clone().unwrap_or(login), file))
     }
+}
+
+/// `NAME=value`, as execve(2) takes them.
+fn settings(variables: Variables) -> Result<Vec<CString>> {
+    let settings = variables.into_iter().map(|(mut name, value)| {
+        name.push("=");
+        name.push(value);
+        program::c_string(name)
+    });
+    settings.collect()
 }
 
 /// The environment of this process.

@@ -85,6 +85,8 @@ pub struct Enter {
     pub no_fork: bool,
     /// A terminal of its own, which we serve.
     pub terminal: bool,
+    /// This file of the caller's is what is executed, whatever is inside; the command is what it is called with.
+    pub program: Option<PathBuf>,
     /// The command.
     pub command: Command,
 }
@@ -133,6 +135,7 @@ struct Opened {
     root: Option<OwnedFd>,
     directory: Option<OwnedFd>,
     variables: Variables,
+    program: Option<OwnedFd>,
     uid: Option<u32>,
     gid: Option<u32>,
 }
@@ -234,7 +237,8 @@ fn open(enter: &Enter) -> Result<Opened> {
         }
     };
     let (uid, gid) = (id(enter.uid, |s| s.st_uid)?, id(enter.gid, |s| s.st_gid)?);
-    Ok(Opened { root, directory, variables, uid, gid })
+    let program = enter.program.as_deref().map(crate::seal::protected).transpose()?;
+    Ok(Opened { root, directory, variables, program, uid, gid })
 }
 
 fn environment_of(pid: i32) -> Result<Variables> {
@@ -290,5 +294,8 @@ fn try_last_steps(enter: &Enter, opened: Opened, entered_user: bool) -> Result<s
         capabilities::keep_over_exec()?;
     }
     sys::spawn::reset_signal(libc::SIGPIPE);
-    Err(enter.command.find(opened.variables)?.exec())
+    match &opened.program {
+        Some(program) => Err(enter.command.exec_file(program.as_fd(), opened.variables)?),
+        None => Err(enter.command.find(opened.variables)?.exec()),
+    }
 }

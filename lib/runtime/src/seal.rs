@@ -13,6 +13,7 @@ use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags};
 use rustix::mount::OpenTreeFlags;
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use sys::mount_attr::{MountAttr, mount_setattr};
 
 const OURSELVES: &str = "/proc/self/exe";
@@ -29,9 +30,9 @@ pub fn ensure(args: &[OsString]) -> Result<()> {
     if stat.f_flag.contains(StatVfsMountFlags::RDONLY) {
         return Ok(());
     }
-    let copy = match read_only_mount() {
+    let copy = match read_only_mount(Path::new(OURSELVES)) {
         Ok(mount) => mount,
-        Err(_) => match sealed_copy()? {
+        Err(_) => match sealed_copy(Path::new(OURSELVES))? {
             Some(copy) => copy,
             None => return Ok(()),
         },
@@ -46,17 +47,33 @@ pub fn ensure(args: &[OsString]) -> Result<()> {
     Err(failed("execute", "ourselves", sys::spawn::execveat(copy.as_fd(), c"", &args, &env)))
 }
 
-fn read_only_mount() -> std::io::Result<OwnedFd> {
+/// The program `path` for an exec by descriptor inside a container: nobody there can write to the file by what runs of it.
+pub(crate) fn protected(path: &Path) -> Result<OwnedFd> {
+    if let Ok(mount) = read_only_mount(path) {
+        return Ok(mount);
+    }
+    match sealed_copy(path)? {
+        Some(copy) => Ok(copy),
+        None => open(path),
+    }
+}
+
+fn open(path: &Path) -> Result<OwnedFd> {
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|e| failed("open", path.display(), e))
+}
+
+fn read_only_mount(path: &Path) -> std::io::Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let mount = rustix::mount::open_tree(CWD, OURSELVES, flags)?;
+    let mount = rustix::mount::open_tree(CWD, path, flags)?;
     mount_setattr(mount.as_fd(), c"", false, &MountAttr { set: RDONLY, ..MountAttr::default() })?;
     Ok(mount)
 }
 
-/// A copy of us that nobody can change; `None` where we are that already.
-fn sealed_copy() -> Result<Option<OwnedFd>> {
-    let say = |e: rustix::io::Errno| failed("copy", "ourselves", e);
-    let from = rustix::fs::open(OURSELVES, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(say)?;
+/// A copy of a program that nobody can change; `None` where it is that already.
+fn sealed_copy(path: &Path) -> Result<Option<OwnedFd>> {
+    let say = |e: rustix::io::Errno| failed("copy", path.display(), e);
+    let from = open(path)?;
     if rustix::fs::fcntl_get_seals(&from).is_ok_and(|seals| seals.contains(SealFlags::WRITE)) {
         return Ok(None);
     }

@@ -48,6 +48,8 @@ pub(crate) enum Command {
     /// Remove all containers that do not run
     #[command(name = "container-prune", hide = true)]
     ContainerPrune(command::prune::Args),
+    /// Look around in a container: a shell in all its namespaces, with your own rights
+    Enter(command::enter::Args),
     /// Run a command in a container that runs
     Exec(command::exec::Args),
     /// Show which ports of this machine lead into a container

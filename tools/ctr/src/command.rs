@@ -11,6 +11,7 @@ pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod df;
 pub(crate) mod diff;
+pub(crate) mod enter;
 pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod export;
@@ -72,6 +73,7 @@ pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
         Command::ContainerPrune(args) => prune::run(args, &context),
         Command::ContainerInspect(args) => inspect::containers(args, &context),
         Command::Completion(args) => completion::run(&args),
+        Command::Enter(args) => enter::run(args, &context),
         Command::Exec(args) => exec::run(args, &context),
         Command::Port(args) => port::run(args, &context),
         Command::Ps(args) => ps::run(args, &context),

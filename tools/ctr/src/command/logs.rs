@@ -1,9 +1,10 @@
 //! `ctr logs`: what a container has written.
 
-use super::Context;
+use super::{Context, filter};
 use cli::failure::{Failure, Outcome};
 use engine::life::{self, Asked};
 use engine::log::{Entry, Source};
+use jiff::Timestamp;
 use std::collections::VecDeque;
 use std::io::Write;
 use std::time::Duration;
@@ -12,20 +13,23 @@ use store::Status;
 /// Options of `ctr logs`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Go on with what comes until the container ends
+    /// Show extra details provided to logs
+    #[arg(long)]
+    details: bool,
+    /// Follow log output
     #[arg(short, long)]
     follow: bool,
-    /// Only the last N lines
-    #[arg(short = 'n', long, value_name = "N|all", default_value = "all")]
+    /// Number of lines to show from the end of the logs
+    #[arg(short = 'n', long, value_name = "N|all", default_value = "all", allow_hyphen_values = true)]
     tail: String,
-    /// With the time of each line
+    /// Show timestamps
     #[arg(short, long)]
     timestamps: bool,
-    /// Only what was written at or after TIME (RFC 3339, or seconds since 1970)
-    #[arg(long, value_name = "TIME")]
+    /// Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<String>,
-    /// Only what was written before TIME
-    #[arg(long, value_name = "TIME")]
+    /// Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<String>,
     /// The container
     container: String,
@@ -33,27 +37,33 @@ pub(crate) struct Args {
 
 /// How often a log that is followed is looked at.
 const POLL: Duration = Duration::from_millis(50);
+/// How much is written at once, in bytes.
+const PIECE_BYTES: usize = 64 << 10;
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let tail = match args.tail.as_str() {
         "all" => None,
-        // docker: what is no number means all
+        // docker: what is no number means all, and so does one below zero
         text => text.parse::<usize>().ok(),
     };
-    let window = Window { since: moment(args.since.as_deref())?, until: moment(args.until.as_deref())? };
+    let mut shown = Shown {
+        since: moment("since", args.since.as_deref())?,
+        until: moment("until", args.until.as_deref())?,
+        timestamps: args.timestamps,
+        details: args.details,
+        out: Vec::new(),
+    };
     let root = context.store()?;
     let record = root.find_container(&args.container)?;
     let mut source = Source::open(&root, &record, &Asked::of(&record)?)?;
     let mut read = || source.next_entry().map_err(|e| Failure::new(format!("read the log of {}: {e}", record.name)));
 
+    // docker: the last lines are counted first, and of those the times looked at
     let mut last: VecDeque<Entry> = VecDeque::new();
     while let Some(entry) = read()? {
-        if !window.holds(&entry) {
-            continue;
-        }
         match tail {
             None => {
-                if !show(&entry, args.timestamps) {
+                if shown.show(&entry).is_err() {
                     return Ok(0);
                 }
             }
@@ -65,17 +75,22 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
             }
         }
     }
-    if !last.iter().all(|entry| show(entry, args.timestamps)) {
+    if last.iter().try_for_each(|entry| shown.show(entry)).and_then(|()| shown.flush()).is_err() {
         return Ok(0);
     }
     let mut ended = !args.follow;
     while !ended {
-        // Looked at before reading: what comes between the two is read in the last round.
+        // Looked at before reading: what comes between the two is read in the last round. One supervisor goes on over restarts, so
+        // that between two rounds of its process the container is still one that is followed.
         ended = life::state(&root, &record.id).map_or(true, |s| s.status != Status::Running && s.supervisor.is_none());
+        ended |= shown.until.is_some_and(|until| Timestamp::now() >= until);
         while let Some(entry) = read()? {
-            if window.holds(&entry) && !show(&entry, args.timestamps) {
+            if shown.show(&entry).is_err() {
                 return Ok(0);
             }
+        }
+        if shown.flush().is_err() {
+            return Ok(0);
         }
         if !ended {
             std::thread::sleep(POLL);
@@ -84,45 +99,78 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     Ok(0)
 }
 
-/// Writes an entry where it came from; whether somebody still reads.
-fn show(entry: &Entry, timestamps: bool) -> bool {
-    let mut bytes = Vec::with_capacity(entry.log.len() + 40);
-    if timestamps {
-        bytes.extend_from_slice(entry.time.as_bytes());
-        bytes.push(b' ');
-    }
-    bytes.extend_from_slice(entry.log.as_bytes());
-    match entry.stream.as_str() {
-        "stderr" => std::io::stderr().lock().write_all(&bytes).is_ok(),
-        _ => cli::output::write(&bytes).is_ok(),
-    }
-}
-
+/// What of a log is shown, and how.
 #[derive(Debug)]
-struct Window {
-    since: Option<jiff::Timestamp>,
-    until: Option<jiff::Timestamp>,
+struct Shown {
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    timestamps: bool,
+    details: bool,
+    /// What is not yet written to standard output.
+    out: Vec<u8>,
 }
 
-impl Window {
-    fn holds(&self, entry: &Entry) -> bool {
-        let Ok(time) = entry.time.parse::<jiff::Timestamp>() else { return true };
-        self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time < until)
+impl Shown {
+    /// Writes an entry where it came from. An error means that nobody reads any more.
+    fn show(&mut self, entry: &Entry) -> std::io::Result<()> {
+        let time = entry.time.parse::<Timestamp>().ok();
+        let holds = |time| self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time <= until);
+        if !time.is_none_or(holds) {
+            return Ok(());
+        }
+        let mut bytes = Vec::with_capacity(entry.log.len() + 40);
+        if self.timestamps {
+            // docker: nine digits always
+            let time = time.map_or_else(|| entry.time.clone(), |t| t.strftime("%Y-%m-%dT%H:%M:%S.%9fZ").to_string());
+            bytes.extend_from_slice(time.as_bytes());
+            bytes.push(b' ');
+        }
+        if self.details {
+            let told: Vec<String> = entry.attrs.iter().map(|(k, v)| format!("{}={}", escaped(k), escaped(v))).collect();
+            bytes.extend_from_slice(told.join(",").as_bytes());
+            bytes.push(b' ');
+        }
+        bytes.extend_from_slice(entry.log.as_bytes());
+        if entry.stream == "stderr" {
+            self.flush()?;
+            return std::io::stderr().lock().write_all(&bytes);
+        }
+        self.out.extend_from_slice(&bytes);
+        if self.out.len() >= PIECE_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        cli::output::write(&std::mem::take(&mut self.out))
     }
 }
 
-/// A moment: RFC 3339, seconds since 1970, or a span back from now as docker has it (`10m`, `1h30m`).
-fn moment(text: Option<&str>) -> Result<Option<jiff::Timestamp>, Failure> {
-    let Some(text) = text else { return Ok(None) };
-    let seconds = || jiff::Timestamp::from_second(text.parse().ok()?).ok();
-    let span = || {
-        let span: jiff::Span = text.parse().ok()?;
-        jiff::Timestamp::now().checked_sub(span).ok()
-    };
-    let time = text.parse().ok().or_else(seconds).or_else(span);
-    time.map(Some).ok_or_else(|| {
-        Failure::new(format!("invalid time {text:?}"))
-            .hint("want RFC 3339 (2026-01-31T12:00:00Z), seconds since 1970, or a span (10m)")
-            .code(cli::exit::OURS)
+/// As in a URL's query, Go's url.QueryEscape.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            b' ' => out.push('+'),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// A moment, as [`filter::moment`] reads it.
+fn moment(option: &str, text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
+    text.map(filter::moment).transpose().map_err(|mut failure| {
+        failure.message = format!("invalid value for \"{option}\": {}", failure.message);
+        failure
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_are_escaped_as_in_a_query() {
+        assert_eq!(escaped("a b=c,d/\u{e9}"), "a+b%3Dc%2Cd%2F%C3%A9");
+    }
 }

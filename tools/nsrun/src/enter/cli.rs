@@ -82,6 +82,9 @@ pub(crate) struct Args {
     /// Take the target's environment
     #[arg(short, long)]
     env: bool,
+    /// Execute this file of ours, whatever is inside; COMMAND is what it is called with
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
     /// Do not fork before the command
     #[arg(short = 'F', long)]
     no_fork: bool,
@@ -143,6 +146,7 @@ impl Args {
             follow_context: self.follow_context,
             no_fork: self.no_fork,
             terminal: self.tty,
+            program: self.program,
             command: Command { words: self.command, ..Command::default() },
         })
     }
