@@ -164,7 +164,6 @@ fn options_that_one_driver_has() {
             ("uuid=on", "kernel", "only the kernel driver keeps an id of its own"),
             ("noxattrs", "fuse", "only the fuse driver can do without extended attributes"),
             ("xattr_permissions=2", "fuse", "only the fuse driver keeps owners in extended attributes"),
-            ("gidmapping=0:1:1", "fuse", "only the fuse driver can map ids"),
         ] {
             let (first, second) = if driver == "kernel" { ("fuse", "kernel") } else { ("kernel", "fuse") };
             // An upper of its own: what one driver writes down another need not take.
