@@ -21,14 +21,20 @@ fn what_is_asked_wrong() {
     refused(&lab, &["run", "--bad", "host"], 125, "ctr: unknown flag: --bad");
     refused(&lab, &["frobnicate"], 1, "ctr: unknown command: ctr frobnicate");
     refused(&lab, &["ps", "--bad"], 125, "ctr: unknown flag: --bad");
-    refused(&lab, &["run", "-v", "/a", "host"], 125, "ctr: volume /a: want SOURCE:TARGET[:ro]");
-    refused(&lab, &["run", "-v", "/no/such:/x", "host"], 125, "ctr: volume /no/such: no such file or directory");
+    refused(
+        &lab,
+        &["run", "-v", "/a", "host"],
+        125,
+        "ctr: volume /a: volumes without a folder of the machine are not there yet",
+    );
+    refused(&lab, &["run", "-v", "/a:/b:rx", "host"], 125, "ctr: invalid mode: rx");
     refused(&lab, &["run", "--driver", "zfs", "host"], 125, "ctr: driver zfs: unknown");
-    refused(&lab, &["run", "-w", "here", "--rm", "host"], 125, "ctr: working directory here: it must be absolute");
+    let relative = "ctr: the working directory 'here' is invalid, it needs to be an absolute path";
+    refused(&lab, &["run", "-w", "here", "--rm", "host"], 125, relative);
     refused(
         &lab,
         &["run", "--rm", "-u", "nobody-here", "host"],
-        126,
+        125,
         "ctr: unable to find user nobody-here: no matching entries in passwd file",
     );
     refused(

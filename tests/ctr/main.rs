@@ -23,6 +23,7 @@ mod ports;
 mod races;
 mod restart;
 mod rootless;
+mod secrets;
 mod stats;
 mod supervisor;
 mod swap;

@@ -9,6 +9,7 @@
 use crate::machine::Machine;
 use crate::process::Process;
 use crate::request::isolation::Space;
+use crate::request::secret::Way;
 use crate::request::{Network, Request};
 use crate::resolver::{self, Choice};
 use crate::surroundings::Surroundings;
@@ -124,8 +125,6 @@ pub enum Action {
     Secret {
         /// Where.
         path: Text,
-        /// The name of what is in it, in a script.
-        name: String,
         /// What is in it.
         content: Vec<u8>,
         /// User and group.
@@ -277,6 +276,13 @@ fn volumes(inputs: &Inputs<'_>) -> Result<Vec<Step>> {
     for (folders, command, undo) in bundle::overlays(inputs) {
         steps.push(Step { why: "a writable layer over a volume", action: Action::Folders(folders), undo: None });
         steps.push(Step { why: "", action: Action::Run(command), undo: Some(undo) });
+    }
+    for (number, (secret, content)) in inputs.request.manner.secrets.iter().zip(&inputs.around.secrets).enumerate() {
+        let Way::File { uid, gid, mode, .. } = secret.way else { continue };
+        let owner = bundle::owner(inputs, uid, gid)?.unwrap_or((uid, gid));
+        let path = Text::tmp(&format!("secret-{number}"));
+        let action = Action::Secret { path, content: content.clone(), owner, mode };
+        steps.push(Step { why: "a secret", action, undo: None });
     }
     let identity = &inputs.process.identity;
     for volume in inputs.request.volumes.iter().filter(|v| v.own && v.is_bind()) {

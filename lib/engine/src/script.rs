@@ -30,12 +30,10 @@ pub fn print(plan: &Plan, tools: &Tools, title: &str) -> String {
                 let words: Vec<String> = paths.iter().map(Text::shell_word).collect();
                 let _ = writeln!(body, "chown -hR {}:{} {}", owner.0, owner.1, words.join(" "));
             }
-            Action::Secret { path, name, owner, mode, .. } => {
-                let (path, name) = (path.shell_word(), Text::plain(name).shell_word());
-                let _ = writeln!(
-                    body,
-                    "(umask 077; ctr secret inspect --showsecret -f '{{{{.SecretData}}}}' {name} >{path})"
-                );
+            Action::Secret { path, content, owner, mode } => {
+                let path = path.shell_word();
+                let octal: String = content.iter().map(|byte| format!("\\{byte:03o}")).collect();
+                let _ = writeln!(body, "(umask 077; printf '{octal}' >{path})");
                 let _ = writeln!(body, "chown {}:{} {path}; chmod {mode:o} {path}", owner.0, owner.1);
             }
             Action::Names(names) => body.push_str(&derive(names)),

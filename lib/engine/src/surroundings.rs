@@ -28,8 +28,8 @@ pub struct Surroundings {
     pub held: Vec<Capability>,
     /// Sources of volumes that are not there and are to be made.
     pub absent: Vec<PathBuf>,
-    /// Sources of volumes that are files.
-    pub files: Vec<PathBuf>,
+    /// What its secrets are, in the order they were asked for.
+    pub secrets: Vec<Vec<u8>>,
 }
 
 /// Processes of other containers, by what of theirs is joined.
@@ -79,8 +79,13 @@ impl Surroundings {
             !v.strict && matches!(std::fs::metadata(&v.source), Err(e) if e.kind() == std::io::ErrorKind::NotFound)
         };
         let absent = binds().filter(is_missing).map(|v| v.source.clone()).collect();
-        let files = binds().map(|v| v.source.clone()).filter(|s| s.metadata().is_ok_and(|m| !m.is_dir())).collect();
-        Ok(Self { joined, nodes, held: held(), absent, files })
+        let mut secrets = Vec::new();
+        for secret in &request.manner.secrets {
+            let root = root()?;
+            let found = root.find_secret(&secret.name).map_err(crate::error::store)?;
+            secrets.push(root.secret_data(&found).map_err(crate::error::store)?);
+        }
+        Ok(Self { joined, nodes, held: held(), absent, secrets })
     }
 }
 

@@ -31,6 +31,7 @@ pub mod layer;
 pub mod lock;
 pub mod remove;
 pub mod root;
+pub mod secret;
 pub mod sweep;
 pub mod temp;
 pub mod usage;

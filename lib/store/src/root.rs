@@ -14,7 +14,7 @@ const FOLDERS: [&str; 9] =
     ["tmp", "image", "image/blobs", "image/blobs/sha256", "overlay2", "overlay2/l", "containers", "volumes", "build"];
 
 /// Entries at the top of a store; whatever holds others and no `version` is no store.
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 14] = [
     "version",
     "tmp",
     "image",
@@ -24,6 +24,7 @@ const KNOWN: [&str; 13] = [
     "settled",
     "volumes",
     "networks",
+    "secrets",
     "build",
     "events.json",
     "events.json.1",

@@ -70,6 +70,21 @@ pub(crate) enum Command {
     Kill(command::kill::Args),
     /// Remove containers
     Rm(command::rm::Args),
+    /// Create a new secret from a file, or - for standard input
+    #[command(name = "secret-create", hide = true)]
+    SecretCreate(command::secret::Create),
+    /// List secrets
+    #[command(name = "secret-ls", hide = true)]
+    SecretLs(command::secret::Ls),
+    /// Show all that is known of secrets
+    #[command(name = "secret-inspect", hide = true)]
+    SecretInspect(command::secret::Inspect),
+    /// Remove secrets
+    #[command(name = "secret-rm", hide = true)]
+    SecretRm(command::secret::Rm),
+    /// Whether there is such a secret: 0, else 1
+    #[command(name = "secret-exists", hide = true)]
+    SecretExists(command::secret::Exists),
     /// Show what a container changed
     Diff(command::diff::Args),
     /// Show all that is known of containers and images

@@ -39,6 +39,7 @@ pub(crate) mod rm;
 pub(crate) mod rmi;
 pub(crate) mod run;
 pub(crate) mod save;
+pub(crate) mod secret;
 pub(crate) mod start;
 pub(crate) mod stats;
 pub(crate) mod stop;
@@ -98,6 +99,11 @@ pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
         Command::ImagePrune(args) => image_prune::run(args, &context),
         Command::SystemDf(args) => df::run(args, &context),
         Command::Thaw(args) => thaw::run(args, &context),
+        Command::SecretCreate(args) => secret::create(args, &context),
+        Command::SecretLs(args) => secret::ls(args, &context),
+        Command::SecretInspect(args) => secret::inspect(args, &context),
+        Command::SecretRm(args) => secret::rm(args, &context),
+        Command::SecretExists(args) => secret::exists(args, &context),
         Command::Diff(args) => diff::run(args, &context),
         Command::Inspect(args) => inspect::run(args, &context),
         Command::Load(args) => load::run(args, &context),
@@ -120,6 +126,11 @@ fn changes_the_store(command: &Command) -> bool {
             | Command::Save(_)
             | Command::Rmi(_)
             | Command::Tag(_)
+            | Command::SecretCreate(_)
+            | Command::SecretInspect(_)
+            | Command::SecretLs(_)
+            | Command::SecretRm(_)
+            | Command::SecretExists(_)
             | Command::Rm(_)
             | Command::Diff(_)
     )

@@ -19,8 +19,12 @@ const COMMON: [&str; 13] =
     ["run", "exec", "ps", "try", "build", "pull", "push", "images", "login", "logout", "search", "version", "info"];
 
 /// Words that have commands below them: docker's, and what they are about.
-const MANAGEMENT: [(&str, &str); 3] =
-    [("container", "Manage containers"), ("image", "Manage images"), ("system", "Manage the store")];
+const MANAGEMENT: [(&str, &str); 4] = [
+    ("container", "Manage containers"),
+    ("image", "Manage images"),
+    ("secret", "Manage secrets"),
+    ("system", "Manage the store"),
+];
 
 /// The other tools in this program.
 const TOOLS: [(&str, &str); 4] = [

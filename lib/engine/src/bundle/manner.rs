@@ -1,6 +1,7 @@
 //! How the process begins otherwise: umask, personality, profiles of the machine's security modules, annotations.
 
 use crate::plan::Inputs;
+use crate::request::secret::Way;
 use crate::text::Text;
 use serde_json::{Value, json};
 
@@ -8,6 +9,12 @@ pub(super) fn apply(config: &mut Value, inputs: &Inputs<'_>) {
     let manner = &inputs.request.manner;
     if let Some(umask) = manner.umask {
         config["process"]["user"]["umask"] = json!(umask);
+    }
+    for (secret, content) in manner.secrets.iter().zip(&inputs.around.secrets) {
+        if let (Way::Variable(name), Some(env)) = (&secret.way, config["process"]["env"].as_array_mut()) {
+            let setting = format!("{name}={}", String::from_utf8_lossy(content));
+            env.push(json!(Text::plain(&setting).marked()));
+        }
     }
     if let Some(domain) = &manner.personality {
         config["linux"]["personality"] = json!({ "domain": domain });

@@ -14,7 +14,19 @@ struct Group {
     commands: &'static [(&'static str, &'static str)],
 }
 
-const GROUPS: [Group; 3] = [
+const GROUPS: [Group; 4] = [
+    Group {
+        word: "secret",
+        about: "Manage secrets",
+        commands: &[
+            ("create", "secret-create"),
+            ("exists", "secret-exists"),
+            ("inspect", "secret-inspect"),
+            ("ls", "secret-ls"),
+            ("list", "secret-ls"),
+            ("rm", "secret-rm"),
+        ],
+    },
     Group {
         word: "container",
         about: "Manage containers",

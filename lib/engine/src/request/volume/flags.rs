@@ -16,7 +16,10 @@ pub(super) struct Flags {
 impl Flags {
     /// Reads `mode`: words between commas.
     pub(super) fn parse(mode: &str) -> Result<Self> {
-        let bad = || wrong(format!("invalid mode: {mode}"));
+        let bad = || {
+            wrong(format!("invalid mode: {mode}"))
+                .hint("ro or rw, z or Z, one of [r]shared, [r]slave, [r]private; O, U, idmap")
+        };
         let mut flags = Self::default();
         let (mut access, mut label, mut consistency, mut overlay) = (0, 0, 0, None);
         for word in mode.split(',').filter(|w| !w.is_empty()) {

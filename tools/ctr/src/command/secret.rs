@@ -1,0 +1,182 @@
+//! `ctr secret`: what a container may know and an image must not hold; podman's commands and words.
+
+use super::{Context, each, print};
+use cli::failure::{Failure, Outcome};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::PathBuf;
+use store::secret::{MAX_BYTES, Secret};
+
+/// Options of `ctr secret create`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Create {
+    /// Read it from this environment variable
+    #[arg(long)]
+    env: bool,
+    /// Write a label on it
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    label: Vec<String>,
+    /// Its name
+    name: String,
+    /// The file, the variable with --env, or -
+    #[arg(value_name = "FILE|-")]
+    source: String,
+}
+
+/// Options of `ctr secret ls`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ls {
+    /// Only their ids
+    #[arg(short, long)]
+    quiet: bool,
+    /// Without the heading
+    #[arg(short, long)]
+    noheading: bool,
+}
+
+/// Options of `ctr secret inspect`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Inspect {
+    /// Also what they are
+    #[arg(long)]
+    showsecret: bool,
+    /// Format by fields
+    #[arg(short, long)]
+    format: Option<String>,
+    /// Names or ids
+    #[arg(required = true, value_name = "SECRET")]
+    names: Vec<String>,
+}
+
+/// Options of `ctr secret rm`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rm {
+    /// All of them
+    #[arg(short, long)]
+    all: bool,
+    /// Names or ids
+    #[arg(value_name = "SECRET")]
+    names: Vec<String>,
+}
+
+/// Options of `ctr secret exists`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Exists {
+    /// Its name or id
+    #[arg(value_name = "SECRET")]
+    name: String,
+}
+
+pub(crate) fn create(args: Create, context: &Context) -> Outcome {
+    let root = context.store()?;
+    let Create { env, label, name, source } = args;
+    check_name(&name)?;
+    let data = read(&source, env)?;
+    if data.is_empty() || data.len() >= MAX_BYTES {
+        return Err(Failure::new(format!("secret data must be larger than 0 and less than {MAX_BYTES} bytes")));
+    }
+    let mut id = engine::launch::new_id()?.as_str().to_owned();
+    id.truncate(25);
+    let labels = label.iter().map(|l| l.split_once('=').unwrap_or((l, ""))).map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let labels: BTreeMap<String, String> = labels.collect();
+    let secret = Secret { id, name, created: jiff::Timestamp::now().to_string(), labels };
+    root.create_secret(&secret, &data)?;
+    print(&format!("{}\n", secret.id))
+}
+
+pub(crate) fn ls(args: Ls, context: &Context) -> Outcome {
+    let root = context.store()?;
+    let Ls { quiet, noheading } = args;
+    let all = root.secrets()?;
+    if quiet {
+        return print(&all.iter().map(|s| format!("{}\n", s.id)).collect::<String>());
+    }
+    let width = all.iter().map(|s| s.name.len()).max().unwrap_or(0).max(8) + 2;
+    let line = |id: &str, name: &str, driver: &str, created: &str| {
+        format!("{id:<27}{name:<width$}{driver:<12}{created:<24}{created}\n")
+    };
+    let heading = format!("{:<27}{:<width$}{:<12}{:<24}UPDATED\n", "ID", "NAME", "DRIVER", "CREATED");
+    let mut text = if noheading { String::new() } else { heading };
+    for secret in all {
+        let created = secret.created.get(..19).unwrap_or(&secret.created).replace('T', " ");
+        text.push_str(&line(&secret.id, &secret.name, "file", &created));
+    }
+    print(&text)
+}
+
+pub(crate) fn inspect(args: Inspect, context: &Context) -> Outcome {
+    let root = context.store()?;
+    let Inspect { showsecret, format, names } = args;
+    let mut all = Vec::new();
+    for name in &names {
+        let secret = root.find_secret(name).map_err(|e| Failure::new(format!("inspecting secret: {e}")))?;
+        let mut shown = json!({
+            "ID": secret.id,
+            "CreatedAt": secret.created,
+            "UpdatedAt": secret.created,
+            "Spec": { "Name": secret.name, "Driver": { "Name": "file", "Options": {} }, "Labels": secret.labels },
+        });
+        if showsecret {
+            shown["SecretData"] = json!(String::from_utf8_lossy(&root.secret_data(&secret)?));
+        }
+        all.push(shown);
+    }
+    if let Some(format) = format {
+        let template = crate::format::Template::parse(&format)?;
+        let lines = all.iter().map(|s| template.render(s)).collect::<Result<Vec<_>, _>>()?;
+        return print(&lines.iter().map(|l| format!("{l}\n")).collect::<String>());
+    }
+    let text = serde_json::to_string_pretty(&all).map_err(|e| Failure::new(e.to_string()))?;
+    print(&format!("{text}\n"))
+}
+
+pub(crate) fn rm(args: Rm, context: &Context) -> Outcome {
+    let root = context.store()?;
+    let Rm { all, names } = args;
+    let names = if all { root.secrets()?.into_iter().map(|s| s.id).collect() } else { names };
+    if names.is_empty() && !all {
+        return Err(
+            Failure::new("`ctr secret rm` requires at least one argument, or the --all flag").code(cli::exit::OURS)
+        );
+    }
+    each(&names, |name| Ok(root.remove_secret(&root.find_secret(name)?)?))
+}
+
+pub(crate) fn exists(args: Exists, context: &Context) -> Outcome {
+    Ok(u8::from(context.store()?.find_secret(&args.name).is_err()))
+}
+
+fn check_name(name: &str) -> Result<(), Failure> {
+    let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let inside = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if ends(name.chars().next()) && ends(name.chars().last()) && inside && name.len() <= 64 {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "only 64 [a-zA-Z0-9-_.] characters allowed, and the start and end character must be [a-zA-Z0-9]: {name}: invalid secret name"
+    )))
+}
+
+/// What is to be kept.
+fn read(source: &str, env: bool) -> Result<Vec<u8>, Failure> {
+    let limit = MAX_BYTES as u64 + 1;
+    let mut data = Vec::new();
+    if env {
+        return std::env::var(source).map(String::into_bytes).map_err(|_| {
+            Failure::new(format!("cannot create store secret data: environment variable {source} is not set"))
+        });
+    }
+    let failed = |e: std::io::Error| {
+        let words = e.to_string();
+        Failure::new(format!("open {source}: {}", words.split(" (os error").next().unwrap_or_default().to_lowercase()))
+    };
+    match source {
+        "-" => std::io::stdin().take(limit).read_to_end(&mut data).map_err(failed)?,
+        file => {
+            let file = std::fs::File::open(PathBuf::from(file)).map_err(failed)?;
+            file.take(limit).read_to_end(&mut data).map_err(failed)?
+        }
+    };
+    Ok(data)
+}
