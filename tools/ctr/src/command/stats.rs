@@ -1,7 +1,7 @@
 //! `ctr stats`: what containers use, as a table that is drawn anew, or once.
 
 use super::Context;
-use crate::format;
+use crate::format::Listing;
 use cli::failure::{Failure, Outcome};
 use cli::human;
 use engine::life::{self, Asked, Site};
@@ -50,13 +50,15 @@ const HEADINGS: [(&str, &str); 9] = [
     ("PIDs", "PIDS"),
 ];
 
+const LISTING: Listing<'_> = Listing { kind: "*container.statsContext", standard: STANDARD, headings: &HEADINGS };
+
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let root = context.store()?;
     let place = context.place()?;
     let own = context.own()?;
     let site = Site { root: &root, place: &place, own: &own };
     // A wrong format is told before anything is waited for.
-    format::list(args.format.as_deref(), STANDARD, &HEADINGS, &[])?;
+    LISTING.show(args.format.as_deref(), &[])?;
     let terminal = rustix::termios::isatty(std::io::stdout());
     let mut earlier = HashMap::new();
     look(site, &args, &mut earlier)?;
@@ -68,7 +70,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         if args.no_stream && rows.is_empty() && args.containers.is_empty() {
             return Ok(0);
         }
-        let text = format::list(args.format.as_deref(), STANDARD, &HEADINGS, &rows)?;
+        let text = LISTING.show(args.format.as_deref(), &rows)?;
         let shown = if args.no_stream || !terminal { text } else { frame(&text) };
         match cli::output::write(shown.as_bytes()) {
             Ok(()) if args.no_stream => return Ok(0),
