@@ -192,12 +192,12 @@ fn refuse_other_kind(folder: &OwnedFd, source: &Source) -> Result<()> {
         (true, false) => Err(Error::new(
             Kind::Request,
             "",
-            format!("cannot overwrite non-directory {:?} with directory {:?}", name, name),
+            format!("cannot overwrite non-directory {name:?} with directory {name:?}"),
         )),
         (false, true) => Err(Error::new(
             Kind::Request,
             "",
-            format!("cannot overwrite directory {:?} with non-directory {:?}", name, name),
+            format!("cannot overwrite directory {name:?} with non-directory {name:?}"),
         )),
         _ => Ok(()),
     }

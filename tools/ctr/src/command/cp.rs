@@ -53,18 +53,18 @@ impl<'a> End<'a> {
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let (source, target) = (End::parse(&args.source), End::parse(&args.target));
-    let name = match (&source, &target) {
+    let (name, inside) = match (&source, &target) {
         (End::Container(..), End::Container(..)) => {
             return Err(Failure::new("copying between containers is not supported")
                 .hint("ctr cp ONE:PATH - | ctr cp - OTHER:FOLDER"));
         }
-        (End::Container(name, _), _) | (_, End::Container(name, _)) => *name,
+        (End::Container(name, path), _) | (_, End::Container(name, path)) => (*name, *path),
         _ => return Err(Failure::new("must specify at least one container source")),
     };
     let root = context.store()?;
     let record = root.find_container(name)?;
     reach::ready(context, &root, &record, Need::Tree)?;
-    let opened = Opened::new(context, &root, &record, name, matches!(target, End::Container(..)))?;
+    let opened = Opened::new(context, &root, &record, (name, inside), matches!(target, End::Container(..)))?;
     let inside = &opened.tree;
     let mut how = How { follow: args.follow_link, keep_owners: true, owner: None };
     let quiet = args.quiet || !std::io::stdout().is_terminal();
@@ -105,6 +105,19 @@ fn nobody_reads(error: engine::Error) -> Result<u64, engine::Error> {
     if error.raw_os_error() == Some(rustix::io::Errno::PIPE.raw_os_error()) { Ok(0) } else { Err(error) }
 }
 
+/// Whether `path` of a container, without its `.` and `..`, is `folder` or below it.
+fn is_below(path: &Path, folder: &Path) -> bool {
+    let mut plain = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            std::path::Component::Normal(name) => plain.push(name),
+            std::path::Component::ParentDir => drop(plain.pop()),
+            _ => {}
+        }
+    }
+    plain.starts_with(folder)
+}
+
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
@@ -116,13 +129,29 @@ struct Opened {
 }
 
 impl Opened {
-    fn new(context: &Context, root: &Root, record: &Record, name: &str, writes: bool) -> Result<Self, Failure> {
+    fn new(
+        context: &Context,
+        root: &Root,
+        record: &Record,
+        (name, path): (&str, &Path),
+        writes: bool,
+    ) -> Result<Self, Failure> {
         let state = life::state(root, &record.id)?;
         let tree = |root| Tree::Container { root, name: name.to_owned() };
         if let Some(process) = state.process.filter(|_| life::is_live(&state) && state.status != Status::Exited) {
             return Ok(Self { tree: tree(view::of_process(process)?), _merged: None });
         }
-        if writes && Asked::of(record)?.request.read_only {
+        let asked = Asked::of(record)?;
+        if let Some(volume) = asked.request.volumes.iter().find(|v| is_below(path, Path::new(&v.target))) {
+            // What is mounted when it runs would hide what we wrote below it.
+            return Err(Failure::new(format!(
+                "{} is in the volume {} of {name}, which does not run",
+                path.display(),
+                volume.target
+            ))
+            .hint(format!("start it first, or copy to {} itself", volume.source.display())));
+        }
+        if writes && asked.request.read_only {
             return Err(Failure::new("container rootfs is marked read-only"));
         }
         let machine = context.machine()?;
@@ -158,5 +187,7 @@ mod tests {
         assert_eq!(End::parse("/a:b"), End::Path(Path::new("/a:b")));
         assert_eq!(End::parse("a"), End::Path(Path::new("a")));
         assert_eq!(End::parse("-"), End::Stream);
+        assert!(is_below(Path::new("x/../data/./f"), Path::new("/data")));
+        assert!(!is_below(Path::new("/database"), Path::new("/data")));
     }
 }

@@ -32,6 +32,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
                     })?;
                 }
             }
+            // docker: what is not there is told, and no failure when forced
+            Err(error) if args.force && error.kind == store::Kind::NotFound => Failure::from(error).report("ctr"),
             // The others are removed all the same; what failed is told one by one.
             Err(error) => {
                 if let Some(before) = failed.replace(error.into()) {
