@@ -1,3 +1,5 @@
+//! Rotation, compression and reading along: no entry is lost or doubled, also where the writer is killed between two steps.
+
 use super::super::{Source, Writer};
 use super::*;
 use crate::life::Asked;
