@@ -62,7 +62,7 @@ fn what_goes_where() {
             [&from("file"), &at("/no/such/place")],
             &format!("Could not find the file /no/such in container {name}"),
         );
-        refused([&from("file"), &at("/made/")], "not a directory");
+        refused([&from("file"), &at("/made/")], "no such directory");
         // a folder
         ok([&from("folder"), &at("/new")]);
         assert_eq!(listed(&lab, name, "/new"), "new/ new/sub/ new/sub/x");

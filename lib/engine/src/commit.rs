@@ -170,12 +170,11 @@ fn config(image: Option<&Value>, asked: &Asked) -> Map<String, Value> {
     }
     let (request, defaults) = (&asked.request, &asked.defaults);
     let (entrypoint, cmd) = crate::process::words(request, defaults);
-    let mut env = defaults.env.clone();
-    for setting in &request.env {
-        let name = setting.split('=').next();
-        match env.iter_mut().find(|e| e.split('=').next() == name) {
-            Some(old) => old.clone_from(setting),
-            None => env.push(setting.clone()),
+    // docker: what it was run with first, then what of the image's is not set by that
+    let mut env = request.env.clone();
+    for setting in &defaults.env {
+        if !env.iter().any(|e| e.split('=').next() == setting.split('=').next()) {
+            env.push(setting.clone());
         }
     }
     let mut set = |name: &str, value: Value| {
@@ -224,7 +223,7 @@ mod tests {
         asked.request.env = vec!["A=2".into(), "B=3".into()];
         asked.request.command = vec!["echo".into(), "hi".into()];
         let config = Value::from(config(Some(&image), &asked));
-        let want = json!({ "Env": ["PATH=/bin", "A=2", "B=3"], "Cmd": ["echo", "hi"], "Labels": { "x": "y" } });
+        let want = json!({ "Env": ["A=2", "B=3", "PATH=/bin"], "Cmd": ["echo", "hi"], "Labels": { "x": "y" } });
         assert_eq!(config, want);
     }
 

@@ -158,6 +158,9 @@ pub(super) fn destination(tree: &Tree, path: &Path, source: &Source) -> Result<D
     let written = Written::new(path);
     let refuse = |text: &str| Error::new(Kind::Request, "", text);
     let is_folder = matches!(source.what, What::Folder(_));
+    if path.as_os_str().is_empty() {
+        return Err(refuse("no such directory"));
+    }
     let found = there(tree, &written).map_err(|e| no_target(tree, path, e))?;
     let (at, with_root) = match found {
         There::Folder(folder) if source.contents => {
@@ -168,7 +171,7 @@ pub(super) fn destination(tree: &Tree, path: &Path, source: &Source) -> Result<D
             return Ok(Destination { folder, name: source.name.clone(), with_root: true });
         }
         There::File(_) if is_folder => return Err(refuse("cannot copy directory")),
-        There::File(_) if written.folder => return Err(refuse("not a directory")),
+        There::File(_) if written.folder => return Err(refuse("no such directory")),
         There::File(at) => (at, true),
         There::Nothing(at) if is_folder => (at, true),
         There::Nothing(_) if written.folder => return Err(refuse("no such directory")),

@@ -48,7 +48,7 @@ pub fn remove(root: &Root, text: &str, force: bool) -> Result<Vec<Removed>> {
                 if let (true, false, Some(image), Some(user)) = (last, force, image, users.first()) {
                     return Err(conflict(format!(
                         "unable to remove repository reference {:?} (must force) - container {} is using its referenced image {}",
-                        name.familiar(),
+                        text,
                         shorten(&user.id),
                         short(&image.id)
                     )));
