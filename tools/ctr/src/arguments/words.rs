@@ -146,6 +146,11 @@ impl Read {
         self.options.retain(|(other, _)| other != id);
         if on {
             self.options.push((id.to_owned(), name_of(arg)));
+        } else if arg.get_default_values().iter().any(|value| value == "true") {
+            // on by itself: to be off has to be said
+            let mut word = name_of(arg);
+            word.push("=false");
+            self.options.push((id.to_owned(), word));
         }
         Ok(())
     }
