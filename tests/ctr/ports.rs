@@ -35,7 +35,7 @@ fn a_port_of_the_machine_leads_into_the_container() {
     let seen = lines.join("\n");
     assert!(seen.starts_with(expected), "{seen}\n{expected}");
     assert!(seen.ends_with("code 125\nclosed"), "{seen}");
-    assert!(said.err.contains("no public port '81' published for web"), "{said:?}");
+    assert!(said.err.contains("No public port '81' published for web"), "{said:?}");
     assert!(said.err.contains("0.0.0.0:8080/tcp: port is already allocated"), "{said:?}");
 }
 

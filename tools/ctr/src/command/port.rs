@@ -32,7 +32,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let port: u16 = port.parse().map_err(|_| Failure::new(format!("invalid port ({port})")))?;
     bound.retain(|b| b.container_port == port && b.protocol == protocol);
     if bound.is_empty() {
-        return Err(Failure::new(format!("no public port '{wanted}' published for {}", args.container)));
+        return Err(Failure::new(format!("Error: No public port '{wanted}' published for {}", args.container)));
     }
     super::print(&bound.iter().map(|b| format!("{}\n", b.outside())).collect::<String>())
 }

@@ -145,7 +145,7 @@ impl Filters {
             "since" => self.since.as_ref().is_some_and(|made| record.created > *made),
             "health" => {
                 let word = state.health.as_ref().and_then(|health| health["Status"].as_str());
-                self.any(key, word.unwrap_or("none"))
+                self.all(key).iter().any(|value| value == word.unwrap_or("none"))
             }
             // there are no tasks, and one kind of isolation
             "is-task" => self.all(key).iter().any(|value| boolean(value) == Some(false)),
