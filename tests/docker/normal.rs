@@ -111,7 +111,12 @@ pub(crate) fn message(text: &str) -> String {
         for prefix in ["docker: ", "ctr: ", "Error response from daemon: ", "Error: "] {
             line = line.strip_prefix(prefix).unwrap_or(line);
         }
-        kept.push_str(&line.replace("'ctr ", "'docker ").replace("\"ctr ", "\"docker "));
+        kept.push_str(
+            &line
+                .replace("command: ctr ", "command: docker ")
+                .replace("'ctr ", "'docker ")
+                .replace("\"ctr ", "\"docker "),
+        );
         kept.push('\n');
     }
     kept

@@ -154,12 +154,12 @@ pub(crate) fn run(section: &Section, mode: Mode) -> Result<Vec<Effect>, String> 
     }
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-    let end = Instant::now() + Duration::from_secs(120);
+    let end = Instant::now() + Duration::from_secs(400);
     while child.try_wait().expect("a child").is_none() {
         if Instant::now() > end {
             let _ = child.kill();
             let _ = child.wait();
-            return Err("took more than two minutes".into());
+            return Err("took more than six minutes".into());
         }
         std::thread::sleep(Duration::from_millis(10));
     }

@@ -131,6 +131,8 @@ fn changes_the_store(command: &Command) -> bool {
             | Command::SecretLs(_)
             | Command::SecretRm(_)
             | Command::SecretExists(_)
+            | Command::Start(_)
+            | Command::Restart(_)
             | Command::Rm(_)
             | Command::Diff(_)
     )
