@@ -43,6 +43,14 @@ pub struct Identity {
     pub home: String,
 }
 
+impl Identity {
+    /// The additional groups as docker sets them: the primary one is among them, so that nobody gains by leaving it
+    /// (CVE-2022-36109).
+    pub fn all_groups(&self) -> Vec<u32> {
+        std::iter::once(self.gid).chain(self.groups.iter().copied().filter(|group| *group != self.gid)).collect()
+    }
+}
+
 impl Accounts {
     /// Reads the files' texts; lines that are no entries are passed over.
     pub fn parse(passwd: &str, group: &str) -> Self {

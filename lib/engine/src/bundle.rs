@@ -33,7 +33,7 @@ pub fn config(inputs: &Inputs<'_>) -> Result<Text> {
         "ociVersion": "1.0.2",
         "process": {
             "terminal": request.tty,
-            "user": { "uid": identity.uid, "gid": identity.gid, "additionalGids": identity.groups },
+            "user": { "uid": identity.uid, "gid": identity.gid, "additionalGids": groups(inputs) },
             "args": clean(&process.argv),
             "env": clean(&process.env),
             "cwd": Text::plain(&process.cwd).marked(),
@@ -67,6 +67,12 @@ pub fn config(inputs: &Inputs<'_>) -> Result<Text> {
     let text = serde_json::to_string_pretty(&config)
         .map_err(|e| Error::new(Kind::Failed, "write", "config.json").because(e))?;
     Ok(Text::from_marked(text))
+}
+
+/// A user namespace of one id has no additional groups.
+fn groups(inputs: &Inputs<'_>) -> Vec<u32> {
+    let has_groups = !inputs.machine.rootless || inputs.machine.has_id_ranges;
+    if has_groups { inputs.process.identity.all_groups() } else { inputs.process.identity.groups.clone() }
 }
 
 /// Files of the container's own: why, where, what.

@@ -66,7 +66,10 @@ pub fn describe(own: &Value, wanted: &Wanted, asked: &Asked, accounts: impl FnOn
     }
     if let Some(user) = &wanted.user {
         let identity = accounts().resolve(user)?;
-        process["user"] = json!({ "uid": identity.uid, "gid": identity.gid, "additionalGids": identity.groups });
+        // A container without any may have none: a user namespace of one id.
+        let may = own["user"]["additionalGids"].as_array().is_some_and(|groups| !groups.is_empty());
+        let groups = if may { identity.all_groups() } else { identity.groups };
+        process["user"] = json!({ "uid": identity.uid, "gid": identity.gid, "additionalGids": groups });
         if !said("HOME") {
             env.retain(|e| !e.starts_with("HOME="));
             env.push(format!("HOME={}", identity.home));

@@ -33,6 +33,18 @@ impl Base {
         Self { id: None, layers: vec![PathBuf::from("/")], defaults: Defaults::of_host() }
     }
 
+    /// A folder of the machine as a root file system, with no image and no layer over it (`--rootfs`).
+    pub fn folder(path: &str) -> Result<Self> {
+        let wrong = |e: std::io::Error| {
+            Error::new(Kind::Request, "rootfs", path)
+                .because(e)
+                .hint("--rootfs takes a folder that holds a root file system")
+        };
+        let path = std::fs::canonicalize(path).map_err(wrong)?;
+        std::fs::read_dir(&path).map_err(wrong)?;
+        Ok(Self { id: None, layers: vec![path], defaults: Defaults::default() })
+    }
+
     /// Whether its lowest layer is the machine's root file system.
     pub fn is_on_host(&self) -> bool {
         self.layers.first().is_some_and(|layer| layer == Path::new("/"))

@@ -216,6 +216,12 @@ pub fn make(inputs: &Inputs<'_>) -> Result<Plan> {
             action: Action::Folders(vec![upper.clone(), work.clone()]),
             undo: None,
         });
+        if has_mark(inputs.request) {
+            let path = Text::tmp(INIT).then(&"/.dockerenv".into());
+            let action = Action::Folders(vec![Text::tmp(INIT)]);
+            steps.push(Step { why: "by which programs know that they are in a container", action, undo: None });
+            steps.push(Step { why: "", action: Action::File { path, content: Text::default() }, undo: None });
+        }
         steps.push(mount(inputs)?);
     }
     if let Network::Named(_) = network(inputs.request) {
@@ -300,7 +306,8 @@ fn volumes(inputs: &Inputs<'_>) -> Result<Vec<Step>> {
 
 fn mount(inputs: &Inputs<'_>) -> Result<Step> {
     let target = Text::tmp("root");
-    let command = overlay(inputs.request, inputs.layers, &inputs.writable, inputs.machine, target.clone())?;
+    let top = has_mark(inputs.request).then(|| Text::tmp(INIT));
+    let command = overlay(inputs.request, top, inputs.layers, &inputs.writable, inputs.machine, target.clone())?;
     Ok(Step {
         why: "the image's layers, read-only, under the writable one",
         action: Action::Run(command),
@@ -308,16 +315,30 @@ fn mount(inputs: &Inputs<'_>) -> Result<Step> {
     })
 }
 
-/// Lays `layers` (lowest first) under the writable one on `target`.
+/// The folder that is the layer between image and writable one, as docker has it: what is in it is no change of the container's.
+const INIT: &str = "init";
+
+/// Whether the container has docker's mark, `/.dockerenv`; over the machine's own root programs are to find what they know.
+fn has_mark(request: &Request) -> bool {
+    !request.is_on_host()
+}
+
+/// Lays `layers` (lowest first) and `top` under the writable one on `target`.
 pub(crate) fn overlay(
     request: &Request,
+    top: Option<Text>,
     layers: &[PathBuf],
     writable: &Writable,
     machine: &Machine,
     target: Text,
 ) -> Result<Command> {
     let lowers: Vec<String> = layers.iter().rev().map(|layer| escape(layer)).collect();
-    let mut options = Text::plain(&format!("lowerdir={},upperdir=", lowers.join(":")))
+    let mut options = Text::plain("lowerdir=");
+    if let Some(top) = top {
+        options = options.then(&top).then(&":".into());
+    }
+    options = options
+        .then(&Text::plain(&format!("{},upperdir=", lowers.join(":"))))
         .then(&writable.upper)
         .then(&",workdir=".into())
         .then(&writable.work);

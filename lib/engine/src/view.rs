@@ -124,7 +124,7 @@ pub fn run_mount(around: &Surroundings<'_>, record: &Record, asked: &Asked, tool
     }
     let text = |path: &Path| Text::plain(&path.to_string_lossy());
     let writable = Writable { upper: text(&folders[0]), work: text(&folders[1]), in_tmp: false };
-    let command = plan::overlay(&asked.request, &record.layers, &writable, around.machine, text(at))?;
+    let command = plan::overlay(&asked.request, None, &record.layers, &writable, around.machine, text(at))?;
     execute::run(ready(tools, &command, around.root), &tools.name(Tool::OvlMount)).map(drop)
 }
 

@@ -182,7 +182,10 @@ pub(crate) fn logged_error(log: &Path) -> Option<(Kind, String)> {
 fn kind_of(message: &str) -> Kind {
     let words = message.to_lowercase();
     let not_found = words.contains("executable file") && words.contains("not found");
-    if not_found || words.contains("no such file or directory") {
+    if words.contains("chdir to cwd") {
+        // A working folder that is not there; the program may well be.
+        Kind::CannotExecute
+    } else if not_found || words.contains("no such file or directory") {
         Kind::CommandNotFound
     } else if words.contains("permission denied") || words.contains("is a directory") {
         Kind::CannotExecute

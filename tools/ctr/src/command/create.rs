@@ -88,6 +88,9 @@ pub(crate) fn base(request: &Request, root: &Root) -> engine::Result<Base> {
     if request.image == HOST {
         return Ok(Base::host());
     }
+    if request.manner.rootfs {
+        return Base::folder(&request.image);
+    }
     let image = engine::images::resolve(root, &request.image).map_err(engine::error::store)?;
     Ok(Base {
         id: Some(image.id),

@@ -60,6 +60,9 @@ impl Options {
         request.read_only = self.read_only;
         request.manner.read_only_tmpfs = self.read_only_tmpfs;
         request.manner.rootfs = self.rootfs;
+        if self.rootfs {
+            request.image = here.join(&request.image).to_string_lossy().into_owned();
+        }
         request.manner.secrets = self.secret.iter().map(|text| Use::parse(text)).collect::<engine::Result<_>>()?;
         request.driver.clone_from(&self.driver);
         if let Some(option) = self.storage_opt.first() {
