@@ -178,6 +178,10 @@ impl Root {
     /// A container's state.
     pub fn container_state(&self, id: &ContainerId) -> Result<State> {
         let bytes = self.read(PathBuf::from("containers").join(id.as_str()).join("state"))?;
+        if bytes.is_empty() {
+            let error = "its state was lost when the machine went down".into();
+            return Ok(State { status: Status::Exited, exit_code: 255, error, ..State::default() });
+        }
         serde_json::from_slice(&bytes).map_err(|e| damaged("container state", id, e))
     }
 
@@ -186,7 +190,12 @@ impl Root {
         let _alone = self.lock_container(id)?;
         let mut state = self.container_state(id)?;
         change(&mut state);
-        self.write_atomic(PathBuf::from("containers").join(id.as_str()).join("state"), &json(&state)?)?;
+        let path = PathBuf::from("containers").join(id.as_str()).join("state");
+        // As long as somebody is at work on it a reboot ends that, whatever was written.
+        match state.supervisor.is_some() || state.remover.is_some() {
+            true => self.write_volatile(path, &json(&state)?)?,
+            false => self.write_atomic(path, &json(&state)?)?,
+        }
         Ok(state)
     }
 
@@ -267,6 +276,12 @@ mod tests {
         let id = root.find_container("web").unwrap().id;
         let state = root.update_container(&id, |s| s.status = Status::Exited).unwrap();
         assert_eq!(root.container_state(&id).unwrap(), state);
+        std::fs::write(root.container_folder(&id).join("state"), "").unwrap();
+        assert_eq!(
+            root.container_state(&id).unwrap().status,
+            Status::Exited,
+            "a power cut took what nobody waited for"
+        );
         root.remove_container(&id).unwrap();
         root.remove_container(&id).unwrap();
         assert_eq!(root.find_container("web").unwrap_err().kind, Kind::NotFound);

@@ -110,6 +110,19 @@ impl Root {
         temp.replace(self, relative)
     }
 
+    /// The same for what means nothing after a reboot: readers see the old bytes or the new ones, but nobody waits for the disk,
+    /// and after a power cut the file may be empty.
+    pub fn write_volatile(&self, relative: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+        use std::io::Write;
+        let mut temp = self.temp_file()?;
+        temp.file.write_all(bytes).map_err(|e| system("write", &temp.path, e))?;
+        let to = self.path().join(relative);
+        renameat_with(rustix::fs::CWD, &temp.path, rustix::fs::CWD, &to, RenameFlags::empty())
+            .map_err(|e| system("rename to", &to, e))?;
+        temp.kept = true;
+        Ok(())
+    }
+
     /// The bytes of the file `relative` (below the root).
     pub fn read(&self, relative: impl AsRef<Path>) -> Result<Vec<u8>> {
         let path = self.path().join(relative);
