@@ -33,8 +33,9 @@ impl Person {
         let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         let OpenptyResult { master, slave } = openpty(Some(&size), None).expect("a terminal");
         // a session of its own with this terminal: keys send signals, and a new size does
-        let mut command = Command::new("setsid");
-        command.arg("--ctty").arg(env!("CARGO_BIN_EXE_ctr")).args(args);
+        let mut command = Command::new("env");
+        // whatever the tests were started with: a job in the background ignores keys
+        command.args(["--default-signal", "setsid", "--ctty", env!("CARGO_BIN_EXE_ctr")]).args(args);
         lab.environment(&mut command);
         command.env("DOCKER_CONFIG", lab.path());
         let end = || Stdio::from(slave.try_clone().expect("a copy"));

@@ -19,7 +19,7 @@ pub use remove::{Removed, remove};
 pub use save::save;
 
 use spec::image::ImageConfiguration;
-use spec::{Digest, Reference};
+use spec::{Digest, Platform, Reference};
 use std::path::PathBuf;
 use store::index::ManifestDescriptor;
 use store::{Error, Image, Kind, Lock, Mode, Result, Root};
@@ -37,6 +37,24 @@ pub struct ImageRef {
     pub raw: serde_json::Value,
     /// The layers' folders, lowest first; absolute paths.
     pub layers: Vec<PathBuf>,
+}
+
+impl ImageRef {
+    /// Refuses an image that is not for the platform `wanted`, in docker's words.
+    pub fn is_of(&self, wanted: &str) -> crate::Result<()> {
+        let variant = self.config.variant().as_ref().map(ToString::to_string);
+        let (os, architecture) = (self.config.os().to_string(), self.config.architecture().to_string());
+        let actual = Platform { os, architecture, variant };
+        if wanted.parse::<Platform>().is_ok_and(|wanted| actual.serves(&wanted)) {
+            return Ok(());
+        }
+        let name = &self.name;
+        let message = format!(
+            "image with reference {name} was found but does not match the specified platform: wanted {wanted}, actual: {actual}"
+        );
+        Err(crate::Error::new(crate::Kind::Request, "", message)
+            .hint("ctr load --platform takes another one out of an index"))
+    }
 }
 
 /// The image that `text` means: `debian:12`, `name@digest`, an id or the unique start of one. [`Kind::NotFound`] with

@@ -30,6 +30,8 @@ pub struct Request {
     pub image: String,
     /// Its lowest layer is the machine's own root file system, as the image's label says.
     pub over_host: bool,
+    /// `--platform`: which one the image has to be of.
+    pub platform: Option<String>,
     /// The words behind the image: they replace the image's `Cmd`.
     pub command: Vec<String>,
     /// `--entrypoint`: replaces the image's; one empty word clears it.

@@ -151,9 +151,7 @@ impl Root {
 
     /// The container called `text`: by name, id, or unique beginning of its id.
     pub fn find_container(&self, text: &str) -> Result<Record> {
-        let unknown = || {
-            Error::new(Kind::NotFound, "", format!("No such container: {text}")).hint("ctr ps -a lists those there are")
-        };
+        let unknown = || unknown(text);
         if let Ok(id) = text.parse::<ContainerId>() {
             return self.container(&id).map_err(|e| if e.kind == Kind::NotFound { unknown() } else { e });
         }
@@ -187,6 +185,12 @@ impl Root {
 
     /// Changes a container's state under its lock and gives the new one.
     pub fn update_container(&self, id: &ContainerId, change: impl FnOnce(&mut State)) -> Result<State> {
+        // Whoever removes it does so without the lock, which is on what is removed.
+        let gone = |e| if self.container_folder(id).exists() { e } else { unknown(id) };
+        self.change_container(id, change).map_err(gone)
+    }
+
+    fn change_container(&self, id: &ContainerId, change: impl FnOnce(&mut State)) -> Result<State> {
         let _alone = self.lock_container(id)?;
         let mut state = self.container_state(id)?;
         change(&mut state);
@@ -237,6 +241,10 @@ impl Root {
         }
         Ok(())
     }
+}
+
+fn unknown(name: impl std::fmt::Display) -> Error {
+    Error::new(Kind::NotFound, "", format!("No such container: {name}")).hint("ctr ps -a lists those there are")
 }
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>> {

@@ -92,6 +92,9 @@ pub(crate) fn base(request: &Request, root: &Root) -> engine::Result<Base> {
         return Base::folder(&request.image);
     }
     let image = engine::images::resolve(root, &request.image).map_err(engine::error::store)?;
+    if let Some(wanted) = &request.platform {
+        image.is_of(wanted)?;
+    }
     Ok(Base {
         id: Some(image.id),
         layers: image.layers,

@@ -42,6 +42,12 @@ impl Options {
                 self.pull
             )));
         }
+        if let Some(text) = self.platform.as_ref().filter(|text| text.parse::<spec::Platform>().is_err()) {
+            let why = "cannot parse platform specifier: invalid argument";
+            return Err(Failure::new(format!("error parsing specified platform: {text:?}: {why}"))
+                .hint("want OS/ARCHITECTURE[/VARIANT], as in linux/arm64"));
+        }
+        request.platform.clone_from(&self.platform);
         for file in &self.label_file {
             let text = std::fs::read_to_string(file).map_err(|e| {
                 Failure::new(format!("open {}: {}", file.display(), system(&e))).hint("--label-file names a file")
