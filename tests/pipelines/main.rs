@@ -73,6 +73,7 @@ fn run(block: &Block, mode: &str) -> Result<(), String> {
     command.args(["timeout".as_ref(), "-k".as_ref(), "1".as_ref(), "100".as_ref(), "sh".as_ref(), script.as_os_str()]);
     command.current_dir(scratch.path()).env("PATH", &path).env("VENEER_TEST_PATH", &path);
     command.env("OVL_DRIVER", driver).env("VENEER_ROOT", scratch.path().join("state"));
+    command.env("VENEER_RUN", scratch.path().join("run"));
     let out = command.stdin(Stdio::null()).output().expect("the block starts");
     let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     let told = |what: &str| format!("{}: {what}\n--- printed\n{stdout}--- said\n{stderr}", block.place);

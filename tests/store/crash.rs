@@ -89,6 +89,7 @@ fn killed_at(world: &World, call: usize, args: &[std::ffi::OsString]) -> bool {
         .arg(env!("CARGO_BIN_EXE_ctr"))
         .args(args)
         .env("VENEER_ROOT", world.root())
+        .env("VENEER_RUN", world.path("run"))
         .output()
         .unwrap();
     out.status.success()

@@ -132,6 +132,7 @@ fn a_store_that_can_only_be_read() {
         .args(["-m", "sh", "-c", script, "sh"])
         .args([world.root().as_os_str(), env!("CARGO_BIN_EXE_ctr").as_ref(), other.path.as_os_str()])
         .env("VENEER_ROOT", world.root())
+        .env("VENEER_RUN", world.path("run"))
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&out.stderr);
@@ -156,6 +157,7 @@ fn a_full_disk() {
         .args(["-m", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_ctr")])
         .args([&small.path, &large.path, &world.path("")])
         .env("VENEER_ROOT", world.root())
+        .env("VENEER_RUN", world.path("run"))
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&out.stderr);

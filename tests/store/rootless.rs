@@ -10,6 +10,7 @@ use testkit::{need, user};
 fn ctr(map: &[&str], root: &Path, args: &[&OsStr]) -> Output {
     let mut command: Command = user::command("unshare");
     command.args(map).args(["env".as_ref(), format!("VENEER_ROOT={}", root.display()).as_ref() as &OsStr]);
+    command.arg(format!("VENEER_RUN={}/run", root.display()));
     command.arg(env!("CARGO_BIN_EXE_ctr")).args(args).output().expect("unshare runs")
 }
 

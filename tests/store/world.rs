@@ -29,7 +29,7 @@ impl World {
     /// `ctr ARGS`, not started yet.
     pub(crate) fn ctr<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ctr"));
-        command.args(args).env("VENEER_ROOT", self.root()).stdin(Stdio::null());
+        command.args(args).env("VENEER_ROOT", self.root()).env("VENEER_RUN", self.path("run")).stdin(Stdio::null());
         command
     }
 

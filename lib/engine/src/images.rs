@@ -89,6 +89,9 @@ pub fn resolve(root: &Root, text: &str) -> Result<ImageRef> {
 /// Gives the image `source` the name `target` too. What was called so before keeps its other names or none.
 pub fn tag(root: &Root, source: &str, target: &str) -> Result<()> {
     let name = parse_new_name(target).map_err(|e| {
+        if target.parse::<Reference>().is_ok() {
+            return e;
+        }
         let text = format!("Error parsing reference: {target:?} is not a valid repository/tag: {e}");
         Error { op: "", subject: text, source: None, ..e }
     })?;

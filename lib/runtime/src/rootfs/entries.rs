@@ -120,6 +120,9 @@ impl Entry {
             Some((pid, path)) => elsewhere::clone_tree(pid, path, recursive),
             None => super::mounts::clone_tree(source, recursive),
         };
+        if self.ids.is_none() && cloned.as_ref().is_err_and(is_for_the_container) {
+            return Ok(());
+        }
         let detached = cloned.map_err(|e| {
             Error::new(Kind::Failed, "bind mount", format!("{} on {}", source.display(), self.name)).because(e)
         })?;
@@ -140,9 +143,17 @@ pub(crate) fn clone_root(path: &Path, linux: Option<&Linux>, namespaces: &Namesp
     if !namespaces.apart(Namespace::User) {
         return Ok(None);
     }
-    let detached = super::mounts::clone_tree(path, true).map_err(|e| failed("open root", path.display(), e))?;
+    let detached = match super::mounts::clone_tree(path, true) {
+        Err(e) if is_for_the_container(&e) => return Ok(None),
+        cloned => cloned.map_err(|e| failed("open root", path.display(), e))?,
+    };
     set_propagation(&detached, linux, &path.display().to_string())?;
     Ok(Some(detached))
+}
+
+/// Who has no rights over mounts here gets them in the container's own user namespace: there it is tried again.
+fn is_for_the_container(e: &std::io::Error) -> bool {
+    e.kind() == std::io::ErrorKind::PermissionDenied
 }
 
 /// As [`super::assemble`] gives it to all mounts of the container.
