@@ -11,7 +11,7 @@ const CHANGES: &str = "echo hi >/hello; chmod 640 /hello; chown 7:8 /hello; ln /
      rm -r /home; mkdir -p /d/e; chmod 1777 /d; mkfifo /pipe; echo x >>/etc/passwd; rm -r /usr; mkdir /usr; touch /usr/new";
 /// Where nothing of a container's own is: the runtime mounts on these.
 const TREE: &str = "find / -xdev ! -path '/proc*' ! -path '/sys*' ! -path '/dev*' ! -path /etc/hosts ! -path /etc/hostname \
-     ! -path /etc/resolv.conf ! -path / ! -path /etc | sort | while read f; do stat -c '%n %A %u %g %h %s %N %Y' $f; done";
+     ! -path /etc/resolv.conf ! -path / ! -path /etc ! -path /.dockerenv | sort | while read f; do stat -c '%n %A %u %g %h %s %N %Y' $f; done";
 
 fn busybox(lab: &Lab) {
     lab.load(&fixture::busybox_oci());

@@ -157,6 +157,7 @@ fn published_by(network: &str, also: &str) {
         "$ctr run -d --name web --network {network} -p 8080:80 -p 127.0.0.1:8081:80 busybox \\
             sh -c 'mkdir /www; echo page >/www/index.html; exec httpd -f -h /www' >/dev/null
         get() {{ bash -c 'exec 3<>/dev/tcp/$0/$1; printf \"GET / HTTP/1.0\\\\r\\\\n\\\\r\\\\n\" >&3; tail -n 1 <&3' $1 $2; }}
+        for i in $(seq 100); do get 127.0.0.1 8080 >/dev/null 2>&1 && break; sleep 0.1; done
         for a in 127.0.0.1 198.51.100.1 {also}; do get $a 8080; done; get 127.0.0.1 8081
         get 198.51.100.1 8081 2>/dev/null || echo closed
         $ctr port web 80 | grep 127; $ctr exec web cat /etc/resolv.conf | head -n 1

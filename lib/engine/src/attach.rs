@@ -30,6 +30,14 @@ mod terminal;
 
 pub use keys::Keys;
 
+/// The size of our own terminal, rows and columns; none where we have none.
+pub fn window() -> Option<(u16, u16)> {
+    match terminal::size(0)? {
+        crate::stream::Order::Resize { rows, columns } => Some((rows, columns)),
+        _ => None,
+    }
+}
+
 /// What to connect.
 #[derive(Debug, Clone)]
 pub struct Options {

@@ -38,6 +38,8 @@ pub struct Wanted {
     pub workdir: Option<String>,
     /// With a terminal.
     pub tty: bool,
+    /// How large the terminal is: rows and columns.
+    pub size: Option<(u16, u16)>,
     /// With all capabilities there are.
     pub privileged: bool,
 }
@@ -105,6 +107,9 @@ pub fn describe(own: &Value, wanted: &Wanted, asked: &Asked, accounts: impl FnOn
     process["env"] = json!(env);
     process["args"] = json!(wanted.command);
     process["terminal"] = json!(wanted.tty);
+    if let (Some((rows, columns)), true) = (wanted.size, wanted.tty) {
+        process["consoleSize"] = json!({ "height": rows, "width": columns });
+    }
     Ok(process)
 }
 

@@ -63,6 +63,8 @@ pub struct Writable {
     pub upper: Text,
     /// The overlay's own work folder.
     pub work: Text,
+    /// A layer between image and upper, as docker has it: what is in it is no change of the container's.
+    pub init: Text,
     /// Whether both are below the run's folder.
     pub in_tmp: bool,
 }
@@ -70,7 +72,7 @@ pub struct Writable {
 impl Writable {
     /// Below the run's temporary folder, as a script has it.
     pub fn temporary() -> Self {
-        Self { upper: Text::tmp("upper"), work: Text::tmp("work"), in_tmp: true }
+        Self { upper: Text::tmp("upper"), work: Text::tmp("work"), init: Text::tmp("init"), in_tmp: true }
     }
 }
 
@@ -209,7 +211,7 @@ pub fn make(inputs: &Inputs<'_>) -> Result<Plan> {
         action: Action::Folders(vec![Text::tmp("root"), Text::tmp("bundle")]),
         undo: None,
     }];
-    let Writable { upper, work, .. } = &inputs.writable;
+    let Writable { upper, work, init, .. } = &inputs.writable;
     if !inputs.request.manner.rootfs {
         steps.push(Step {
             why: "the writable layer",
@@ -217,8 +219,8 @@ pub fn make(inputs: &Inputs<'_>) -> Result<Plan> {
             undo: None,
         });
         if has_mark(inputs.request) {
-            let path = Text::tmp(INIT).then(&"/.dockerenv".into());
-            let action = Action::Folders(vec![Text::tmp(INIT)]);
+            let path = init.clone().then(&"/.dockerenv".into());
+            let action = Action::Folders(vec![init.clone()]);
             steps.push(Step { why: "by which programs know that they are in a container", action, undo: None });
             steps.push(Step { why: "", action: Action::File { path, content: Text::default() }, undo: None });
         }
@@ -306,8 +308,7 @@ fn volumes(inputs: &Inputs<'_>) -> Result<Vec<Step>> {
 
 fn mount(inputs: &Inputs<'_>) -> Result<Step> {
     let target = Text::tmp("root");
-    let top = has_mark(inputs.request).then(|| Text::tmp(INIT));
-    let command = overlay(inputs.request, top, inputs.layers, &inputs.writable, inputs.machine, target.clone())?;
+    let command = overlay(inputs.request, inputs.layers, &inputs.writable, inputs.machine, target.clone())?;
     Ok(Step {
         why: "the image's layers, read-only, under the writable one",
         action: Action::Run(command),
@@ -315,18 +316,14 @@ fn mount(inputs: &Inputs<'_>) -> Result<Step> {
     })
 }
 
-/// The folder that is the layer between image and writable one, as docker has it: what is in it is no change of the container's.
-const INIT: &str = "init";
-
-/// Whether the container has docker's mark, `/.dockerenv`; over the machine's own root programs are to find what they know.
-fn has_mark(request: &Request) -> bool {
+/// Whether the container has docker's mark, `/.dockerenv`, in a layer of its own; over the machine's own root programs are to find what they know.
+pub(crate) fn has_mark(request: &Request) -> bool {
     !request.is_on_host()
 }
 
-/// Lays `layers` (lowest first) and `top` under the writable one on `target`.
+/// Lays `layers` (lowest first), and that of docker's mark, under the writable one on `target`.
 pub(crate) fn overlay(
     request: &Request,
-    top: Option<Text>,
     layers: &[PathBuf],
     writable: &Writable,
     machine: &Machine,
@@ -334,8 +331,8 @@ pub(crate) fn overlay(
 ) -> Result<Command> {
     let lowers: Vec<String> = layers.iter().rev().map(|layer| escape(layer)).collect();
     let mut options = Text::plain("lowerdir=");
-    if let Some(top) = top {
-        options = options.then(&top).then(&":".into());
+    if has_mark(request) {
+        options = options.then(&writable.init).then(&":".into());
     }
     options = options
         .then(&Text::plain(&format!("{},upperdir=", lowers.join(":"))))

@@ -189,7 +189,7 @@ fn plan_for(root: &Root, record: &Record, asked: &Asked, place: &Place) -> Resul
         layers: &record.layers,
         process: &process,
         machine: &machine,
-        writable: Writable { upper: text("diff"), work: text("work"), in_tmp: false },
+        writable: Writable { upper: text("diff"), work: text("work"), init: text("init"), in_tmp: false },
         name: Some(&record.name),
         image_ports: &asked.defaults.ports,
         shared: shared.as_ref(),

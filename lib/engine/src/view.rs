@@ -122,9 +122,14 @@ pub fn run_mount(around: &Surroundings<'_>, record: &Record, asked: &Asked, tool
     for folder in &folders {
         std::fs::create_dir_all(folder).map_err(|e| crate::error::system("make", folder.display(), e))?;
     }
+    let init = layer.join("init");
+    if plan::has_mark(&asked.request) && !init.join(".dockerenv").exists() {
+        let made = std::fs::create_dir_all(&init).and_then(|()| std::fs::write(init.join(".dockerenv"), ""));
+        made.map_err(|e| crate::error::system("make", init.display(), e))?;
+    }
     let text = |path: &Path| Text::plain(&path.to_string_lossy());
-    let writable = Writable { upper: text(&folders[0]), work: text(&folders[1]), in_tmp: false };
-    let command = plan::overlay(&asked.request, None, &record.layers, &writable, around.machine, text(at))?;
+    let writable = Writable { upper: text(&folders[0]), work: text(&folders[1]), init: text(&init), in_tmp: false };
+    let command = plan::overlay(&asked.request, &record.layers, &writable, around.machine, text(at))?;
     execute::run(ready(tools, &command, around.root), &tools.name(Tool::OvlMount)).map(drop)
 }
 

@@ -84,6 +84,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         user: args.user.clone(),
         workdir: args.workdir.clone(),
         tty: args.tty,
+        size: engine::attach::window(),
         privileged: args.privileged,
     };
     let place = context.place()?;
