@@ -68,7 +68,7 @@ fn files_folders_and_places_of_the_containers_own() {
         sees(&lab, &["-v", &format!("{data}:/b:ro,noexec")], "grep ' /b ' /proc/self/mountinfo | cut -d' ' -f6"),
         "ro,noexec,relatime\n"
     );
-    let said = lab.said(["run", "--rm", "-v", &format!("{data}:/etc/passwd"), "busybox", "true"]);
+    let said = lab.said(["run", "--rm", "--network", "none", "-v", &format!("{data}:/etc/passwd"), "busybox", "true"]);
     assert!(said.code == 125 && said.err.contains("Are you trying to mount a directory onto a file"), "{said:?}");
 }
 
