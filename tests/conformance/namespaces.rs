@@ -82,6 +82,19 @@ fn not_named_are_the_runtimes(bench: Bench<'_>) -> Verdict {
         check!(own == link("thread-self", short)?, "{short} is not the runtime's");
     }
     container.kill("KILL")?.ok()?;
+    // Nothing that takes a mount: what it would be of one in the runtime's own namespace is left open.
+    let container = Container::with(bench, "ls /etc/mark; exec sleep 1000", |config| {
+        config["linux"]["namespaces"] = json!([{ "type": "pid" }]);
+        config["mounts"] = json!([]);
+    })?;
+    container.put("rootfs/etc/mark", "")?;
+    // Debian's runc looks into the container's /proc, which is the folder of that name here.
+    if container.create()?.succeeded() {
+        check!(link(&container.pid()?.to_string(), "mnt")? == link("thread-self", "mnt")?, "mnt is not the runtime's");
+        container.kill("KILL")?.ok()?;
+    } else {
+        check!(bench.runtime.name == "runc", "without a mount namespace there is no container");
+    }
     Ok(())
 }
 

@@ -188,3 +188,62 @@ fn a_tar_becomes_an_image() {
     assert_eq!((said.code, said.err.lines().next()), (1, Some("ctr: open /no/such/file: no such file or directory")));
     assert_eq!(lab.ok(["images", "-q", "bad"]), "");
 }
+
+/// A runtime that is slow to pause: it says so in the file `pausing`, and works a while before, or after.
+fn slow(lab: &Lab, before: &str, after: &str) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let path = lab.path().join("slow");
+    let (nsrun, mark) = (env!("CARGO_BIN_EXE_nsrun"), lab.path().join("pausing"));
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *\" pause \"*) {before}\n{nsrun} \"$@\"; code=$?\n{after}\nexit $code;; esac\nexec {nsrun} \"$@\"\n",
+    )
+    .replace("MARK", &format!("touch {}; sleep 1", mark.display()));
+    std::fs::write(&path, script).expect("written");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("mode");
+    path.display().to_string()
+}
+
+/// Kills `ctr ARGS` while the runtime is at it, and waits until that has ended too.
+fn killed_meanwhile(lab: &Lab, args: &[&str]) {
+    let mark = lab.path().join("pausing");
+    let mut child = lab.ctr(args).spawn().expect("ctr runs");
+    assert!(Lab::within(Duration::from_secs(20), || mark.exists()), "it was not paused");
+    child.kill().and_then(|()| child.wait()).expect("killed");
+    let slow = lab.path().join("slow").display().to_string();
+    assert!(Lab::within(Duration::from_secs(20), || !lab
+        .processes()
+        .iter()
+        .any(|p| p.contains(&slow) && p.contains(" pause "))));
+}
+
+#[test]
+fn who_is_killed_while_the_runtime_pauses_leaves_nobody_frozen_unseen() {
+    need!(root, overlay, images);
+    let lab = Lab::new();
+    busybox(&lab);
+    let begin = |name: &str, runtime: &str| {
+        let run = ["run", "-d", "--network", "none", "--name", name, "--runtime", runtime, "busybox"];
+        lab.ok([&run[..], &["sh", "-c", "while :; do date +%s%N >/tmp/c; mv /tmp/c /count; sleep 0.01; done"]].concat());
+    };
+    let goes_on = |name: &str| {
+        let upper = lab.field(name, "{{.GraphDriver.Data.UpperDir}}");
+        let count = || std::fs::read(format!("{upper}/count")).unwrap_or_default();
+        let before = count();
+        Lab::within(Duration::from_secs(5), || count() != before)
+    };
+    begin("kept", &slow(&lab, "MARK", ""));
+    assert!(goes_on("kept"));
+    killed_meanwhile(&lab, &["commit", "kept", "image"]);
+    assert!(goes_on("kept"), "a commit that was killed left it frozen");
+    lab.ok(["rm", "-f", "kept"]);
+
+    std::fs::remove_file(lab.path().join("pausing")).expect("removed");
+    begin("held", &slow(&lab, "", "MARK"));
+    assert!(goes_on("held"));
+    killed_meanwhile(&lab, &["pause", "held"]);
+    assert_eq!(lab.field("held", "{{.State.Status}}"), "paused");
+    lab.ok(["unpause", "held"]);
+    assert!(goes_on("held"));
+    let said = lab.said(["unpause", "held"]);
+    assert!(said.code == 1 && said.err.contains("is not paused"), "{said:?}");
+}

@@ -255,10 +255,31 @@ fn a_tree_is_mounted_for_the_machine_and_gone_with_its_container() {
         );
         lab.ok(["umount", name]);
         assert!(!at.join("bin").exists());
-        assert_eq!(lab.said(["umount", name]).code, 1);
+        assert_eq!(lab.said(["umount", name]).code, 125);
         lab.ok(["mount", name]);
         lab.ok(["rm", "-f", name]);
         assert!(!at.exists());
     }
+    assert_eq!(lab.ok(["mount"]), "");
+}
+
+#[test]
+fn what_is_mounted_to_be_written_to_is_not_started() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    lab.ok(["create", "--name", "box", "--network", "none", "host", "sleep", "1000"]);
+    let at = lab.ok(["mount", "box"]);
+    std::fs::write(Path::new(at.trim()).join("etc/written"), "x").expect("written");
+    let said = lab.said(["start", "box"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("container box is mounted") && said.err.contains("ctr umount box"), "{said:?}");
+    lab.ok(["umount", "box"]);
+    lab.ok(["start", "box"]);
+    assert_eq!(lab.ok(["exec", "box", "cat", "/etc/written"]), "x");
+    // one that is only read is in nobody's way
+    lab.ok(["mount", "box"]);
+    lab.ok(["stop", "-t", "0", "box"]);
+    lab.ok(["start", "box"]);
+    lab.ok(["rm", "-f", "box"]);
     assert_eq!(lab.ok(["mount"]), "");
 }

@@ -57,8 +57,8 @@ fn what_is_asked_wrong() {
 fn no_command_at_all_asks_for_help() {
     let said = Lab::new().said::<&str>([]);
     assert_eq!(said.code, 0, "{said:?}");
-    assert!(said.out.contains("Usage:  ctr ") && said.out.contains("inspect"), "{said:?}");
-    assert_eq!(said.err, "");
+    assert!(said.err.contains("Usage:  ctr ") && said.err.contains("inspect"), "{said:?}");
+    assert_eq!(said.out, "");
 }
 
 #[test]

@@ -112,6 +112,24 @@ fn a_terminal_in_a_container_that_has_none() {
 }
 
 #[test]
+fn each_of_many_at_once_has_its_own_exit_code() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    sleeper(&lab, "one");
+    let wrong = std::thread::scope(|scope| {
+        let loops: Vec<_> = (0..6)
+            .map(|_| {
+                scope.spawn(|| {
+                    (0..12).map(|_| lab.said(["exec", "-t", "one", "sh", "-c", "exit 3"])).find(|s| s.code != 3)
+                })
+            })
+            .collect();
+        loops.into_iter().find_map(|each| each.join().expect("it ends"))
+    });
+    assert!(wrong.is_none(), "{wrong:?}");
+}
+
+#[test]
 fn it_goes_on_when_its_terminal_is_left_or_lost() {
     need!(root, overlay);
     let lab = Lab::new();
@@ -178,4 +196,27 @@ fn without_a_supervisor_it_still_runs_in_the_foreground() {
     assert_eq!((said.out.as_str(), said.code), ("here\n", 0), "{said:?}");
     let said = lab.said(["exec", "-d", "one", "true"]);
     assert_eq!((said.code, said.err.lines().count()), (1, 2), "{said:?}");
+}
+
+#[test]
+fn another_user_keeps_the_groups_and_the_umask_that_were_asked_for() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    lab.ok([
+        "run",
+        "-d",
+        "--name",
+        "one",
+        "--network",
+        "none",
+        "--group-add",
+        "55",
+        "--umask",
+        "0077",
+        "host",
+        "sleep",
+        "1000",
+    ]);
+    assert_eq!(lab.ok(["exec", "-u", "7:8", "one", "sh", "-c", "id -G; umask"]), "8 55\n0077\n");
+    assert_eq!(lab.ok(["exec", "one", "sh", "-c", "id -G; umask"]), "0 55\n0077\n");
 }

@@ -13,7 +13,7 @@ const LOOK: &str = "cut -d' ' -f4- /proc/self/mountinfo; id; grep -E 'Cap|NoNewP
     for n in pid mnt ipc uts net cgroup user; do test $(readlink /proc/self/ns/$n) = $(readlink /proc/1/ns/$n) && echo same $n; done";
 
 /// A folder with the single tools and without `ctr`.
-fn tools(lab: &Lab) -> PathBuf {
+pub(crate) fn tools(lab: &Lab) -> PathBuf {
     let dir = lab.path().join("tools");
     std::fs::create_dir_all(&dir).expect("made");
     for (name, program) in [
@@ -76,6 +76,10 @@ fn normalised(places: &Places, text: &str) -> Vec<String> {
             let rest = &line[at + 8..];
             let end = rest.find([' ', '/']).unwrap_or(rest.len());
             line = format!("{}/veneer/ID{}", &line[..at], &rest[end..]);
+        }
+        // and an address: the first one's is free when its link has gone, for which nobody waits
+        if let Some((_, name)) = line.strip_prefix("172.17.0.").and_then(|rest| rest.split_once('\t')) {
+            line = format!("172.17.0.N\t{name}");
         }
         // the script's own folder is covered on `host` as the state root is
         if line.starts_with("/ RUN ") && line.contains(" tmpfs ") {

@@ -2,7 +2,7 @@
 
 use crate::lab::Lab;
 use crate::restart::state;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use testkit::need;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -64,6 +64,10 @@ fn a_look_that_takes_too_long_is_ended_and_nothing_of_it_stays() {
     let look = state(&lab)["health"]["Log"][0].clone();
     assert_eq!((&look["ExitCode"], &look["Output"]), (&(-1).into(), &"Health check exceeded timeout (0.3s)".into()));
     let pid: i32 = lab.field("box", "{{.State.Pid}}").parse().expect("a pid");
+    // by hand as by itself
+    let begin = Instant::now();
+    assert_eq!(lab.said(["healthcheck", "run", "box"]).code, 1);
+    assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
     // at most the one look that is under way
     let many = || {
         let looks = lab.ok(["exec", "box", "sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '"]);
@@ -71,6 +75,31 @@ fn a_look_that_takes_too_long_is_ended_and_nothing_of_it_stays() {
     };
     std::thread::sleep(Duration::from_secs(2));
     assert!(!many(), "of {pid}");
+}
+
+#[test]
+fn looks_by_hand_do_not_disturb_the_others() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    run(&lab, &["--health-cmd", "true", "--health-interval", "10ms", "--health-retries", "1"]);
+    becomes(&lab, "healthy");
+    for _ in 0..4 {
+        let hands: Vec<_> = (0..4).map(|_| lab.ctr(["healthcheck", "run", "box"]).spawn().expect("ctr runs")).collect();
+        for mut hand in hands {
+            assert!(hand.wait().expect("it ends").success());
+        }
+    }
+    let events = std::fs::read_to_string(lab.root().join("events.json")).expect("events");
+    assert!(!events.contains("health_status: unhealthy"), "{events}");
+    let left: Vec<_> = std::fs::read_dir(lab.run_folder()).expect("a folder").flatten().collect();
+    let of_hands = |name: &str| name.starts_with("health.") && name != "health.pid" && name != "health.json";
+    for folder in left {
+        for inner in [folder.path(), folder.path().join("bundle")] {
+            let names = std::fs::read_dir(inner).into_iter().flatten().flatten().map(|e| e.file_name());
+            let names: Vec<_> = names.filter(|n| of_hands(&n.to_string_lossy())).collect();
+            assert!(names.is_empty(), "{names:?}");
+        }
+    }
 }
 
 #[test]

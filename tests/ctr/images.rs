@@ -1,6 +1,7 @@
 //! Containers on a real image: Debian, four layers, by both drivers.
 
 use crate::lab::{Lab, Said};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use testkit::{fixture, need};
 
@@ -92,4 +93,43 @@ fn what_a_container_on_an_image_changed() {
     lab.ok(["rm", "changed"]);
     lab.ok(["rmi", "busybox"]);
     assert_eq!(lab.ok(["images", "-q"]), "");
+}
+
+#[test]
+fn an_image_whose_blob_is_gone_is_not_saved_and_the_blob_is_named() {
+    need!(root, images);
+    let lab = Lab::new();
+    lab.load(&fixture::busybox_oci());
+    let file = lab.path().join("saved.tar");
+    let save = ["save", "-o", &file.display().to_string(), "busybox", "busybox:latest"].map(str::to_owned);
+    lab.ok(&save);
+    let index = std::process::Command::new("tar").arg("-xOf").arg(&file).arg("index.json").output().expect("tar");
+    let index: serde_json::Value = serde_json::from_slice(&index.stdout).expect("JSON");
+    assert_eq!(index["manifests"].as_array().map(Vec::len), Some(1), "named twice is saved once: {index}");
+    let id = lab.field("busybox", "{{.Id}}");
+    let blob = lab.root().join("image/blobs/sha256").join(id.trim_start_matches("sha256:"));
+    let manifest = std::fs::read_dir(blob.parent().expect("a folder")).expect("blobs").flatten();
+    let layer =
+        manifest.map(|entry| entry.path()).max_by_key(|path| path.metadata().map_or(0, |m| m.len())).expect("one");
+    std::fs::remove_file(&layer).expect("removed");
+    let said = lab.said(&save);
+    let name = layer.file_name().expect("a name").to_string_lossy().into_owned();
+    assert_eq!(said.code, 1);
+    assert_eq!(
+        said.err,
+        format!("ctr: save image busybox: its blob sha256:{name} is not in the store\nhint: ctr load it again\n")
+    );
+}
+
+#[test]
+fn inspect_names_every_folder_a_container_lies_over() {
+    need!(root, overlay, images);
+    let lab = Lab::new();
+    lab.load(&fixture::busybox_oci());
+    lab.ok(["run", "--name", "one", "--network", "none", "busybox", "true"]);
+    let lower = lab.field("one", "{{.GraphDriver.Data.LowerDir}}");
+    let folders: Vec<&Path> = lower.split(':').map(Path::new).collect();
+    assert!(folders.len() == 2 && folders.iter().all(|folder| folder.is_dir()), "{lower}");
+    // highest first, as docker: its mark, then the image
+    assert!(folders[0].join(".dockerenv").exists() && folders[1].join("bin/busybox").exists(), "{lower}");
 }

@@ -1,19 +1,11 @@
 //! Namespaces and rights, each by what the container sees of it; and docker's words for what cannot be.
 
-use crate::lab::Lab;
+use crate::lab::{Lab, sees};
 use std::fs;
-use testkit::{fixture, need};
+use testkit::need;
 
 fn lab() -> Lab {
-    let lab = Lab::new();
-    lab.load(&fixture::busybox_oci());
-    lab
-}
-
-/// What `script` prints in a busybox with these options.
-#[track_caller]
-fn sees(lab: &Lab, options: &[&str], script: &str) -> String {
-    lab.ok([&["run", "--rm", "--network", "none"], options, &["busybox", "sh", "-c", script]].concat())
+    Lab::with_busybox()
 }
 
 #[track_caller]

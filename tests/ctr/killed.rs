@@ -47,6 +47,33 @@ fn open_files(lab: &Lab) -> Vec<String> {
     found
 }
 
+/// A runtime that does its work and kills the supervisor before that has heard of it.
+#[test]
+fn a_supervisor_killed_before_it_knows_that_the_container_runs() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    let runtime = lab.path().join("runtime");
+    let nsrun = env!("CARGO_BIN_EXE_nsrun");
+    let script =
+        format!("#!/bin/sh\n{nsrun} \"$@\"; code=$?\ncase \" $* \" in *' run '*) kill -9 $PPID;; esac\nexit $code\n");
+    std::fs::write(&runtime, script).expect("written");
+    std::fs::set_permissions(&runtime, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("executable");
+    let mut command = lab.ctr(["run", "-d", "--name", "doomed", "--network", "none", "--runtime"]);
+    let said =
+        crate::lab::Said::from(command.arg(&runtime).args(["host", "sleep", "1000"]).output().expect("ctr runs"));
+    assert_ne!(said.code, 0, "{said:?}");
+    assert_eq!(lab.field("doomed", "{{.State.Status}}"), "running", "as it is");
+    let pid: i32 = lab.field("doomed", "{{.State.Pid}}").parse().expect("a pid");
+    let name = || std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    assert_eq!(name(), "sleep\n");
+    assert_eq!(lab.ok(["ps", "--format", "{{.Names}}"]), "doomed\n");
+    // What was not begun whole the next command that changes something ends.
+    lab.ok(["create", "--name", "other", "--network", "none", "host", "true"]);
+    assert!(Lab::within(Duration::from_secs(5), || name().is_empty()), "it runs on");
+    assert_ne!(lab.field("doomed", "{{.State.Status}}"), "running");
+    lab.ok(["rm", "doomed", "other"]);
+}
+
 #[test]
 fn nothing_is_left_of_a_killed_container_on_the_kernels_overlay() {
     need!(root, overlay);

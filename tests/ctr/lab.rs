@@ -11,6 +11,12 @@ pub(crate) struct Lab {
     dir: tempfile::TempDir,
 }
 
+/// What `script` prints in a busybox without a network and with these options.
+#[track_caller]
+pub(crate) fn sees(lab: &Lab, options: &[&str], script: &str) -> String {
+    lab.ok([&["run", "--rm", "--network", "none"], options, &["busybox", "sh", "-c", script]].concat())
+}
+
 /// What a command printed, and how it ended.
 #[derive(Debug)]
 pub(crate) struct Said {
@@ -32,6 +38,13 @@ impl From<Output> for Said {
 impl Lab {
     pub(crate) fn new() -> Self {
         Self { dir: tempfile::Builder::new().prefix("veneer-ctr.").tempdir_in("/tmp").expect("a temporary folder") }
+    }
+
+    /// One that has the image `busybox`.
+    pub(crate) fn with_busybox() -> Self {
+        let lab = Self::new();
+        lab.load(&testkit::fixture::busybox_oci());
+        lab
     }
 
     /// A folder of the test's own.

@@ -1,6 +1,7 @@
 //! Containers in the background: from `run -d` to `rm`.
 
 use crate::lab::Lab;
+use std::time::Duration;
 use testkit::need;
 
 #[test]
@@ -21,7 +22,7 @@ fn a_container_in_the_background_from_start_to_end() {
         let said = lab.said(["logs", "web"]);
         said.out == "one\n" && said.err == "two\n"
     };
-    assert!(Lab::within(std::time::Duration::from_secs(5), both));
+    assert!(Lab::within(Duration::from_secs(5), both));
     let stamped = lab.ok(["logs", "-t", "--tail", "2", "web"]);
     assert!(stamped.contains("Z one"), "{stamped}");
 
@@ -72,9 +73,9 @@ fn stop_kills_what_does_not_listen_and_kill_sends_signals() {
     lab.ok(["stop", "-t", "1", "deaf"]);
     assert_eq!(lab.field("deaf", "{{.State.ExitCode}}"), "137");
     lab.ok(["run", "-d", "--name", "ear", "host", "sh", "-c", "trap 'exit 3' USR1; while :; do sleep 0.1; done"]);
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(300));
     lab.ok(["kill", "-s", "USR1", "ear"]);
-    assert!(Lab::within(std::time::Duration::from_secs(5), || lab.field("ear", "{{.State.Status}}") == "exited"));
+    assert!(Lab::within(Duration::from_secs(5), || lab.field("ear", "{{.State.Status}}") == "exited"));
     assert_eq!(lab.field("ear", "{{.State.ExitCode}}"), "3");
     let said = lab.said(["kill", "ear"]);
     let id = lab.field("ear", "{{.Id}}");
@@ -82,7 +83,7 @@ fn stop_kills_what_does_not_listen_and_kill_sends_signals() {
     assert_eq!((said.code, said.err.lines().next()), (1, Some(words.as_str())));
     lab.ok(["run", "-d", "--rm", "--name", "gone", "host", "sleep", "1000"]);
     lab.ok(["kill", "gone"]);
-    assert!(Lab::within(std::time::Duration::from_secs(5), || !lab.ok(["ps", "-a"]).contains("gone")), "--rm");
+    assert!(Lab::within(Duration::from_secs(5), || !lab.ok(["ps", "-a"]).contains("gone")), "--rm");
 }
 
 #[test]
@@ -112,4 +113,62 @@ fn containers_do_not_see_each_other() {
         let processes: u32 = text.lines().nth(1).and_then(|l| l.parse().ok()).expect("a count");
         assert!(processes <= 4, "{text}");
     }
+}
+
+#[test]
+fn who_reads_nothing_keeps_nobody_from_stopping_and_removing() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    for end in [&["stop", "-t", "0", "box"][..], &["rm", "-f", "box"]] {
+        let mut command = lab.ctr(["run", "--network", "none", "--name", "box", "host", "yes"]);
+        let mut reader = command.stdout(std::process::Stdio::piped()).spawn().expect("ctr runs");
+        let runs = || lab.said(["inspect", "-f", "{{.State.Status}}", "box"]).out == "running\n";
+        assert!(Lab::within(Duration::from_secs(20), runs));
+        // until all that is between them is full
+        std::thread::sleep(Duration::from_secs(2));
+        let begin = std::time::Instant::now();
+        lab.ok(end);
+        assert!(begin.elapsed() < Duration::from_secs(20), "{end:?} {:?}", begin.elapsed());
+        if end[0] == "stop" {
+            assert_eq!(lab.field("box", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137");
+            lab.ok(["rm", "box"]);
+        }
+        assert_eq!(lab.ok(["ps", "-aq"]), "");
+        let _ = reader.kill();
+        let _ = reader.wait();
+    }
+}
+
+#[test]
+fn what_cannot_be_cleared_away_changes_no_exit_code_and_is_not_emptied() {
+    need!(root, overlay);
+    struct Holder(std::process::Child);
+    impl Drop for Holder {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+    let lab = Lab::new();
+    let script = "trap 'exit 4' TERM; echo data >/etc/kept; echo up; while :; do sleep 0.1; done";
+    lab.ok(["run", "-d", "--network", "none", "--name", "box", "host", "sh", "-c", script]);
+    assert!(Lab::within(Duration::from_secs(20), || lab.ok(["logs", "box"]) == "up\n"));
+    // somebody is in its root file system, which can then not be unmounted
+    let supervisor = lab.field("box", "{{.State.SupervisorPid}}");
+    let root = crate::restart::state(&lab)["root"].as_str().expect("a path").to_owned();
+    let mut inside = std::process::Command::new("nsenter");
+    inside.args(["-m", "-t", &supervisor, "sh", "-c", "cd \"$0\" && echo in && exec sleep 1000", &root]);
+    let mut holder = Holder(inside.stdout(std::process::Stdio::piped()).spawn().expect("nsenter"));
+    let mut word = [0; 3];
+    let out = holder.0.stdout.as_mut().expect("a pipe");
+    std::io::Read::read_exact(out, &mut word).expect("it is in");
+    lab.ok(["stop", "-t", "30", "box"]);
+    assert_eq!(lab.field("box", "{{.State.Status}} {{.State.ExitCode}}"), "exited 4");
+    assert!(lab.field("box", "{{.State.Error}}").starts_with("umount "), "{}", lab.field("box", "{{.State.Error}}"));
+    let id = lab.field("box", "{{.Id}}");
+    let kept = lab.root().join("overlay2").join(id).join("diff/etc/kept");
+    assert_eq!(std::fs::read_to_string(kept).expect("its file"), "data\n");
+    drop(holder);
+    lab.ok(["start", "box"]);
+    lab.ok(["rm", "-f", "box"]);
 }

@@ -135,14 +135,48 @@ fn what_is_told_besides() {
     assert_eq!((&entry["log"], &entry["stream"]), (&"out\n".into(), &"stdout".into()));
 }
 
+/// A journal of the test's own, in a mount namespace: `journald` listens where it always does.
+const JOURNAL: &str = r#"
+mkdir -p /run/systemd /run/log /var/log/journal
+for folder in /run/systemd /run/log /var/log/journal; do mount -t tmpfs none $folder || exit 99; done
+/lib/systemd/systemd-journald 2> /dev/null & journald=$!
+tries=0; until [ -S /run/systemd/journal/socket ]; do sleep 0.1; tries=$((tries + 1)); [ $tries -lt 100 ] || exit 98; done
+ctr() { "$CTR" "$@"; }
+said() { tries=0; until [ "$("$@")" ] || [ $tries = 100 ]; do sleep 0.1; tries=$((tries + 1)); done; "$@"; }
+ctr run --name box --log-driver journald --log-opt tag=mine --label l=x --log-opt labels=l host \
+    bash -c 'echo out; echo err >&2; printf "two\nlines\n"; exit 3' > /dev/null 2>&1
+echo "code $?"
+said journalctl -q -o cat CONTAINER_NAME=box CONTAINER_TAG=mine L=x _TRANSPORT=journal PRIORITY=3
+sleep 0.5
+ctr logs box 2>&1 | sort
+ctr run -d --name on --log-driver journald host bash -c 'for i in 1 2 3; do echo $i; sleep 0.3; done; sleep 1' > /dev/null
+ctr logs -f on
+ctr rm -f box on > /dev/null
+kill $journald; wait $journald
+exit 0
+"#;
+
+#[test]
+fn a_journal_has_it_all_and_gives_it_back() {
+    need!(root, overlay, "unshare", "journalctl");
+    let lab = Lab::new();
+    let mut command = std::process::Command::new("unshare");
+    command.args(["-m", "sh", "-c", JOURNAL]).stdin(std::process::Stdio::null()).env("CTR", env!("CARGO_BIN_EXE_ctr"));
+    lab.environment(&mut command);
+    let said = crate::lab::Said::from(command.output().expect("unshare"));
+    assert_eq!(said.out, "code 3\nerr\nerr\nlines\nout\ntwo\n1\n2\n3\n", "{said:?}");
+    assert_eq!(said.code, 0, "{said:?}");
+}
+
 #[test]
 fn a_machine_without_a_journal_refuses_it() {
-    need!(root, overlay);
-    if std::path::Path::new("/run/systemd/journal/socket").exists() {
-        return;
-    }
+    need!(root, overlay, "unshare");
     let lab = Lab::new();
-    let said = lab.said(["run", "--log-driver", "journald", "host", "true"]);
+    let script = r#"mkdir -p /run/systemd && mount -t tmpfs none /run/systemd && exec "$CTR" run --log-driver journald host true"#;
+    let mut command = std::process::Command::new("unshare");
+    command.args(["-m", "sh", "-c", script]).stdin(std::process::Stdio::null()).env("CTR", env!("CARGO_BIN_EXE_ctr"));
+    lab.environment(&mut command);
+    let said = crate::lab::Said::from(command.output().expect("unshare"));
     assert_eq!(said.code, 125, "{said:?}");
     assert!(said.err.contains("failed to initialize logging driver: journald is not enabled on this host"), "{said:?}");
     assert_eq!(lab.ok(["ps", "-aq"]), "", "nothing half made");

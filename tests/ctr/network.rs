@@ -14,12 +14,15 @@ fn containers_find_each_other_by_name() {
         $ctr run -d --name db --network web --network-alias store busybox sleep 100 >/dev/null
         $ctr run --rm --network web busybox sh -c 'for name in db store; do ping -c 1 -W 2 $name >/dev/null && echo $name; done; grep -v search /etc/resolv.conf'
         $ctr run --rm --network web --network bridge busybox true || echo code $?
-        $ctr rm -f db >/dev/null
+        $ctr rename db renamed
+        $ctr run --rm --network web busybox sh -c 'for name in renamed store; do ping -c 1 -W 2 $name >/dev/null && echo now $name; done; ping -c 1 db 2>&1 || :'
+        $ctr rm -f renamed >/dev/null
     ";
     let said = in_own_network(&lab, script);
     assert_eq!(said.code, 0, "{said:?}");
     assert!(said.out.starts_with("db\nstore\nnameserver 10.9.0.1\n"), "{said:?}");
-    assert!(said.out.contains("ndots:0") && said.out.ends_with("code 125\n"), "{said:?}");
+    assert!(said.out.contains("ndots:0") && said.out.contains("code 125\n"), "{said:?}");
+    assert!(said.out.ends_with("now renamed\nnow store\nping: bad address 'db'\n"), "{said:?}");
     let mixed = "ctr: conflicting options: cannot attach both user-defined and non-user-defined network-modes";
     assert!(said.err.contains(mixed), "{said:?}");
 }

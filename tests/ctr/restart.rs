@@ -42,6 +42,26 @@ fn failures_are_counted_and_it_is_one_container_over_all_of_them() {
 }
 
 #[test]
+fn who_is_attached_goes_at_the_first_end_also_where_there_is_no_last() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    let said = attached(&lab, &[&["run"], &QUIET[..], &["--restart", "always", "host", "sh", "-c", "exit 3"]].concat());
+    assert_eq!(said, Some(3));
+    assert!(Lab::within(SOON, || state(&lab)["restart_count"].as_u64() > Some(1)), "{}", state(&lab));
+    lab.ok(["stop", "box"]);
+    assert_eq!(attached(&lab, &["start", "-a", "box"]), Some(3));
+    lab.ok(["rm", "-f", "box"]);
+}
+
+/// How a command ends that should end soon; nothing where it has to be killed.
+fn attached(lab: &Lab, args: &[&str]) -> Option<i32> {
+    let mut child = lab.ctr(args).spawn().expect("ctr runs");
+    let ended = Lab::within(SOON, || child.try_wait().expect("a child").is_some());
+    let _ = child.kill();
+    child.wait().expect("a child").code().filter(|_| ended)
+}
+
+#[test]
 fn what_is_stopped_stays_down_also_while_it_waits() {
     need!(root, overlay);
     let lab = Lab::new();
@@ -57,6 +77,8 @@ fn what_is_stopped_stays_down_also_while_it_waits() {
     assert_eq!((&now["status"], &now["exit_code"], &now["supervisor"]), (&"exited".into(), &1.into(), &Value::Null));
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(state(&lab)["restart_count"], now["restart_count"], "it stays down");
+    let left: Vec<_> = std::fs::read_dir(lab.run_folder()).expect("run").flatten().map(|e| e.file_name()).collect();
+    assert!(left.iter().all(|name| name == "runtime"), "{left:?}");
     lab.ok(["rm", "box"]);
 
     run(&lab, &["-d", "--restart", "unless-stopped"], "sleep 1000");
@@ -71,6 +93,30 @@ fn what_is_stopped_stays_down_also_while_it_waits() {
     assert!(Lab::within(SOON, again), "{}", state(&lab));
     assert_ne!(state(&lab)["process"]["pid"], first);
     lab.ok(["rm", "-f", "box"]);
+}
+
+#[test]
+fn a_supervisor_that_waits_hears_signals_and_keeps_who_waits_for_its_container() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    run(&lab, &["-d", "--restart", "always"], "exit 5");
+    let rests = || state(&lab)["restart_count"].as_u64() > Some(5) && state(&lab)["status"] == "restarting";
+    assert!(Lab::within(SOON, rests), "{}", state(&lab));
+    let waits = lab.ctr(["wait", "box"]).stdout(std::process::Stdio::piped()).spawn().expect("ctr runs");
+    std::thread::sleep(Duration::from_secs(1));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", waits.id())).expect("a process");
+    let sleeps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).expect("a count");
+    assert!(sleeps.trim().parse::<u32>().expect("a number") < 50, "it looks again and again: {status}");
+    let waits = waits.wait_with_output().expect("it ends");
+    assert_eq!(String::from_utf8_lossy(&waits.stdout), "5\n", "{waits:?}");
+
+    let rests = || state(&lab)["restart_count"].as_u64() > Some(6) && state(&lab)["status"] == "restarting";
+    assert!(Lab::within(SOON, rests), "{}", state(&lab));
+    let before = state(&lab);
+    let supervisor = before["supervisor"]["pid"].as_i64().expect("a pid") as i32;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(supervisor), nix::sys::signal::Signal::SIGTERM).expect("told");
+    assert!(Lab::within(SOON, || state(&lab)["status"] == "exited"), "{}", state(&lab));
+    assert_eq!(state(&lab)["started"], before["started"], "not started once more for that");
 }
 
 #[test]
@@ -106,7 +152,7 @@ fn signals_and_times_to_end_by() {
     assert!(begin.elapsed() < Duration::from_secs(8), "not docker's ten seconds: {:?}", begin.elapsed());
     assert_eq!(state(&lab)["exit_code"], 137);
     lab.ok(["rm", "box"]);
-    assert_eq!(run(&lab, &["--timeout", "1"], "sleep 1000").code, 137);
+    assert_eq!(run(&lab, &["--timeout", "1"], "sleep 1000").code, 255);
     lab.ok(["rm", "box"]);
     // whoever ends the supervisor ends the container
     run(&lab, &["-d", "--restart", "always"], "trap 'exit 6' TERM; echo up; while :; do sleep 0.1; done");

@@ -3,16 +3,24 @@
 use crate::lab::Said;
 use testkit::{fixture, need};
 
-struct User {
-    home: tempfile::TempDir,
+/// An ordinary user with a store of their own; when dropped, their containers are removed.
+pub(crate) struct User {
+    pub(crate) home: tempfile::TempDir,
 }
 
 impl User {
-    fn ctr(&self, args: &[&str]) -> Said {
+    /// What `ctr ARGS` does.
+    pub(crate) fn ctr(&self, args: &[&str]) -> Said {
+        self.sh("exec $ctr \"$@\"", args)
+    }
+
+    /// What a script does whose `$ctr` is ours, and that gets `args`.
+    pub(crate) fn sh(&self, script: &str, args: &[&str]) -> Said {
         let home = self.home.path().display();
-        let script = format!("VENEER_ROOT={home}/root VENEER_RUN={home}/run exec \"$@\"");
+        let ctr = env!("CARGO_BIN_EXE_ctr");
+        let script = format!("export VENEER_ROOT={home}/root VENEER_RUN={home}/run; ctr={ctr}; {script}");
         let mut command = testkit::user::command("sh");
-        command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_ctr")]).args(args);
+        command.args(["-c", &script, "sh"]).args(args);
         command.output().expect("it runs").into()
     }
 }
@@ -27,7 +35,7 @@ impl Drop for User {
     }
 }
 
-fn user() -> User {
+pub(crate) fn user() -> User {
     User { home: testkit::user::scratch() }
 }
 
@@ -211,6 +219,22 @@ fn what_has_no_network_in_common_is_refused() {
 }
 
 #[test]
+fn what_others_own_counts_too() {
+    need!(root, user, overlay, fuse, images);
+    let user = user();
+    let loaded = user.ctr(&["load", "-q", "-i", &fixture::busybox_oci().to_string_lossy()]);
+    assert_eq!(loaded.code, 0, "{loaded:?}");
+    let script = "mkdir -m 700 /d; head -c 2000000 /dev/zero >/d/x; chown -R 33 /d";
+    let said = user.ctr(&["run", "--network", "none", "--name", "box", "busybox", "sh", "-c", script]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(user.ctr(&["ps", "-a", "--format", "{{.Size}}"]).out.starts_with("2MB (virtual "));
+    assert!(user.ctr(&["ps", "-as"]).out.contains(" 2MB (virtual "));
+    assert_eq!(user.ctr(&["inspect", "-s", "-f", "{{.SizeRw}}", "box"]).out, "2000000\n");
+    let room = user.ctr(&["system", "df", "--format", "{{.Type}} {{.Size}}"]).out;
+    assert!(room.contains("Containers 2MB\n"), "{room}");
+}
+
+#[test]
 fn the_life_of_a_container_without_root() {
     need!(root, user, fuse);
     let user = user();
@@ -223,4 +247,11 @@ fn the_life_of_a_container_without_root() {
     assert_eq!(stopped.code, 0, "{stopped:?}");
     assert!(user.ctr(&["ps", "-a"]).out.contains("Exited (137)"));
     assert_eq!(user.ctr(&["rm", "web"]).code, 0);
+    // what a removal that was killed left of other ids' files, a user alone cannot remove, and need not
+    let left = user.home.path().join("root/tmp/left/closed");
+    std::fs::create_dir_all(&left).expect("made");
+    std::fs::write(left.join("file"), "").expect("written");
+    assert_eq!(user.ctr(&["ps", "-aq"]).code, 0);
+    assert!(left.exists());
+    std::fs::remove_dir_all(left.parent().expect("a folder")).expect("removed");
 }

@@ -105,19 +105,11 @@ fn its_network_is_its_own_to_rule() {
 #[test]
 fn an_ordinary_user_keeps_their_id() {
     need!(root, user, fuse, overlay, images);
-    let home = testkit::user::scratch();
-    let ctr = |script: &str| -> Said {
-        let folder = home.path().display();
-        let script = format!(
-            "export VENEER_ROOT={folder}/root VENEER_RUN={folder}/run; ctr={}; {script}",
-            env!("CARGO_BIN_EXE_ctr")
-        );
-        let mut command = testkit::user::command("sh");
-        command.args(["-c", &script]).output().expect("it runs").into()
-    };
+    let user = crate::rootless::user();
+    let ctr = |script: &str| user.sh(script, &[]);
     let loaded = ctr(&format!("$ctr load -q -i {}", fixture::busybox_oci().display()));
     assert_eq!(loaded.code, 0, "{loaded:?}");
-    let folder = home.path().display();
+    let folder = user.home.path().display();
     let said = ctr(&format!(
         "mkdir {folder}/data; id -u; $ctr run --rm --network none --userns keep-id -v {folder}/data:/data busybox \\
             sh -c 'id -u; touch /data/mine; stat -c %u /data/mine /bin; touch /tmp/x && stat -c %u /tmp/x'; stat -c %u {folder}/data/mine"
@@ -130,4 +122,29 @@ fn an_ordinary_user_keeps_their_id() {
     );
     let words: Vec<&str> = other.out.split_whitespace().collect();
     assert_eq!(words, ["7", "0", "0", "1", "1024"], "{other:?}");
+}
+
+#[test]
+fn nor_of_those_that_were_made_at_the_same_time() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    lab.ok(["create", "--name", "first", "host", "true"]);
+    let made: Vec<_> =
+        (0..8).map(|_| lab.ctr(["create", "--userns", "auto", "host", "true"]).spawn().expect("ctr runs")).collect();
+    for mut child in made {
+        assert!(child.wait().expect("it ends").success());
+    }
+    let mut firsts = std::collections::BTreeSet::new();
+    for id in lab.ok(["ps", "-aq", "--no-trunc", "--filter", "status=created"]).split_whitespace() {
+        let path = lab.root().join("containers").join(id).join("config.json");
+        let record: serde_json::Value = serde_json::from_slice(&fs::read(path).expect("a record")).expect("JSON");
+        let runs = find(&record, "maps").map(|maps| maps["users"].to_string());
+        firsts.extend(runs.filter(|runs| runs.contains("outside")));
+    }
+    assert_eq!(firsts.len(), 8, "{firsts:?}");
+}
+
+/// The first member called `name`, however deep.
+fn find<'a>(value: &'a serde_json::Value, name: &str) -> Option<&'a serde_json::Value> {
+    value.get(name).or_else(|| value.as_object()?.values().find_map(|inner| find(inner, name)))
 }

@@ -3,12 +3,10 @@
 use crate::lab::Lab;
 use std::path::Path;
 use std::time::Duration;
-use testkit::{fixture, need};
+use testkit::need;
 
 fn lab() -> Lab {
-    let lab = Lab::new();
-    lab.load(&fixture::busybox_oci());
-    lab
+    Lab::with_busybox()
 }
 
 #[track_caller]

@@ -1,15 +1,14 @@
 //! Volumes and file systems in memory, each by what the container and the machine see of it.
 
-use crate::lab::Lab;
+use crate::lab::{Lab, sees};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 use std::process::Command;
-use testkit::{fixture, need};
+use testkit::need;
 
 fn lab() -> Lab {
-    let lab = Lab::new();
-    lab.load(&fixture::busybox_oci());
+    let lab = Lab::with_busybox();
     fs::create_dir_all(lab.path().join("data/below")).expect("made");
     fs::write(lab.path().join("data/file"), "from outside\n").expect("written");
     lab
@@ -17,11 +16,6 @@ fn lab() -> Lab {
 
 fn data(lab: &Lab) -> String {
     lab.path().join("data").display().to_string()
-}
-
-#[track_caller]
-fn sees(lab: &Lab, options: &[&str], script: &str) -> String {
-    lab.ok([&["run", "--rm", "--network", "none"], options, &["busybox", "sh", "-c", script]].concat())
 }
 
 #[track_caller]
@@ -150,7 +144,7 @@ fn a_writable_layer_over_a_folder() {
     let look = "echo mine >/b/file; touch /b/new; cat /b/file";
     assert_eq!(sees(&lab, &["-v", &format!("{data}:/b:O")], look), "mine\n");
     assert_eq!(fs::read_to_string(Path::new(&data).join("file")).expect("there"), "from outside\n");
-    let (upper, work) = (lab.path().join("upper"), lab.path().join("work"));
+    let (upper, work) = (lab.path().join("an\\upper"), lab.path().join("work"));
     let kept = format!("{data}:/b:O,upperdir={},workdir={}", upper.display(), work.display());
     assert_eq!(sees(&lab, &["-v", &kept], look), "mine\n");
     assert_eq!(fs::read_to_string(upper.join("file")).expect("kept"), "mine\n");

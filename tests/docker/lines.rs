@@ -17,7 +17,7 @@
 //! Attributes: `columns`: runs of spaces count as one gap, where a column's width comes from how old something is; `sorted`: the
 //! order of the lines is nobody's promise; `any-error`: of standard error only counts whether there is some; `podman`: recorded from
 //! podman; `written`: not recorded but taken from docker's source, with the reason in the prose above;
-//! `root`: makes sense for root only; `modes`: in every mode, not as root alone, also
+//! `root`: makes sense for root only, a section or a line; `modes`: in every mode, not as root alone, also
 //! in the short form; `long`: only in the long form; `open MODE`: not looked at yet in this mode.
 
 use std::fmt::Write as _;

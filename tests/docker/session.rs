@@ -167,6 +167,9 @@ pub(crate) fn run(section: &Section, mode: Mode) -> Result<Vec<Effect>, String> 
     if let Ok(broken) = read(".broken".into()) {
         return Err(format!("set-up failed: {broken}"));
     }
+    if let Some(left) = read(".left".into()).ok().filter(|left| mode != Mode::Reference && !left.is_empty()) {
+        return Err(format!("containers could not be removed: {left}"));
+    }
     let mut ids = Ids::default();
     let place = here.to_string_lossy().into_owned();
     let mut effects = Vec::new();

@@ -190,5 +190,6 @@ t built run localhost/built
 printf 'FROM localhost/base\nRUN exit 9\n' >"$w/context/Dockerfile"
 t build-fails p build -q --network none --runtime "$runtime" --isolation oci "$w/context"
 t pod bash -c 'podman pod create --name pod --infra=false >/dev/null && podman run --pod pod --rm --network none localhost/base echo in a pod; podman pod rm -f pod >/dev/null'
+t pod-infra bash -c 'podman pod create --name whole --network none --infra-image localhost/base --infra-command "sleep 1000" >/dev/null; podman run -d --name member --pod whole localhost/base sleep 1000 >/dev/null; podman run --rm --pod whole localhost/base sh -c "hostname; ls /sys/class/net"; podman exec member cat /proc/1/comm; podman pod pause whole >/dev/null; podman inspect -f "{{.State.Status}}" member; podman pod unpause whole >/dev/null; podman pod stop -t 1 whole >/dev/null; podman inspect -f "{{.State.Status}} {{.State.ExitCode}}" member; podman pod rm -f whole >/dev/null; podman pod ps -q | wc -l'
 t join bash -c 'podman run -d --name first --network none localhost/base sleep 1000 >/dev/null; podman run --rm --network container:first --pid container:first --ipc container:first localhost/base sh -c "cat /proc/1/comm"; podman rm -ft0 first >/dev/null'
 t left p ps -aq

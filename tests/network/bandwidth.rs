@@ -8,7 +8,7 @@ use testkit::need;
 const TRAFFIC: Duration = Duration::from_millis(800);
 
 /// Bytes a second that come through from `from` to `to` in `server`; far more is sent than any limit here lets through.
-fn throughput(lab: &Lab, from: &str, server: &str, to: IpAddr) -> f64 {
+pub(crate) fn throughput(lab: &Lab, from: &str, server: &str, to: IpAddr) -> f64 {
     let receiver = lab.within(server, || UdpSocket::bind("0.0.0.0:7000")).expect("a server");
     receiver.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
     let sender = lab.within(from, || UdpSocket::bind("0.0.0.0:0")).expect("a client");

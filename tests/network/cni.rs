@@ -5,6 +5,6 @@ mod carried;
 mod chains;
 mod effects;
 mod packets;
-mod plugins;
+pub(crate) mod plugins;
 mod protocol;
 mod same;

@@ -18,7 +18,7 @@ fn each_way(body: impl Fn(&Lab) + Sync) {
 }
 
 /// Attaches and gives the addresses, IPv4 first.
-fn attached(lab: &Lab, name: &str, network: &str, more: &str) -> Vec<IpAddr> {
+pub(crate) fn attached(lab: &Lab, name: &str, network: &str, more: &str) -> Vec<IpAddr> {
     lab.container(name);
     let made = lab.attach(&format!("--network {network} --netns {name} --id {name} {more}"));
     let all = made["addresses"].as_array().expect("addresses").iter();

@@ -142,6 +142,7 @@ fn twenty_at_once_get_twenty_addresses() {
             lab.ping(name, [172, 17, 0, 1].into());
         }
         all("detach");
+        lab.settled();
         assert_eq!(lab.links(), ["veneer0"]);
         nothing_left(lab);
     });

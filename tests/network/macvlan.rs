@@ -162,29 +162,22 @@ fn life_is_told_from_inside() {
 
 #[test]
 fn killed_anywhere_it_is_healed() {
-    need!(root, "ip", "strace");
+    need!(root, "ip", "strace", "busybox");
     const ATTACH: &str = "attach --network street --netns c1 --id c1";
-    for n in 1..100 {
-        let mut through = false;
-        lab(|lab| {
-            lan(lab);
-            lab.netwire("network create street -d macvlan -o parent=uplink --subnet 198.51.100.0/24");
-            lab.container("c1");
-            lab.container("c2");
-            through = !crate::crash::killed_at(lab, n, ATTACH);
-            let two = lab.attach("--network street --netns c2 --id c2");
-            let one = lab.attach(&ATTACH["attach ".len()..]);
-            assert_ne!(one["addresses"], two["addresses"], "killed at {n}");
-            assert!(answers(lab, "c1", crate::lab::address(&two)), "killed at {n}");
-            lab.netwire("detach --network street --id c1");
-            lab.netwire("detach --network street --id c2");
-            lab.netwire("network rm street");
-            assert_eq!(lab.sh("ip -n c1 -o link show | grep -vc ' lo: ' || true").trim(), "0", "killed at {n}");
-        });
-        if through {
-            assert!(n > 6, "only {} points", n - 1);
-            return;
-        }
-    }
-    panic!("it never came through");
+    let prepare = |lab: &Lab| {
+        lan(lab);
+        lab.netwire("network create street -d macvlan -o parent=uplink --subnet 198.51.100.0/24");
+        lab.container("c1");
+        lab.container("c2");
+    };
+    crate::killed::sweep(&crate::killed::Victim::of(ATTACH), prepare, |lab, what| {
+        let two = lab.attach("--network street --netns c2 --id c2");
+        let one = lab.attach(&ATTACH["attach ".len()..]);
+        assert_ne!(one["addresses"], two["addresses"], "{what}");
+        assert!(answers(lab, "c1", crate::lab::address(&two)), "{what}");
+        lab.netwire("detach --network street --id c1");
+        lab.netwire("detach --network street --id c2");
+        lab.netwire("network rm street");
+        assert_eq!(lab.sh("ip -n c1 -o link show | grep -vc ' lo: ' || true").trim(), "0", "{what}");
+    });
 }

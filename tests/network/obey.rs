@@ -158,3 +158,109 @@ fn both_families_are_served() {
         lab.netwire("detach --network web --id c1");
     });
 }
+
+/// How long `pid` ran in the next half second.
+fn worked(pid: &str) -> Duration {
+    let run = || {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).expect("it lives");
+        Duration::from_nanos(text.split(' ').next().and_then(|ns| ns.parse().ok()).expect("a number"))
+    };
+    let before = run();
+    std::thread::sleep(Duration::from_millis(500));
+    run() - before
+}
+
+/// What `ss` tells of the only connection to the container.
+fn to_the_container(lab: &Lab) -> String {
+    lab.sh("ss -Htno dst 10.5.0.2:80")
+}
+
+#[test]
+fn what_nothing_can_be_done_about_is_waited_for() {
+    use std::io::{Read, Write};
+    need!(root, "ip", "nft");
+    let connect = |lab: &Lab| {
+        lab.within("outside", || {
+            TcpStream::connect_timeout(&at("198.51.100.1:8080"), Duration::from_secs(5)).expect("connects")
+        })
+    };
+    with("-o obey_input=true", |lab, relays| {
+        let [relay] = relays.pids().try_into().expect("one process");
+        let listener = lab.within("c1", || std::net::TcpListener::bind("0.0.0.0:80").expect("bind"));
+        // The container has answered and closed; the client has asked, said its end, and does not read yet.
+        let mut client = connect(lab);
+        client.write_all(b"?").expect("taken");
+        client.shutdown(std::net::Shutdown::Write).expect("the end");
+        let (mut server, _) = listener.accept().expect("a connection");
+        server.read_to_end(&mut Vec::new()).expect("all of it");
+        let mut sent = 0;
+        let waiting = |lab: &Lab| to_the_container(lab).split_whitespace().nth(1) != Some("0");
+        while !(waiting(lab) && {
+            std::thread::sleep(Duration::from_millis(50));
+            waiting(lab)
+        }) {
+            sent += server.write(&[7; 64 << 10]).expect("taken");
+        }
+        drop(server);
+        while !to_the_container(lab).is_empty() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let work = worked(&relay);
+        assert!(work < Duration::from_millis(25), "a reader who takes his time costs {work:?} of half a second");
+        let mut all = Vec::new();
+        client.read_to_end(&mut all).expect("comes");
+        assert!(all.len() == sent && all.iter().all(|byte| *byte == 7), "{} of {sent}", all.len());
+        drop(listener);
+
+        // The client is gone while the container has not even answered.
+        lab.sh("ip netns exec c1 nft add table inet deaf; \
+            ip netns exec c1 nft 'add chain inet deaf input { type filter hook input priority 0; policy drop; }'");
+        let client = connect(lab);
+        while !to_the_container(lab).contains("SYN-SENT") {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
+        nix::sys::socket::setsockopt(&client, nix::sys::socket::sockopt::Linger, &at_once).expect("lingers not");
+        drop(client);
+        std::thread::sleep(Duration::from_millis(50));
+        let work = worked(&relay);
+        assert!(work < Duration::from_millis(25), "somebody gone costs {work:?} of half a second");
+    });
+}
+
+#[test]
+fn who_has_gone_without_a_word_is_noticed() {
+    need!(root, "ip", "nft");
+    with("-o obey_input=true", |lab, _| {
+        let _listener = lab.within("c1", || std::net::TcpListener::bind("0.0.0.0:80").expect("bind"));
+        let _client = lab.within("outside", || TcpStream::connect(at("198.51.100.1:8080")).expect("connects"));
+        let both = "ss -Htno state established '( sport = :8080 or dport = :80 )'";
+        for _ in 0..200 {
+            let told = lab.sh(both);
+            if told.lines().count() == 2 && told.lines().all(|line| line.contains("timer:(keepalive,1")) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{}", lab.sh(both));
+    });
+}
+
+#[test]
+fn the_state_may_be_named_from_where_one_is() {
+    need!(root, "ip", "nft");
+    lab(|lab| {
+        lab.container("c1");
+        let netwire = |line: &str| {
+            let out = lab.command(line).current_dir("/run").env("VENEER_ROOT", "state").output().expect("netwire runs");
+            let (stdout, stderr) = text(&out);
+            assert!(out.status.success() && stderr.is_empty(), "netwire {line}: {stdout}{stderr}");
+        };
+        netwire("network create web --subnet 10.5.0.0/24 --disable-dns -o obey_input=true");
+        let relays = Relays(lab);
+        netwire("attach --network web --netns c1 --id c1 -p 8080:80");
+        assert!(tcp(lab, "", at("127.0.0.1:8080"), "c1", 80).is_some());
+        netwire("detach --network web --id c1");
+        assert_eq!(relays.pids(), [""; 0]);
+    });
+}

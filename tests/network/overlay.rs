@@ -26,7 +26,7 @@ fn join_all(hosts: &[Host<'_>]) {
 }
 
 /// Sends one datagram in a packet of exactly `bytes`, which must arrive; whether it was not cut into pieces at home.
-fn fits(lab: &Lab, from: &str, to: (&str, IpAddr), bytes: usize) -> bool {
+pub(crate) fn fits(lab: &Lab, from: &str, to: (&str, IpAddr), bytes: usize) -> bool {
     let (container, address) = to;
     let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let headers = if address.is_ipv4() { 28 } else { 48 };

@@ -1,6 +1,7 @@
 //! Networks across hosts that know each other by etcd: no address twice, no packet to a host it is not for, and no
 //! packet lost while etcd is away.
 
+use crate::dns_client::{A, AAAA, PTR};
 use crate::hosts::{ETCD, Etcd, Host, eventually, hosts};
 use crate::lab::{Lab, lab};
 use std::collections::BTreeSet;
@@ -305,5 +306,50 @@ fn hosts_that_do_not_agree_are_told() {
         hosts[1].refused(&line, 1, "is a member under this address", "an address of its own");
         hosts[0].netwire("overlay leave mesh");
         assert_eq!(hosts[0].view("mesh"), serde_json::Value::Null);
+    });
+}
+
+#[test]
+fn containers_are_known_by_name_on_every_host() {
+    need!(root, "ip", "busybox", "etcd");
+    lab(|lab| {
+        let hosts = hosts(lab, 2);
+        let mut etcd = Etcd::start(lab);
+        join_all(&hosts);
+        for name in ["c1", "c2"] {
+            lab.container(name);
+        }
+        let one = hosts[0].attach("mesh", "c1", "--name front");
+        let two = hosts[1].attach("mesh", "c2", "--name db --alias sql");
+        let asks = |from: &str, name: &str, kind| lab.asks(from, "10.9.0.1", name, kind);
+        let soon = |from: &str, name: &str, kind, wanted: &str| {
+            let what = format!("{from} asks for {name} and is told {wanted}");
+            eventually(&what, SOON, || asks(from, name, kind) == wanted);
+        };
+        for name in ["db", "sql", "c2", "db.mesh"] {
+            soon("c1", name, A, &format!("NOERROR {}", two[0]));
+            soon("c1", name, AAAA, &format!("NOERROR {}", two[1]));
+        }
+        soon("c2", "front", A, &format!("NOERROR {}", one[0]));
+        soon("c1", "3.0.9.10.in-addr.arpa", PTR, "NOERROR db.mesh.");
+        // The name leads there.
+        lab.sh("ip netns exec c1 busybox nslookup db 10.9.0.1 | grep -q 10.9.0.3");
+        assert_eq!(lab.connect("c1", "c2", two[0]), one[0]);
+        // Another name is known there too, and the old one forgotten.
+        assert!(hosts[1].netwire("rename --id c2 store --alias data").contains(r#""name":"store""#));
+        assert_eq!(asks("c2", "store", A), format!("NOERROR {}", two[0]), "at once on its own host");
+        for name in ["store", "data"] {
+            soon("c1", name, A, &format!("NOERROR {}", two[0]));
+        }
+        soon("c1", "db", A, "NXDOMAIN");
+        // While etcd is away names stay, and a new one is told when it is back.
+        etcd.kill();
+        hosts[1].netwire("rename --id c2 late");
+        assert_eq!(asks("c1", "store", A), format!("NOERROR {}", two[0]));
+        etcd.run(lab);
+        soon("c1", "late", A, &format!("NOERROR {}", two[0]));
+        hosts[1].netwire("detach --network mesh --id c2");
+        soon("c1", "late", A, "NXDOMAIN");
+        hosts[0].netwire("detach --network mesh --id c1");
     });
 }

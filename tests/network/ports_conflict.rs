@@ -154,9 +154,19 @@ fn what_cannot_be_meant() {
     need!(root, "ip");
     lab(|lab| {
         two(lab);
-        lab.refused("publish --id c1 80:80/icmp", 2, "`icmp` is not tcp, udp or sctp", "");
-        lab.refused("publish --id c1 1-2:1-3", 2, "2 ports cannot lead to 3", "");
-        lab.refused("attach --network bridge --netns c1 --id c1 -p ::1:80:80", 2, "in brackets", "");
+        lab.refused("publish --id c1 80:80/icmp", 2, "invalid proto: icmp", "");
+        lab.refused(
+            "publish --id c1 1-2:1-3",
+            2,
+            "invalid ranges specified for container and host Ports: 1-3 and 1-2",
+            "",
+        );
+        lab.refused(
+            "attach --network bridge --netns c1 --id c1 -p [::1:80:80",
+            2,
+            "invalid IP address [::1: missing ']'",
+            "",
+        );
         lab.refused("publish --id nobody 80:80", 1, "publish ports of nobody: it is on no network", "netwire attach");
         lab.refused("publish --id nobody --network bridge 80:80", 1, "it is not on network bridge", "netwire attach");
         lab.refused("publish --id c1 [::1]:80:80", 1, "the container has no address of that family", "");

@@ -21,6 +21,14 @@ const ONE_NETWORK: &str = r#"table inet veneer {
 		elements = { "veneer0" comment "network bridge" }
 	}
 
+	map from4 {
+		type ifname : ipv4_addr
+	}
+
+	map from6 {
+		type ifname : ipv6_addr
+	}
+
 	set internal {
 		type ifname
 	}
@@ -110,6 +118,8 @@ const ONE_NETWORK: &str = r#"table inet veneer {
 		ct status dnat ip saddr . ip daddr @itself4 masquerade comment "one's own published port"
 		ct status dnat ip6 saddr . ip6 daddr @itself6 masquerade comment "one's own published port"
 		iifname @open oifname @open accept comment "between open networks"
+		ip daddr != 224.0.0.0/4 snat ip to iifname map @from4 comment "leaving a network by one address"
+		ip6 daddr != ff00::/8 snat ip6 to iifname map @from6 comment "leaving a network by one address"
 		ip daddr != 224.0.0.0/4 iifname @outbound4 masquerade comment "leaving a network"
 		ip6 daddr != ff00::/8 iifname @outbound6 masquerade comment "leaving a network"
 		ip daddr != 224.0.0.0/4 ip saddr @sources4 iif != 0 masquerade comment "leaving a link"

@@ -43,6 +43,8 @@ fn what_install_md_says_is_done() {
         "usr/bin/ctr",
         "usr/sbin/mount.fuse.ovl-mount",
         "usr/share/man/man1/ctr-run.1",
+        "usr/share/man/man1/ctr-container-prune.1",
+        "usr/share/man/man1/ctr-system-df.1",
         "usr/share/man/man1/nsrun-enter.1",
         "usr/share/man/man1/ovl-mount.1",
         "usr/share/man/man1/unpack-pack.1",
@@ -60,10 +62,23 @@ fn what_install_md_says_is_done() {
         assert!(said.status.success() && !said.stdout.is_empty(), "{tool}: {said:?}");
     }
     // bash takes each of the completions, and knows a command by one
-    let bash = format!(
-        "for f in {0}/bash/*; do . $f; done; COMP_WORDS=(ctr res); COMP_CWORD=1; _ctr ctr res ctr; echo ${{COMPREPLY[@]}}",
-        papers.display()
-    );
-    let said = Command::new("bash").args(["-c", &bash]).output().expect("bash runs");
-    assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), "restart", "{}", String::from_utf8_lossy(&said.stderr));
+    for (words, completed) in [
+        ("ctr res", "restart"),
+        ("ctr sec", "secret"),
+        ("ctr sup", ""),
+        ("ctr system d", "df"),
+        ("ctr container pru", "prune"),
+        ("ctr container prune --fo", "--force"),
+    ] {
+        let (before, last) = words.rsplit_once(' ').expect("a blank");
+        let at = words.split(' ').count() - 1;
+        let previous = before.rsplit(' ').next().expect("a word");
+        let bash = format!(
+            "for f in {0}/bash/*; do . $f; done; COMP_WORDS=({words}); COMP_CWORD={at}; _ctr ctr {last} {previous}; echo ${{COMPREPLY[@]}}",
+            papers.display()
+        );
+        let said = Command::new("bash").args(["-c", &bash]).output().expect("bash runs");
+        let complaint = String::from_utf8_lossy(&said.stderr);
+        assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), completed, "{words}: {complaint}");
+    }
 }

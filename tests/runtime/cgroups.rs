@@ -228,3 +228,48 @@ fn what_engines_read_is_there_when_they_create() {
     let (_, err, code) = call(&bundle, &nsrun, "delete", &["--force"]);
     assert_eq!(code, Some(0), "{err}");
 }
+
+/// The machine's root group has files that no other has.
+#[test]
+fn a_container_sees_no_group_but_its_own() {
+    need!(root, "runc", "crun", "busybox");
+    if is_v2() {
+        return;
+    }
+    let script =
+        "cd /sys/fs/cgroup && ls | sort | tr '\\n' ' '; ls */release_agent 2>/dev/null; cat */cgroup.procs | sort -u";
+    let bundle = || {
+        Bundle::new(script, |config| {
+            let mount =
+                json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"] });
+            config["mounts"].as_array_mut().expect("mounts").push(mount);
+            config["linux"]["resources"]["pids"] = json!({ "limit": 50 });
+        })
+    };
+    for runtime in on_each() {
+        let bundle = bundle();
+        let (out, err, _) = crate::bundle::told(&bundle.run(&runtime));
+        assert!(out.contains("devices ") && out.contains("pids "), "{}: {out} {err}", runtime.name);
+        assert!(!out.contains("release_agent"), "{}: {out}", runtime.name);
+    }
+    // Only what it needs: each group costs.
+    let [.., nsrun] = runtimes();
+    let (ran, err, _) = crate::bundle::told(&bundle().run(&nsrun));
+    assert!(ran.starts_with("devices freezer pids 1\n"), "{ran} {err}");
+    let created = bundle();
+    let out = std::fs::File::create(created.folder().join("out")).expect("out");
+    let mut command = created.command(&nsrun, "create");
+    command.arg("--bundle").arg(created.folder()).arg(created.id());
+    assert!(command.stdout(out.try_clone().expect("copy")).stderr(out).status().expect("starts").success());
+    ok(&created, &nsrun, "start", &[]);
+    until("it ends", || state(&created, &nsrun)["status"] == "stopped");
+    // What engines make has a group everywhere, as with runc and crun.
+    let top = std::fs::read_dir("/sys/fs/cgroup").expect("hierarchies").flatten().map(|entry| entry.path());
+    let mut whole: Vec<String> = top
+        .filter(|folder| folder.join("release_agent").exists())
+        .filter_map(|folder| Some(folder.file_name()?.to_str()?.to_owned()))
+        .collect();
+    whole.sort();
+    assert!(said(&created).starts_with(&format!("{} 1\n", whole.join(" "))), "{whole:?}: {}", said(&created));
+    ok(&created, &nsrun, "delete", &[]);
+}

@@ -205,6 +205,20 @@ fn a_folder_becomes_a_sandbox() {
     assert_eq!((plain.0.as_str(), plain.2), ("2\n", Some(8)), "{}", plain.1);
 }
 
+/// PID 1 is a process of ours: what it was called with, and its environment, are the machine's affair.
+#[test]
+fn of_our_init_nothing_is_seen_but_what_it_runs() {
+    need!(root, busybox);
+    let dir = tempfile::tempdir().expect("folder");
+    let root = testkit::fixture::busybox_rootfs(&dir.path().join("rootfs"));
+    let script = "tr '\\0' ' ' </proc/1/cmdline; echo; tr '\\0' '\\n' </proc/1/environ | grep -c .";
+    let mut line = Command::new(NSRUN);
+    line.args(["--unshare-all", "--init", "--rootfs"]).arg(root).args(["--", "sh", "-c", script]);
+    let (out, err, _) = told(&line.env("VENEER_SECRET", "x").output().expect("starts"));
+    assert!(out.starts_with("nsrun-init -- sh -c tr") && out.ends_with("\n0\n"), "{out}{err}");
+    assert!(!out.contains("rootfs"), "{out}");
+}
+
 #[test]
 fn real_time_signals_are_passed_on_too() {
     need!(root, busybox);

@@ -194,3 +194,30 @@ fn what_is_missing_is_named() {
     let ran = Command::new(NSRUN).args(["enter", "-t", "999999999", "-m", "true"]).output().expect("starts");
     assert_eq!(told(&ran).1, "nsrun: open process 999999999: no such process\n");
 }
+
+#[test]
+fn a_namespace_is_named_by_its_id() {
+    need!(root, "unshare", "python3");
+    let target = Target::new();
+    // NS_GET_ID of <linux/nsfs.h>; Linux 6.18.
+    let script = "import fcntl,struct,sys\nfor kind in ('uts','net'):\n  with open(f'/proc/{sys.argv[1]}/ns/{kind}') as f:\n    \
+                  print(struct.unpack('Q', fcntl.ioctl(f, 0x8008b70d, bytes(8)))[0])";
+    let pid = target.1.to_string();
+    let out = Command::new("python3").args(["-c", script, &pid]).output().expect("python3 runs");
+    if !out.status.success() {
+        let (_, err, code) = told(&Command::new(NSRUN).args(["enter", "-u=:1", "true"]).output().expect("starts"));
+        assert!(code == Some(125) && err.contains("Linux 6.18"), "{err}");
+        return;
+    }
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let ids: Vec<&str> = text.lines().collect();
+    let enter = |words: &[&str]| told(&Command::new(NSRUN).arg("enter").args(words).output().expect("starts"));
+    let (uts, net) = (format!("-u=:{}", ids[0]), format!("--net=:{}", ids[1]));
+    let (out, err, code) = enter(&[&uts, &net, "sh", "-c", "hostname; readlink /proc/self/ns/net"]);
+    let wanted = std::fs::read_link(format!("/proc/{pid}/ns/net")).expect("the namespace");
+    assert_eq!((out, code), (format!("inside\n{}\n", wanted.display()), Some(0)), "{err}");
+    let (_, err, code) = enter(&["-u=:18446744073709551615", "true"]);
+    assert!(code == Some(125) && err.contains("no uts namespace of that id"), "{err}");
+    assert_eq!(enter(&["-u=:x", "true"]).1, "nsrun: namespace :x: is no id of a namespace\n");
+    assert_eq!(enter(&[&format!("-u=:{}", ids[1]), "true"]).2, Some(125), "a namespace of another kind");
+}

@@ -1,6 +1,7 @@
 //! `nsrun` by its command line, each test first on a runtime that others trust.
 
 mod bundle;
+mod bwrap;
 mod cgroups;
 mod chain;
 mod chain_terminal;

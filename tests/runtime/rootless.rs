@@ -96,3 +96,74 @@ fn what_needs_root_says_so() {
     let wanted = "nsrun: make namespaces mnt: operation not permitted\nhint: be root, or make a user namespace too (--user --map-root-user)\n";
     assert_eq!((err.as_str(), code), (wanted, Some(125)));
 }
+
+/// A group of version 2 that root has given to the user, as systemd does it, with the user's processes in one below.
+struct Delegated(String);
+
+impl Delegated {
+    fn new() -> Self {
+        let group = Self(testkit::container::new_id());
+        let script =
+            "cd /sys/fs/cgroup && echo '+cpu +memory +pids' >cgroup.subtree_control && mkdir \"$1\" && cd \"$1\" &&
+            mkdir own && echo '+cpu +memory +pids' >cgroup.subtree_control &&
+            chown \"$2\" . own cgroup.procs cgroup.subtree_control cgroup.threads own/cgroup.procs";
+        let done = std::process::Command::new("sh").args(["-ec", script, "sh", &group.0, user::NAME]).status();
+        assert!(done.expect("sh").success());
+        group
+    }
+
+    /// What the user's shell says to `line` in the group.
+    fn sh(&self, line: &str) -> (String, String, Option<i32>) {
+        let enter = "echo $$ >\"/sys/fs/cgroup/$0/own/cgroup.procs\" && exec \"$@\"";
+        let command = user::command("sh");
+        let mut entered = std::process::Command::new("sh");
+        entered.args(["-c", enter, &self.0]).arg(command.get_program()).args(command.get_args()).args(["-c", line]);
+        entered.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        told(&entered.stdin(std::process::Stdio::null()).output().expect("starts"))
+    }
+}
+
+impl Drop for Delegated {
+    fn drop(&mut self) {
+        let script =
+            "cd /sys/fs/cgroup && echo 1 >\"$1/cgroup.kill\"; sleep 0.2; find \"$1\" -depth -type d -exec rmdir {} +";
+        let _ = std::process::Command::new("sh").args(["-c", script, "sh", &self.0]).status();
+    }
+}
+
+#[test]
+fn limits_hold_in_a_group_that_was_delegated() {
+    need!(root, user, cgroup2, "crun", "busybox");
+    let group = Delegated::new();
+    let ids = told(&user::command("sh").args(["-c", "id -u; id -g"]).output().expect("starts")).0;
+    let ids: Vec<u32> = ids.split_whitespace().map(|n| n.parse().expect("a number")).collect();
+    for (runtime, path) in [("crun", "absolute"), (NSRUN, "absolute"), (NSRUN, "relative")] {
+        let dir = bundle(|config| {
+            config["linux"]["namespaces"].as_array_mut().expect("namespaces").push(json!({ "type": "user" }));
+            config["linux"]["uidMappings"] = json!([{ "containerID": 0, "hostID": ids[0], "size": 1 }]);
+            config["linux"]["gidMappings"] = json!([{ "containerID": 0, "hostID": ids[1], "size": 1 }]);
+            config["linux"]["cgroupsPath"] =
+                if path == "absolute" { json!(format!("/{}/box", group.0)) } else { json!("box") };
+            config["linux"]["resources"] =
+                json!({ "pids": { "limit": 20 }, "memory": { "limit": 64 << 20 }, "cpu": { "shares": 512 } });
+            config["process"]["args"] = json!(["/bin/sleep", "1000"]);
+            config["process"]["oomScoreAdj"] = json!(0);
+            let mounts = config["mounts"].as_array_mut().expect("mounts");
+            mounts.retain(|mount| mount["destination"] != "/dev/pts");
+        });
+        let line = format!(
+            "cd {d} && r='{runtime} --root {d}/state' && $r run --detach --bundle {d} c </dev/null >out 2>&1 || {{ cat out; exit 1; }}
+             g=/sys/fs/cgroup/{group}/box
+             cat $g/pids.max $g/memory.max; $r exec c cat /sys/fs/cgroup/pids.max /proc/self/cgroup
+             $r update --pids-limit 30 c && cat $g/pids.max
+             $r pause c && cat $g/cgroup.freeze && $r resume c && cat $g/cgroup.freeze
+             $r ps c | grep -c '[0-9]'
+             $r kill c KILL; while [ -s $g/cgroup.procs ]; do sleep 0.05; done; $r delete c && ls -d $g 2>/dev/null; cat /proc/self/cgroup",
+            d = dir.path().display(),
+            group = group.0,
+        );
+        let (out, err, _) = group.sh(&line);
+        let wanted = format!("20\n67108864\n20\n0::/\n30\n1\n0\n1\n0::/{}/own\n", group.0);
+        assert_eq!(out, wanted, "{runtime} {path}: {err}");
+    }
+}

@@ -398,6 +398,29 @@ fn descriptors_stay_outside_unless_let_in() {
     assert_eq!((say("").as_str(), say("--preserve-fds 2").as_str()), ("1\n", "2\n"));
 }
 
+/// Whoever may look through a mount namespace of its own finds nothing there but the sandbox: neither over its root nor below it.
+#[test]
+fn of_the_callers_root_nothing_is_left_in_the_mount_namespace() {
+    need!(root, "bwrap", "nsenter", "unshare");
+    let inside = "grep -c ' / / ' /proc/self/mountinfo; nsenter --mount=/proc/self/ns/mnt sh -c 'ls /marked'; unshare -U echo may";
+    let dir = tempfile::tempdir().expect("dir");
+    let script =
+        |more: &str| format!("exec 5<<X\nfive\nX\nexec \"$P\" {more} --proc /proc --dev /dev sh -c \"{inside}\"");
+    let roots = [
+        "--ro-bind / / --tmpfs /tmp",
+        "--tmpfs / --ro-bind /usr /usr --symlink usr/bin /bin --symlink usr/lib /lib --symlink usr/lib64 /lib64",
+        "--tmpfs / --dir /x --ro-bind / / --tmpfs /tmp",
+        "--ro-bind / / --tmpfs /tmp --bind-data 5 /tmp/x",
+    ];
+    for (root, ours) in roots.iter().flat_map(|root| [(root, false), (root, true)]) {
+        let more = if ours { "--cap-add ALL --seccomp unconfined" } else { "--cap-add ALL" };
+        let mut command = Command::new("sh");
+        command.args(["-c", &script(&format!("{more} {root}"))]).env("P", if ours { NSRUN } else { "bwrap" });
+        let (out, err, _) = told(&command.stdin(Stdio::null()).current_dir(dir.path()).output().expect("starts"));
+        assert_eq!(out, "1\nmay\n", "{more} {root}: {err}");
+    }
+}
+
 #[test]
 fn limits_hold_and_nothing_is_left() {
     need!(root, cgroup1);

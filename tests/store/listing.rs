@@ -82,7 +82,9 @@ fn unknown_and_malformed_names_are_told_with_a_hint() {
         assert_eq!((said.as_str(), code), (want, 1));
     }
     let (said, _) = world.fails(["rmi", "Debian"]);
-    assert_eq!(said, "ctr: invalid reference format: repository name (library/Debian) must be lowercase\n");
+    let want = "ctr: invalid reference format: repository name (library/Debian) must be lowercase\n\
+        hint: \"Debian\" is not of the form [DOMAIN/]NAME[:TAG], in small letters\n";
+    assert_eq!(said, want);
     let (said, code) = world.fails(["rmi"]);
     assert_eq!((said.starts_with("ctr: "), code), (true, 1));
     let (said, _) = world.fails(["rmi", "host"]);

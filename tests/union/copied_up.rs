@@ -1,6 +1,6 @@
 //! Copy-up: of every kind of file, with everything that belongs to it.
 
-use crate::ground::{Ground, by_one_then_the_other, on_each};
+use crate::ground::{Driver, Ground, alone, by_one_then_the_other, in_a_user_namespace, on_each};
 use rustix::fs::FileType;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _};
@@ -77,6 +77,48 @@ fn openers_before_during_and_after_copy_up_see_one_file() {
         assert_eq!(g.m("f").metadata().expect("stat").mode() & 0o777, 0o611);
         assert_eq!(std::fs::read_to_string(g.dir.join("low/f")).expect("read").len(), 100_000);
     });
+}
+
+/// Without an index a copy-up parts a name from the others of its file: whatever the change was, from then on it counts one link.
+///
+/// semantics: copy-up
+#[test]
+fn a_name_that_is_parted_from_its_file_counts_one_link_at_once() {
+    need!(root, fuse, overlay);
+    type Act = fn(&std::path::Path);
+    let flags = rustix::fs::XattrFlags::empty();
+    let acts: [(&str, Act); 8] = [
+        ("set an attribute", |p| {
+            rustix::fs::setxattr(p, "user.new", b"v", rustix::fs::XattrFlags::empty()).expect("set")
+        }),
+        ("remove an attribute", |p| rustix::fs::removexattr(p, "user.old").expect("removed")),
+        ("mode", |p| std::fs::set_permissions(p, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("chmod")),
+        ("owner", |p| std::os::unix::fs::lchown(p, Some(7), Some(7)).expect("chown")),
+        ("times", |p| File::open(p).and_then(|f| f.set_modified(std::time::UNIX_EPOCH)).expect("utimensat")),
+        ("size", |p| nix::unistd::truncate(p, 1).expect("truncate")),
+        ("open to write", |p| drop(OpenOptions::new().write(true).open(p).expect("open"))),
+        ("link", |p| {
+            std::fs::hard_link(p, p.with_extension("more")).expect("link");
+            std::fs::remove_file(p.with_extension("more")).expect("unlink");
+        }),
+    ];
+    for driver in [Driver::Kernel, Driver::Fuse] {
+        for (what, act) in acts {
+            alone(|dir| {
+                let mut g = Ground::new(dir, driver);
+                // With marks in user.* there is none of them.
+                g.options.push_str(if in_a_user_namespace() { "" } else { ",index=off,metacopy=off,redirect_dir=off" });
+                g.put("low/one", "text");
+                rustix::fs::setxattr(g.dir.join("low/one"), "user.old", b"v", flags).expect("an attribute");
+                std::fs::hard_link(g.dir.join("low/one"), g.dir.join("low/two")).expect("a link");
+                g.mount();
+                let links = || ["one", "two"].map(|name| g.m(name).metadata().expect("stat").nlink());
+                assert_eq!(links(), [2, 2], "{driver:?}: {what}: before");
+                act(&g.m("one"));
+                assert_eq!(links(), [1, 2], "{driver:?}: {what}");
+            });
+        }
+    }
 }
 
 /// semantics: copy-up

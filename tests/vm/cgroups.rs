@@ -3,15 +3,17 @@
 //!
 //! They are those of the targets `runtime`, `conformance` and `ctr` and, in the room itself, `cgroups`: built by `cargo test --workspace`, or by hand with
 //! `cargo test --no-run --test runtime --test conformance --test ctr && cargo test --no-run -p runtime --test cgroups`. The guest sees this machine's files.
-//! Of `ctr`'s own only those whose effect is another one there: all of `limits`, `update` and `stats` hold in there too, but take minutes.
+//! Of `ctr`'s own only those whose effect or way there is another one: all of `limits`, `update` and `stats` hold in there too, but take minutes.
 
 use crate::guest;
 use std::process::Command;
 use testkit::{fixture, need};
 
-/// Limits of `ctr`'s containers; the disk whose transfers are limited is the guest's own.
+/// Limits of `ctr`'s containers, and what is told of them; the disk whose transfers are limited is the guest's own.
 const CTR: &str = "limits::who_forks_more_is_refused limits::who_computes_more_is_held_back limits::who_transfers_more_waits \
-    limits::soft_limits_are_told_to_the_kernel update::memory_below_what_it_has_is_refused_and_nothing_changes";
+    limits::soft_limits_are_told_to_the_kernel limits::who_takes_more_memory_is_killed limits::files_of_v2_by_their_names \
+    restart::failures_are_counted_and_it_is_one_container_over_all_of_them \
+    stats::numbers_are_what_is_used update::memory_below_what_it_has_is_refused_and_nothing_changes";
 
 #[test]
 fn what_holds_on_v1_holds_on_v2() {
@@ -27,7 +29,7 @@ fn what_holds_on_v1_holds_on_v2() {
         "mkdir /tmp/fixtures && tar -C /tmp/fixtures -xf rootfs.tar || exit
          export VENEER_REQUIRE=root,cgroup2,runc,crun,busybox VENEER_FIXTURES=/tmp/fixtures RUST_BACKTRACE=0
          '{room}' --test-threads=2; first=$?
-         '{runtime}' limits:: update:: events:: cgroups:: --test-threads=2; second=$?
+         '{runtime}' limits:: update:: events:: cgroups:: rootless::limits --test-threads=2; second=$?
          '{sentences}' --exact the_sentences_on_cgroup_v2_hold; third=$?
          mount --bind /scratch /tmp && chmod 1777 /tmp
          '{ctr}' --test-threads=2 --exact {CTR}; fourth=$?

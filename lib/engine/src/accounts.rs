@@ -83,6 +83,18 @@ impl Accounts {
         Self::load(&record.layers.iter().cloned().chain([upper]).collect::<Vec<_>>())
     }
 
+    /// As [`Self::resolve`], with `--group-add`'s groups among the supplementary ones.
+    pub fn resolve_with(&self, asked: &str, groups: &[String]) -> Result<Identity> {
+        let mut identity = self.resolve(asked)?;
+        for group in groups {
+            let gid = self.additional(group)?;
+            if !identity.groups.contains(&gid) {
+                identity.groups.push(gid);
+            }
+        }
+        Ok(identity)
+    }
+
     /// Resolves docker's `user[:group]`, names or numbers. A name must have an entry; a number need not.
     pub fn resolve(&self, asked: &str) -> Result<Identity> {
         let (user, group) = match asked.split_once(':') {
@@ -123,7 +135,7 @@ impl Accounts {
     }
 
     /// The id of `--group-add`'s `group`: a name with an entry, or a number.
-    pub fn additional(&self, group: &str) -> Result<u32> {
+    fn additional(&self, group: &str) -> Result<u32> {
         self.gid(group).map_err(|e| Error { op: "Unable to find group", ..e })
     }
 

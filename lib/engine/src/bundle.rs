@@ -61,6 +61,8 @@ pub fn config(inputs: &Inputs<'_>) -> Result<Text> {
     if let Some(path) = limits::document::cgroups_path(&request.limits, machine, inputs.id.as_str()) {
         config["linux"]["cgroupsPath"] = json!(Text::plain(&path).marked());
     }
+    // docker's containers read in their groups what they use, and `update` may limit them later.
+    config["annotations"]["dev.veneer.accounting"] = json!("true");
     if request.init {
         config["annotations"]["dev.veneer.init"] = json!("true");
     }

@@ -7,8 +7,10 @@
 mod health;
 mod words;
 
+use crate::request::volume::tidy;
 use crate::{Error, Kind, Result};
 use serde_json::{Map, Value, json};
+use std::path::Path;
 use words::{exec_form, expand, lines, pairs, split};
 
 /// What may be changed so.
@@ -112,15 +114,15 @@ fn change(config: &mut Map<String, Value>, word: &str, rest: &str, cmd_was_set: 
         "USER" => drop(config.insert("User".into(), expand(rest, &env)?.into())),
         "STOPSIGNAL" => {
             let signal = expand(rest, &env)?;
-            if !is_signal(&signal) {
+            if !crate::life::signal::parse(&signal).is_ok_and(|number| number <= 64) {
                 return Err(wrong(format!("Invalid signal: {signal}")));
             }
             config.insert("StopSignal".into(), signal.into());
         }
         "WORKDIR" => {
             let before = config.get("WorkingDir").and_then(Value::as_str).unwrap_or_default();
-            let path = folder(before, &expand(rest, &env)?);
-            config.insert("WorkingDir".into(), path.into());
+            let path = tidy(&Path::new("/").join(before).join(expand(rest, &env)?));
+            config.insert("WorkingDir".into(), path.to_string_lossy().into());
         }
         "ONBUILD" => {
             let (trigger, _) = instruction(rest);
@@ -186,36 +188,6 @@ fn ports(text: &str) -> Result<Vec<String>> {
         return Err(bad());
     }
     Ok((first..=last).map(|port| format!("{port}/{protocol}")).collect())
-}
-
-/// `WORKDIR`: relative to the one before, without `.` and `..`.
-fn folder(before: &str, path: &str) -> String {
-    let whole = if path.starts_with('/') { path.to_owned() } else { format!("/{before}/{path}") };
-    let mut parts: Vec<&str> = Vec::new();
-    for part in whole.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
-}
-
-/// A signal by number or name, with or without `SIG`.
-fn is_signal(text: &str) -> bool {
-    const NAMES: &str = " ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM \
-                         TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX ";
-    if let Ok(number) = text.parse::<u8>() {
-        return (1..=64).contains(&number);
-    }
-    let name = text.to_ascii_uppercase();
-    let name = name.strip_prefix("SIG").unwrap_or(&name);
-    let real_time = |prefix: &str, sign: char| {
-        let rest = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix(sign));
-        rest.and_then(|n| n.parse::<u8>().ok()).is_some_and(|n| n <= 15)
-    };
-    (!name.is_empty() && NAMES.contains(&format!(" {name} "))) || real_time("RTMIN", '+') || real_time("RTMAX", '-')
 }
 
 #[cfg(test)]

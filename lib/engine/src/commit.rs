@@ -1,7 +1,8 @@
 //! A container's writable layer as the uppermost layer of a new image.
 //!
 //! 1. what is asked is read: the name, the changes
-//! 2. a running container is paused ([`crate::freeze`]), and what its file system still holds in memory is written
+//! 2. a running container is paused ([`crate::freeze`]), and what its file system still holds in memory is written, of one that is
+//!    paused too
 //! 3. its upper becomes a layer ([`layer::pack`]): the same content gives the same digest
 //! 4. the image is put together and appears at once ([`crate::images::compose`])
 //!
@@ -68,20 +69,20 @@ pub fn commit(root: &Root, place: &Place, own: &Path, record: &Record, wanted: &
     change::apply(&mut config, &wanted.changes)?;
 
     let state = life::state(root, &record.id)?;
-    let running = life::is_live(&state) && state.status == Status::Running;
+    let live = life::is_live(&state);
     let (mut frozen, mut not_paused) = (None, None);
-    if running && wanted.pause {
+    if live && state.status == Status::Running && wanted.pause {
         match freeze::freeze(root, place, own, record) {
             Ok(paused) => frozen = Some(paused),
             Err(e) => not_paused = Some(e),
         }
     }
-    if running {
+    if live {
         write_back(&state);
     }
     let packed = pack(root, &mut intake, record, &asked);
     drop(frozen);
-    let new = packed?;
+    let (new, skipped) = packed?;
     let is_new = new.is_some();
     pieces.extend(new);
     let (_, cmd) = crate::process::words(&asked.request, &asked.defaults);
@@ -97,7 +98,7 @@ pub fn commit(root: &Root, place: &Place, own: &Path, record: &Record, wanted: &
     let reference = wanted.name.as_deref().unwrap_or_default();
     let more = [("comment", wanted.message.as_str()), ("imageID", &id.to_string()), ("imageRef", reference)];
     crate::events::container(root, record, "commit", &more);
-    Ok(Committed { id, not_paused, skipped: Vec::new() })
+    Ok(Committed { id, not_paused, skipped })
 }
 
 /// A FUSE mount may hold what was written in its cache, where the upper does not show it yet.
@@ -110,14 +111,19 @@ fn write_back(state: &State) {
     }
 }
 
-/// The upper as a staged layer; `None` where it has nothing.
-fn pack(root: &Root, intake: &mut Intake<'_>, record: &Record, asked: &Asked) -> Result<Option<compose::Piece>> {
+/// The upper as a staged layer, `None` where it has nothing, and what a layer cannot hold of it.
+fn pack(
+    root: &Root,
+    intake: &mut Intake<'_>,
+    record: &Record,
+    asked: &Asked,
+) -> Result<(Option<compose::Piece>, Vec<String>)> {
     let upper = root.container_layer(&record.id).join("diff");
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder: OwnedFd = match rustix::fs::open(&upper, flags, Mode::empty()) {
         Ok(folder) => folder,
         // never started
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        Err(rustix::io::Errno::NOENT) => return Ok((None, Vec::new())),
         Err(e) => return Err(crate::error::system("open", upper.display(), e)),
     };
     let left_out: Vec<Vec<u8>> = diff::made_to_mount_on(root, record, asked)?.iter().map(|p| pattern(p)).collect();
@@ -134,8 +140,8 @@ fn pack(root: &Root, intake: &mut Intake<'_>, record: &Record, asked: &Asked) ->
         recorded: Some(false),
         ..PackOptions::default()
     };
-    let (piece, entries) = compose::pack(root, intake, folder.as_fd(), &options).map_err(crate::error::store)?;
-    Ok((entries > 0).then_some(piece))
+    let (piece, packed) = compose::pack(root, intake, folder.as_fd(), &options).map_err(crate::error::store)?;
+    Ok(((packed.entries > 0).then_some(piece), packed.skipped))
 }
 
 /// A path as a pattern that fits it alone, from the root on.

@@ -9,6 +9,8 @@ pub enum Kind {
     Conflict,
     /// The request contradicts itself or asks for what cannot be.
     Request,
+    /// The same where docker's client lets it pass and its daemon refuses it: `create` gives 1 then, `run` 125.
+    Refused,
     /// The command exists but cannot be executed (126).
     CannotExecute,
     /// The command does not exist (127).

@@ -67,11 +67,13 @@ pub fn describe(own: &Value, wanted: &Wanted, asked: &Asked, accounts: impl FnOn
         }
     }
     if let Some(user) = &wanted.user {
-        let identity = accounts().resolve(user)?;
+        let identity = accounts().resolve_with(user, &asked.request.manner.groups)?;
         // A container without any may have none: a user namespace of one id.
         let may = own["user"]["additionalGids"].as_array().is_some_and(|groups| !groups.is_empty());
         let groups = if may { identity.all_groups() } else { identity.groups };
-        process["user"] = json!({ "uid": identity.uid, "gid": identity.gid, "additionalGids": groups });
+        process["user"]["uid"] = json!(identity.uid);
+        process["user"]["gid"] = json!(identity.gid);
+        process["user"]["additionalGids"] = json!(groups);
         if !said("HOME") {
             env.retain(|e| !e.starts_with("HOME="));
             env.push(format!("HOME={}", identity.home));
@@ -83,7 +85,7 @@ pub fn describe(own: &Value, wanted: &Wanted, asked: &Asked, accounts: impl FnOn
         process["capabilities"]["ambient"] = json!([]);
     }
     if wanted.privileged {
-        let all = there_are();
+        let all: Vec<String> = crate::surroundings::held().into_iter().map(spec::capability::name).collect();
         process["capabilities"] = json!({ "bounding": all, "permitted": all, "effective": all });
         process["noNewPrivileges"] = json!(false);
         if let Some(process) = process.as_object_mut() {
@@ -111,17 +113,6 @@ pub fn describe(own: &Value, wanted: &Wanted, asked: &Asked, accounts: impl FnOn
         process["consoleSize"] = json!({ "height": rows, "width": columns });
     }
     Ok(process)
-}
-
-/// The names of all capabilities that this machine lets us have.
-fn there_are() -> Vec<String> {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
-    let bounding = line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
-    let all = spec::capability::ALL.into_iter();
-    let had = all
-        .filter(|c| 1_u64.checked_shl(u32::from(spec::capability::number(*c))).is_some_and(|bit| bounding & bit != 0));
-    had.map(spec::capability::name).collect()
 }
 
 /// A process that is to run, as files.
@@ -212,10 +203,10 @@ impl Exec {
         }
         let terminal =
             listener.map(|listener| crate::supervise::receive_terminal(&listener)).transpose().map_err(fail)?;
-        let pid = self.pid().and_then(Pid::from_raw).ok_or(rustix::io::Errno::SRCH);
-        let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()));
-        let process = process.map_err(|e| crate::error::system("find", "the process", e))?;
-        Ok(Begun { process, terminal })
+        let lost = |e| crate::error::system("find", "the process", e);
+        let pid = self.pid().and_then(Pid::from_raw).ok_or(rustix::io::Errno::SRCH).map_err(lost)?;
+        let process = pidfd_open(pid, PidfdFlags::empty()).map_err(lost)?;
+        Ok(Begun { pid: pid.as_raw_nonzero().get(), process, terminal })
     }
 
     fn pid(&self) -> Option<i32> {
@@ -226,6 +217,8 @@ impl Exec {
 /// A process that runs.
 #[derive(Debug)]
 pub struct Begun {
+    /// Its pid.
+    pub pid: i32,
     /// Itself.
     pub process: OwnedFd,
     /// Its terminal's master.

@@ -1,6 +1,6 @@
 //! Runs a plan's steps as commands, and takes them back.
 
-use crate::plan::{Action, Command, Names, Plan};
+use crate::plan::{Action, Command, Names, Plan, Step};
 use crate::text::Name;
 use crate::tools::{Tool, Tools};
 use crate::{Error, Kind, Result};
@@ -9,6 +9,7 @@ use serde_json::Value;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -83,6 +84,9 @@ pub struct Execution<'a> {
     state_root: &'a Path,
 }
 
+/// A mount that is being made, and how it is taken back.
+type Mounting<'a> = (Running, Option<&'a Command>);
+
 impl<'a> Execution<'a> {
     /// Nothing done yet. Tools are told the store's place by `VENEER_ROOT`.
     pub fn new(tools: &'a Tools, values: Values, state_root: &'a Path) -> Self {
@@ -90,40 +94,65 @@ impl<'a> Execution<'a> {
     }
 
     /// Runs every step in order. After an error, what was done is still there: call [`Execution::undo`].
+    ///
+    /// A mount takes as long as a program's start, and files are written meanwhile: what follows waits for it.
     pub fn run(&mut self, plan: &'a Plan) -> Result<()> {
-        for step in &plan.steps {
-            match &step.action {
-                Action::Folders(paths) => {
-                    for path in paths {
-                        let path = path.fill(|n| self.values.get(n));
-                        let fail = |e: std::io::Error| crate::error::system("make", &path, e);
-                        std::fs::create_dir_all(&path).map_err(fail)?;
-                    }
-                }
-                Action::File { path, content } => {
+        let mut mounting = None;
+        let done = plan.steps.iter().try_for_each(|step| self.step(step, &mut mounting));
+        let mounted = mounting.map_or(Ok(()), |(running, undo)| self.mounted(running, undo));
+        done.and(mounted)
+    }
+
+    fn step(&mut self, step: &'a Step, mounting: &mut Option<Mounting<'a>>) -> Result<()> {
+        if !matches!(step.action, Action::Folders(_) | Action::File { .. } | Action::Mark(_))
+            && let Some((running, undo)) = mounting.take()
+        {
+            self.mounted(running, undo)?;
+        }
+        match &step.action {
+            Action::Folders(paths) => {
+                for path in paths {
                     let path = path.fill(|n| self.values.get(n));
-                    let content = content.fill(|n| self.values.get(n));
-                    let fail = |e: std::io::Error| crate::error::system("write", &path, e);
-                    std::fs::write(&path, content).map_err(fail)?;
-                }
-                Action::Own { paths, owner } => {
-                    for path in paths {
-                        crate::ownership::give(Path::new(&path.fill(|n| self.values.get(n))), *owner)?;
-                    }
-                }
-                Action::Secret { path, content, owner, mode, .. } => {
-                    crate::ownership::write(Path::new(&path.fill(|n| self.values.get(n))), content, *owner, *mode)?;
-                }
-                Action::Names(names) => self.values.name(names),
-                Action::Run(command) => {
-                    let output = self.command(command)?;
-                    if command.wire {
-                        self.values.wires.push(wire(&output)?);
-                    }
+                    let fail = |e: std::io::Error| crate::error::system("make", &path, e);
+                    std::fs::create_dir_all(&path).map_err(fail)?;
                 }
             }
-            self.undo.extend(&step.undo);
+            Action::File { path, content } => {
+                let path = path.fill(|n| self.values.get(n));
+                let content = content.fill(|n| self.values.get(n));
+                let fail = |e: std::io::Error| crate::error::system("write", &path, e);
+                std::fs::write(&path, content).map_err(fail)?;
+            }
+            Action::Mark(path) => make_mark(Path::new(&path.fill(|n| self.values.get(n))))?,
+            Action::Own { paths, owner } => {
+                for path in paths {
+                    crate::ownership::give(Path::new(&path.fill(|n| self.values.get(n))), *owner)?;
+                }
+            }
+            Action::Secret { path, content, owner, mode, .. } => {
+                crate::ownership::write(Path::new(&path.fill(|n| self.values.get(n))), content, *owner, *mode)?;
+            }
+            Action::Names(names) => self.values.name(names),
+            Action::Run(command) if command.tool == Tool::OvlMount => {
+                let running = Running::begin(self.process(command)?, &self.tools.name(command.tool))?;
+                *mounting = Some((running, step.undo.as_ref()));
+                return Ok(());
+            }
+            Action::Run(command) => {
+                let output = self.command(command)?;
+                if command.wire {
+                    self.values.wires.push(wire(&output)?);
+                }
+            }
         }
+        self.undo.extend(&step.undo);
+        Ok(())
+    }
+
+    /// Waits for a mount that was begun.
+    fn mounted(&mut self, running: Running, undo: Option<&'a Command>) -> Result<()> {
+        running.end()?;
+        self.undo.extend(undo);
         Ok(())
     }
 
@@ -141,8 +170,8 @@ impl<'a> Execution<'a> {
 
     /// Runs one command to its end and gives what it wrote to stdout.
     fn command(&mut self, command: &Command) -> Result<Vec<u8>> {
-        let mut words = command.words.iter().map(|word| word.fill(|n| self.values.get(n)));
         if command.tool == Tool::Umount {
+            let mut words = command.words.iter().map(|word| word.fill(|n| self.values.get(n)));
             // What `umount` would do here, without a program that takes longer to start than the container to end.
             let gone = |path: String| {
                 rustix::mount::unmount(&path, rustix::mount::UnmountFlags::NOFOLLOW)
@@ -150,7 +179,13 @@ impl<'a> Execution<'a> {
             };
             return words.try_for_each(gone).map(|()| Vec::new());
         }
+        run(self.process(command)?, &self.tools.name(command.tool))
+    }
+
+    /// The program that a command is.
+    fn process(&mut self, command: &Command) -> Result<std::process::Command> {
         let mut process = self.tools.command(command.tool);
+        let words = command.words.iter().map(|word| word.fill(|n| self.values.get(n)));
         process.args(words).env("VENEER_ROOT", self.state_root);
         process.envs(command.env.iter().map(|(name, value)| (*name, value.as_str())));
         process.stdin(Stdio::null());
@@ -159,7 +194,7 @@ impl<'a> Execution<'a> {
             self.alive = Some(ours);
             process.stdin(theirs);
         }
-        run(process, &self.tools.name(command.tool))
+        Ok(process)
     }
 
     /// The programs it executes.
@@ -173,6 +208,12 @@ impl<'a> Execution<'a> {
     }
 }
 
+/// Makes docker's mark: empty, and as docker's anybody may execute it, whatever our umask says.
+pub(crate) fn make_mark(path: &Path) -> Result<()> {
+    let made = File::create(path).and_then(|file| file.set_permissions(PermissionsExt::from_mode(0o755)));
+    made.map_err(|e| crate::error::system("write", path.display(), e))
+}
+
 /// The OCI runtime with its state folder, as a command that verbs can be added to.
 pub fn runtime(tools: &Tools, state: &Path) -> std::process::Command {
     let mut command = tools.command(Tool::Runtime);
@@ -180,25 +221,47 @@ pub fn runtime(tools: &Tools, state: &Path) -> std::process::Command {
     command
 }
 
-/// Runs `process` to its end; standard input is as the caller set it. What it says goes to files without a name, not pipes: a program that leaves a server behind
-/// (a FUSE server, say) may leave it our descriptors, and a pipe would then never end.
-pub fn run(mut process: std::process::Command, name: &str) -> Result<Vec<u8>> {
-    let (mut out, mut err) = (memory_file()?, memory_file()?);
-    let shared = |file: &File| file.try_clone().map(Stdio::from);
-    let fail = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::NotFound => Error::new(Kind::Failed, "execute", name)
-            .because("executable file not found in $PATH")
-            .hint(format!("install {name}, or name another program")),
-        _ => Error::new(Kind::Failed, "execute", name).because(e),
-    };
-    let stdout = shared(&out).map_err(fail)?;
-    let stderr = shared(&err).map_err(fail)?;
-    let status = process.stdout(stdout).stderr(stderr).status().map_err(fail)?;
-    if status.success() {
-        return contents(&mut out);
+/// Runs `process` to its end; standard input is as the caller set it.
+pub fn run(process: std::process::Command, name: &str) -> Result<Vec<u8>> {
+    Running::begin(process, name)?.end()
+}
+
+/// A tool at work. What it says goes to files without a name, not pipes: a program that leaves a server behind (a FUSE server, say)
+/// may leave it our descriptors, and a pipe would then never end.
+#[derive(Debug)]
+pub(crate) struct Running {
+    name: String,
+    child: std::process::Child,
+    out: File,
+    err: File,
+}
+
+impl Running {
+    /// Starts `process`; standard input is as the caller set it.
+    pub(crate) fn begin(mut process: std::process::Command, name: &str) -> Result<Self> {
+        let (out, err) = (memory_file()?, memory_file()?);
+        let shared = |file: &File| file.try_clone().map(Stdio::from);
+        let fail = |e: std::io::Error| match e.kind() {
+            std::io::ErrorKind::NotFound => Error::new(Kind::Failed, "execute", name)
+                .because("executable file not found in $PATH")
+                .hint(format!("install {name}, or name another program")),
+            _ => Error::new(Kind::Failed, "execute", name).because(e),
+        };
+        let stdout = shared(&out).map_err(fail)?;
+        let stderr = shared(&err).map_err(fail)?;
+        let child = process.stdout(stdout).stderr(stderr).spawn().map_err(fail)?;
+        Ok(Self { name: name.to_owned(), child, out, err })
     }
-    let said = String::from_utf8_lossy(&contents(&mut err)?).into_owned();
-    Err(failure(name, &said, &status.to_string()))
+
+    /// Waits for its end and gives what it wrote to stdout.
+    pub(crate) fn end(mut self) -> Result<Vec<u8>> {
+        let status = self.child.wait().map_err(|e| Error::new(Kind::Failed, "wait for", &self.name).because(e))?;
+        if status.success() {
+            return contents(&mut self.out);
+        }
+        let said = String::from_utf8_lossy(&contents(&mut self.err)?).into_owned();
+        Err(failure(&self.name, &said, &status.to_string()))
+    }
 }
 
 /// A tool's words as our error: its last line that is no hint, and its hint.
@@ -216,7 +279,8 @@ fn failure(name: &str, said: &str, status: &str) -> Error {
     }
 }
 
-fn memory_file() -> Result<File> {
+/// A file without a name.
+pub(crate) fn memory_file() -> Result<File> {
     use rustix::fs::{MemfdFlags, memfd_create};
     let fail = |e: rustix::io::Errno| crate::error::system("memfd_create", "", e);
     memfd_create("veneer", MemfdFlags::CLOEXEC).map(File::from).map_err(fail)

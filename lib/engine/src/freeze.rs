@@ -37,8 +37,10 @@ pub fn freeze(root: &Root, place: &Place, own: &Path, record: &Record) -> Result
     // Not of our process group: what the terminal sends us must not end it.
     keeper.stdin(theirs).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).current_dir("/");
     let keeper = keeper.spawn().map_err(|e| Error::new(Kind::Failed, "start", "ctr thaw").because(e))?;
+    // Who pauses holds the pipe too: if we are killed meanwhile the keeper waits for it, and resumes behind it.
+    let held = ours.try_clone().map_err(|e| crate::error::system("pipe", "", e))?;
     let frozen = Frozen { keeper, alive: Some(ours) };
-    run(place, own, record, "pause")?;
+    run(place, own, record, "pause", held.into())?;
     Ok(frozen)
 }
 
@@ -47,12 +49,12 @@ pub fn thaw(place: &Place, own: &Path, record: &Record) -> Result<()> {
     let mut input = std::io::stdin().lock();
     // An error is an end too.
     let _ = std::io::copy(&mut input, &mut std::io::sink());
-    run(place, own, record, "resume")
+    run(place, own, record, "resume", Stdio::null())
 }
 
-fn run(place: &Place, own: &Path, record: &Record, verb: &'static str) -> Result<()> {
+fn run(place: &Place, own: &Path, record: &Record, verb: &str, stdin: Stdio) -> Result<()> {
     let tools = Tools::new(&Asked::of(record)?.request.programs, own.to_owned());
     let mut command = execute::runtime(&tools, &place.runtime());
-    command.args([verb, record.id.as_str()]).stdin(Stdio::null());
-    execute::run(command, "runtime pause").map(drop)
+    command.args([verb, record.id.as_str()]).stdin(stdin);
+    execute::run(command, &format!("runtime {verb}")).map(drop)
 }

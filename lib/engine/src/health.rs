@@ -14,7 +14,7 @@ use store::State;
 /// How many looks are kept.
 const KEPT: usize = 5;
 /// How much of what a look printed is kept, in bytes.
-pub const OUTPUT_BYTES: usize = 4096;
+pub(crate) const OUTPUT_BYTES: usize = 4096;
 
 /// docker's `State.Health`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,7 +127,8 @@ pub fn note(state: &mut State, look: Look, check: &Check) -> Option<Status> {
 }
 
 /// Writes the OCI process that looks, `words` with everything else as the container's own in `config`, and gives its path.
-pub fn write_process(config: &Path, words: &[String]) -> Result<PathBuf> {
+/// It is whole at any instant: looks of others may be about to read it.
+pub(crate) fn write_process(config: &Path, words: &[String]) -> Result<PathBuf> {
     let fail = |e: std::io::Error| Error::new(Kind::Failed, "read", config.display()).because(e);
     let bytes = std::fs::read(config).map_err(fail)?;
     let mut config_json: Value = serde_json::from_slice(&bytes).map_err(|e| fail(e.into()))?;
@@ -138,18 +139,23 @@ pub fn write_process(config: &Path, words: &[String]) -> Result<PathBuf> {
         members.remove("consoleSize");
     }
     let path = config.with_file_name("health.json");
-    std::fs::write(&path, process.to_string()).map_err(|e| crate::error::system("write", path.display(), e))?;
+    let own = config.with_file_name(format!("health.json.{}", std::process::id()));
+    let written = std::fs::write(&own, process.to_string()).and_then(|()| std::fs::rename(&own, &path));
+    written.map_err(|e| {
+        let _ = std::fs::remove_file(&own);
+        crate::error::system("write", path.display(), e)
+    })?;
     Ok(path)
 }
 
 /// What a look that took too long is told to have printed.
-pub fn too_long(check: &Check) -> String {
+pub(crate) fn too_long(check: &Check) -> String {
     let seconds = check.timeout().as_secs_f64();
     format!("Health check exceeded timeout ({seconds}s)")
 }
 
 /// A look's output as it is kept: not more than [`OUTPUT_BYTES`].
-pub fn shortened(output: &[u8]) -> String {
+pub(crate) fn shortened(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(&output[..output.len().min(OUTPUT_BYTES)]).into_owned();
     if output.len() > OUTPUT_BYTES { text + "..." } else { text }
 }

@@ -7,6 +7,7 @@ pub(crate) mod compose;
 pub mod history;
 pub mod inspect;
 pub mod load;
+pub mod mount;
 pub mod prune;
 pub mod remove;
 pub mod save;
@@ -113,8 +114,9 @@ fn descriptor_for(index: &store::index::Index, image: &Image, text: &str) -> Opt
 
 /// A name that is to be given to an image.
 pub(crate) fn parse_new_name(text: &str) -> Result<Reference> {
-    let name: Reference =
-        text.parse().map_err(|e: spec::reference::ParseReferenceError| Error::new(Kind::Invalid, "", e.to_string()))?;
+    let name: Reference = text.parse().map_err(|e: spec::reference::ParseReferenceError| {
+        Error::new(Kind::Invalid, "", e.to_string()).hint(store::image::grammar(text))
+    })?;
     if name.digest().is_some() {
         return Err(Error::new(Kind::Invalid, "", "refusing to create a tag with a digest reference"));
     }

@@ -10,11 +10,11 @@ use crate::tools;
 use crate::{Error, Kind, Result, names, plan};
 use spec::{ContainerId, Digest};
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use store::{Record, Root};
+use store::{Record, Root, TempDir};
 
 /// An image, resolved: what a container is made on.
 #[derive(Debug, Clone)]
@@ -73,12 +73,13 @@ pub fn check(request: &Request, machine: &Machine) -> Result<()> {
     if request.logging.driver == crate::request::logging::Driver::Journald {
         crate::log::journal::check()?;
     }
-    if machine.rootless && matches!(request.network, crate::request::Network::Container(_)) {
-        return Err(Error::new(Kind::Request, "network", "container:")
-            .because(
-                "without root each container is in a user namespace of its own, and cannot join another one's network",
-            )
-            .hint("publish a port (-p) and use it by the machine's address, or run as root"));
+    if let Some(runtime) = &request.programs.runtime {
+        let is_there =
+            if runtime.components().count() > 1 { runtime.exists() } else { tools::in_path(runtime).is_some() };
+        if !is_there {
+            return Err(Error::new(Kind::Request, "", format!("Unknown runtime specified {}", runtime.display()))
+                .hint("--runtime (or VENEER_RUNTIME) names an OCI runtime in $PATH, or its file"));
+        }
     }
     if request.init && request.programs.runtime.is_some() {
         return Err(Error::new(Kind::Request, "--init", "")
@@ -88,15 +89,23 @@ pub fn check(request: &Request, machine: &Machine) -> Result<()> {
     crate::surroundings::check(request, machine)
 }
 
-/// Writes the record of a new container called `name` (none: one is made up).
-pub fn create(root: &Root, request: &Request, base: &Base, name: Option<&str>) -> Result<Record> {
+/// Writes the record of a new container called `name` (none: one is made up), under `begun`'s id where its supervisor was started
+/// already ([`begin`]). That goes on waiting, and that the disk has the record is for the caller to wait for
+/// ([`Root::sync_container`]).
+pub fn create(
+    root: &Root,
+    request: &Request,
+    base: &Base,
+    name: Option<&str>,
+    begun: Option<Begun>,
+) -> Result<(Record, Option<Waiting>)> {
     if let Some(name) = name {
         names::check(name)?;
     }
     let mut asked = Asked { request: request.clone(), defaults: base.defaults.clone() };
     asked.request.over_host = base.is_on_host();
     let asked = serde_json::to_value(asked).map_err(|e| Error::new(Kind::Failed, "write", "record").because(e))?;
-    let id = new_id()?;
+    let id = begun.as_ref().map_or_else(new_id, |begun| Ok(begun.id.clone()))?;
     let mut record = Record {
         name: name.map_or_else(|| names::make_up(id.as_str(), 0), str::to_owned),
         id,
@@ -106,9 +115,14 @@ pub fn create(root: &Root, request: &Request, base: &Base, name: Option<&str>) -
         layers: base.layers.clone(),
         asked,
     };
+    let (mut folder, waiting) = begun.map(|Begun { folder, waiting, .. }| (folder, waiting)).unzip();
     for attempt in 1..=20 {
-        match root.create_container(&record) {
-            Ok(()) => return Ok(record),
+        let created = match &mut folder {
+            Some(folder) => root.create_container_in(folder, &record),
+            None => root.create_container(&record),
+        };
+        match created {
+            Ok(()) => return Ok((record, waiting)),
             Err(e) if e.kind == store::Kind::Exists && e.op == "container name" => match name {
                 Some(name) => {
                     return Err(Error::new(Kind::Conflict, "", names::taken(name, &e.subject))
@@ -122,60 +136,143 @@ pub fn create(root: &Root, request: &Request, base: &Base, name: Option<&str>) -
     Err(Error::new(Kind::Conflict, "container name", "").because("no free one was found").hint("give one by --name"))
 }
 
-/// A new random id.
+/// A new random id. As docker's: never one that is a number when shortened, which as a host name would be read as an address.
 pub fn new_id() -> Result<ContainerId> {
-    let mut bytes = [0; 32];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .map_err(|e| crate::error::system("getrandom", "", e))?;
-    Ok(ContainerId::from_random(bytes))
+    loop {
+        let mut bytes = [0; 32];
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+            .map_err(|e| crate::error::system("getrandom", "", e))?;
+        let id = ContainerId::from_random(bytes);
+        if id.short().bytes().any(|b| !b.is_ascii_digit()) {
+            return Ok(id);
+        }
+    }
 }
 
-/// Where the supervisor's own last words go, should it ever need any.
+/// The descriptors 3 to `count` + 2 that we were started with, for a container to have.
+pub fn given(count: u16) -> Result<Vec<OwnedFd>> {
+    if usize::from(count) > hello::MOST_GIVEN {
+        return Err(Error::new(
+            Kind::Request,
+            "",
+            format!("at most {} descriptors can be preserved", hello::MOST_GIVEN),
+        ));
+    }
+    sys::given::inherited(count).map_err(|number| {
+        let what = "the preserve-fds option requires that file descriptors must be passed";
+        Error::new(Kind::Request, "", format!("file descriptor {number} is not available - {what}"))
+            .hint(format!("ctr run --preserve-fds {count} IMAGE {number}<FILE"))
+    })
+}
+
+/// The file that a supervisor's own last words go to, should it ever need any; in its container's folder.
+const LAST_WORDS: &str = "supervisor.log";
+
+/// Where the supervisor's own last words go.
 pub fn supervisor_log(root: &Root, record: &Record) -> PathBuf {
-    root.container_folder(&record.id).join("supervisor.log")
+    root.container_folder(&record.id).join(LAST_WORDS)
 }
 
 /// How a supervisor's mount namespace is made by who may make one.
 pub(crate) const OUTER: &[&str] = &["--mount", "--propagation", "slave"];
 
 /// The options for volumes that stay shared with the machine.
-fn shared(record: &Record) -> Vec<String> {
-    let Ok(Asked { request, .. }) = Asked::of(record) else { return Vec::new() };
+fn shared(request: &Request) -> Vec<String> {
     let sources = request.volumes.iter().map(|volume| volume.source.clone());
     let absent: Vec<PathBuf> = sources.filter(|source| !source.exists()).collect();
-    plan::shared(&request, &absent)
+    plan::shared(request, &absent)
 }
 
-/// The command that is a supervisor, in namespaces made as `outer` says; its standard input is still to be given.
-pub(crate) fn supervisor(root: &Root, record: &Record, place: &Place, own: &Path, outer: &[&str]) -> Command {
+/// The command that is the supervisor of the container `id`, in namespaces made as `outer` says; its standard input is still to be given.
+pub(crate) fn supervisor(
+    root: &Root,
+    id: &ContainerId,
+    request: &Request,
+    place: &Place,
+    own: &Path,
+    outer: &[&str],
+) -> Command {
     let mut command = tools::ourselves(own, OsStr::new("nsrun"));
-    command.args(outer).args(shared(record));
+    command.args(outer).args(shared(request));
     command.arg("--").arg(own);
     command.arg("--root").arg(root.path()).arg("supervise");
-    command.arg(record.id.as_str()).env("VENEER_RUN", place.path()).current_dir("/");
+    command.arg(id.as_str()).env("VENEER_RUN", place.path()).current_dir("/");
     command
 }
 
-/// Starts the supervisor of `record` and gives our end of its control socket, and the process. It lives in a mount
-/// namespace of its own and holds nothing of ours: no terminal, no stream, no folder. It may outlive us.
+/// A supervisor that was started.
+#[derive(Debug)]
+pub struct Starting {
+    /// Our end of its socket: what it writes, and how it goes.
+    pub socket: UnixStream,
+    /// Itself.
+    pub supervisor: Child,
+}
+
+/// A supervisor that gets ready while the record of its container is still being written.
+#[derive(Debug)]
+pub struct Begun {
+    id: ContainerId,
+    folder: TempDir,
+    waiting: Waiting,
+}
+
+/// A supervisor that waits for its first words. Without them it ends and has done nothing.
+#[derive(Debug)]
+pub struct Waiting {
+    starting: Starting,
+    /// The mount namespace that it comes back to for another run.
+    machine: OwnedFd,
+}
+
+impl Waiting {
+    /// Says them. The container is given `given` as its descriptors 3, 4 and so on.
+    pub fn go(self, given: &[OwnedFd]) -> Result<Starting> {
+        let along: Vec<BorrowedFd<'_>> = std::iter::once(&self.machine).chain(given).map(AsFd::as_fd).collect();
+        hello::send(&self.starting.socket, &Words::default(), &along).map_err(failed)?;
+        Ok(self.starting)
+    }
+}
+
+fn failed(e: std::io::Error) -> Error {
+    Error::new(Kind::Failed, "start", "the supervisor").because(e)
+}
+
+/// Starts the supervisor of a container that [`create`] is to make.
+pub fn begin(root: &Root, request: &Request, place: &Place, own: &Path, machine: &Machine) -> Result<Begun> {
+    let id = new_id()?;
+    let folder = root.temp_dir().map_err(crate::error::store)?;
+    let command = supervisor(root, &id, request, place, own, &outer(machine));
+    let waiting = spawn(command, &folder.path().join(LAST_WORDS))?;
+    Ok(Begun { id, folder, waiting })
+}
+
+/// Starts the supervisor of `record`. It lives in a mount namespace of its own and holds nothing of ours: no terminal, no stream, no
+/// folder. It may outlive us. The container is given `given` as its descriptors 3, 4 and so on.
 pub fn start(
     root: &Root,
     record: &Record,
     place: &Place,
     own: &Path,
     machine: &Machine,
-) -> Result<(UnixStream, Child)> {
-    let fail = |e: std::io::Error| Error::new(Kind::Failed, "start", "the supervisor").because(e);
-    let (ours, theirs) = UnixStream::pair().map_err(fail)?;
-    // We are in the user namespace already where there is one.
-    let outer = if machine.rootless { OUTER.to_vec() } else { plan::outer(machine) };
-    let mut command = supervisor(root, record, place, own, &outer);
-    let machine = hello::own_namespace().map_err(fail)?;
-    hello::send(&ours, &Words::default(), &[machine.as_fd()]).map_err(fail)?;
+    given: &[OwnedFd],
+) -> Result<Starting> {
+    let Asked { request, .. } = Asked::of(record)?;
+    let command = supervisor(root, &record.id, &request, place, own, &outer(machine));
+    spawn(command, &supervisor_log(root, record))?.go(given)
+}
+
+/// We are in the user namespace already where there is one.
+fn outer(machine: &Machine) -> Vec<&'static str> {
+    if machine.rootless { OUTER.to_vec() } else { plan::outer(machine) }
+}
+
+fn spawn(mut command: Command, log: &Path) -> Result<Waiting> {
+    let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+    let machine = hello::own_namespace().map_err(failed)?;
+    let log = std::fs::File::create(log).map_err(|e| crate::error::system("write", log.display(), e))?;
     // Standard input is the one descriptor that comes through every program between us.
-    let words = supervisor_log(root, record);
-    let words = std::fs::File::create(&words).map_err(|e| crate::error::system("write", words.display(), e))?;
-    command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(words);
-    let child = command.spawn().map_err(fail)?;
-    Ok((ours, child))
+    command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(log);
+    let supervisor = command.spawn().map_err(failed)?;
+    Ok(Waiting { starting: Starting { socket: ours, supervisor }, machine })
 }

@@ -20,8 +20,7 @@
 //! - [`life`]: start, stop, kill, remove, and what a crash left behind; [`events`]: what happened
 //! - [`diff`]: what a container changed
 //! - [`limits`], [`update`], [`stats`]: what a container may use, other limits for one that is there, and what it uses
-//! - [`limits`]: what a container may use
-//! - [`diff`]: what a container changed; [`view`]: its tree, as a descriptor
+//! - [`view`]: its tree, as a descriptor
 //! - [`commit`], [`change`], [`freeze`]: its writable layer as an image's, what `--change` says, standing still meanwhile; [`import`]: a tar as one
 //! - [`copy`], [`export`]: files out of it and into it; [`mounted`]: where the machine sees it
 //!
@@ -50,6 +49,7 @@ pub mod limits;
 pub mod log;
 pub mod machine;
 pub mod mounted;
+mod mountinfo;
 pub mod names;
 mod ownership;
 pub mod place;

@@ -1,5 +1,6 @@
 //! What this machine is like, as far as a plan depends on it; the only part of planning that looks at the world.
 
+use crate::mountinfo::{self, Mount};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -62,8 +63,9 @@ impl Machine {
             (true, true) => mapped_ids(&map) > 1,
             (true, false) => may_map_ranges(),
         };
-        let mounts = parse_mountinfo(&read("/proc/self/mountinfo"));
-        let cgroups = mounts.iter().fold(Cgroups::None, |seen, m| match m.kind.as_str() {
+        let mountinfo = read("/proc/self/mountinfo");
+        let mounts: Vec<Mount<'_>> = mountinfo::parse(&mountinfo).collect();
+        let cgroups = mounts.iter().fold(Cgroups::None, |seen, m| match m.kind {
             "cgroup" => Cgroups::V1,
             "cgroup2" if seen == Cgroups::None => Cgroups::V2,
             _ => seen,
@@ -155,52 +157,13 @@ fn may_map_ranges() -> bool {
     helpers && listed("/etc/subuid") && listed("/etc/subgid")
 }
 
-/// A line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)), as far as it is needed.
-#[derive(Debug, PartialEq, Eq)]
-struct Mount {
-    device: String,
-    point: PathBuf,
-    kind: String,
-}
-
-fn parse_mountinfo(text: &str) -> Vec<Mount> {
-    let line = |line: &str| {
-        let (left, right) = line.split_once(" - ")?;
-        let mut left = left.split(' ');
-        let (device, point) = (left.nth(2)?, left.nth(1)?);
-        Some(Mount { device: device.into(), point: unescape(point).into(), kind: right.split(' ').next()?.into() })
-    };
-    text.lines().filter_map(line).collect()
-}
-
-/// The kernel writes space, tab, newline and backslash as `\040` and the like.
-fn unescape(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let octal = (bytes[at] == b'\\').then(|| text.get(at + 1..at + 4)).flatten();
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                at += 4;
-            }
-            None => {
-                out.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
 /// Mount points that the root file system alone does not show, apart from what every container gets anew.
-fn elsewhere(mounts: &[Mount]) -> Vec<PathBuf> {
+fn elsewhere(mounts: &[Mount<'_>]) -> Vec<PathBuf> {
     let fresh = ["/proc", "/sys", "/dev"];
-    let root = mounts.iter().rfind(|m| m.point == Path::new("/")).map(|m| m.device.as_str());
+    let root = mounts.iter().rfind(|m| m.point == Path::new("/")).map(|m| m.device);
     let points: BTreeSet<&PathBuf> = mounts
         .iter()
-        .filter(|m| Some(m.device.as_str()) != root || m.point != Path::new("/"))
+        .filter(|m| Some(m.device) != root || m.point != Path::new("/"))
         .map(|m| &m.point)
         .filter(|p| p.as_path() != Path::new("/") && !fresh.iter().any(|f| p.starts_with(f)))
         .collect();
@@ -228,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_host_does_not_show() {
-        let mounts = parse_mountinfo(MOUNTINFO);
+        let mounts: Vec<Mount<'_>> = mountinfo::parse(MOUNTINFO).collect();
         assert_eq!(mounts.len(), 6);
         assert_eq!(mounts[4].point, Path::new("/home/with space"));
         assert_eq!(elsewhere(&mounts), [PathBuf::from("/home")]);

@@ -2,7 +2,7 @@
 //!
 //! What is mounted is found in the mount table, never written down, so that after a reboot nothing is mounted and nothing says so. An
 //! upper that a running container writes to must not be in a second mount that writes: of such a container the upper is
-//! the uppermost of layers that are only read.
+//! the uppermost of layers that are only read, and one that is mounted to be written to is not started.
 
 use crate::life::{self, Asked};
 use crate::plan;
@@ -29,12 +29,20 @@ fn place(root: &Root, record: &Record) -> PathBuf {
 }
 
 /// Whether something is mounted on `path`: it is on another file system than the folder it is in.
-fn is_mount_point(path: &Path) -> bool {
+pub(crate) fn is_mount_point(path: &Path) -> bool {
     let device = |path: &Path| std::fs::symlink_metadata(path).map(|meta| meta.dev()).ok();
     match (device(path), path.parent().and_then(device)) {
         (Some(here), Some(above)) => here != above,
         _ => false,
     }
+}
+
+/// Whether the container's tree is mounted where it can be written to: its upper must not be in another mount that writes.
+pub fn is_writable(root: &Root, record: &Record) -> bool {
+    use rustix::fs::StatVfsMountFlags;
+    let at = place(root, record);
+    let read_only = || rustix::fs::statvfs(&at).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY));
+    is_mount_point(&at) && !read_only()
 }
 
 /// All that are mounted.

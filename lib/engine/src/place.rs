@@ -11,7 +11,8 @@ use spec::ContainerId;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// The folder for run state.
+/// The folder for run state: an absolute path without links, since it is compared with what the kernel calls it, and used by
+/// processes that work elsewhere.
 #[derive(Debug, Clone)]
 pub struct Place {
     run: PathBuf,
@@ -23,7 +24,7 @@ impl Place {
     pub fn choose(state_root: &Path) -> Self {
         let var = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
         if let Some(run) = var("VENEER_RUN") {
-            return Self { run };
+            return Self { run: real(&run) };
         }
         let uid = rustix::process::getuid().as_raw();
         let (base, usual) = match (uid, var("XDG_RUNTIME_DIR")) {
@@ -33,12 +34,13 @@ impl Place {
         };
         let usual =
             usual.or_else(|| Some(var("XDG_DATA_HOME").or(Some(var("HOME")?.join(".local/share")))?.join("veneer")));
-        if usual.as_deref() == Some(state_root) {
-            return Self { run: base };
+        let state_root = real(state_root);
+        if usual.is_some_and(|usual| real(&usual) == state_root) {
+            return Self { run: real(&base) };
         }
         use std::os::unix::ffi::OsStrExt;
         let digest = spec::Digest::of(state_root.as_os_str().as_bytes()).hex();
-        Self { run: base.join(format!("at-{}", &digest[..12])) }
+        Self { run: real(&base).join(format!("at-{}", &digest[..12])) }
     }
 
     /// Run state in `run`.
@@ -74,5 +76,35 @@ impl Place {
                 .hint("VENEER_RUN names another place"));
         }
         Ok(())
+    }
+}
+
+/// `path` from the root on and without links, as far as it is there.
+pub(crate) fn real(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let found = absolute.ancestors().find_map(|there| {
+        let rest = absolute.strip_prefix(there).ok()?;
+        let real = there.canonicalize().ok()?;
+        Some(if rest.as_os_str().is_empty() { real } else { real.join(rest) })
+    });
+    found.unwrap_or(absolute)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_real_as_far_as_it_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let real_folder = folder.path().canonicalize().unwrap();
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("link")).unwrap();
+        assert_eq!(real(&folder.path().join("link/a/b")), real_folder.join("a/b"));
+        assert_eq!(real(&folder.path().join("link")), real_folder);
+        assert_eq!(real(Path::new("/no/such/folder")), Path::new("/no/such/folder"));
+        assert_eq!(
+            real(Path::new("no-such")),
+            std::env::current_dir().unwrap().canonicalize().unwrap().join("no-such")
+        );
     }
 }

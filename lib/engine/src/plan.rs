@@ -116,6 +116,8 @@ pub enum Action {
         /// What.
         content: Text,
     },
+    /// Make docker's mark, an empty file that everybody may execute.
+    Mark(Text),
     /// Give files, and what is in folders, to another user and group.
     Own {
         /// Which.
@@ -222,7 +224,7 @@ pub fn make(inputs: &Inputs<'_>) -> Result<Plan> {
             let path = init.clone().then(&"/.dockerenv".into());
             let action = Action::Folders(vec![init.clone()]);
             steps.push(Step { why: "by which programs know that they are in a container", action, undo: None });
-            steps.push(Step { why: "", action: Action::File { path, content: Text::default() }, undo: None });
+            steps.push(Step { why: "", action: Action::Mark(path), undo: None });
         }
         steps.push(mount(inputs)?);
     }

@@ -5,7 +5,7 @@ use crate::request::Request;
 use crate::{Error, Kind, Result};
 
 /// docker's default search path.
-const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What an image says of its processes; all of it can be empty.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
@@ -99,19 +99,17 @@ pub fn resolve(request: &Request, defaults: &Defaults, accounts: &Accounts, host
             .hint(format!("the image {} names none: put one behind it", request.image)));
     }
     let user = request.user.as_deref().unwrap_or(&defaults.user);
-    let mut identity = accounts.resolve(user)?;
-    for group in &request.manner.groups {
-        let gid = accounts.additional(group)?;
-        if !identity.groups.contains(&gid) {
-            identity.groups.push(gid);
-        }
-    }
+    let identity = accounts.resolve_with(user, &request.manner.groups)?;
 
+    let manner = &request.manner;
     let mut env = vec![PATH.to_owned(), format!("HOSTNAME={hostname}")];
     if request.tty {
         env.push("TERM=xterm".into());
     }
-    let manner = &request.manner;
+    if manner.unset_all {
+        // podman: those that it sets by itself go too, but for the names of the container and of its user's home
+        env.retain(|e| e.starts_with("HOSTNAME="));
+    }
     let is_kept = |setting: &&String| {
         let name = setting.split_once('=').map_or(setting.as_str(), |(name, _)| name);
         !manner.unset_all && !manner.unset.iter().any(|unset| unset == name)

@@ -151,6 +151,15 @@ impl Network {
     }
 }
 
+/// A truth as docker reads it, by Go's `strconv.ParseBool`; none where the text is neither.
+pub fn truth(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,9 +4,12 @@
 //! executes itself as the first time: same process, same pid, a mount namespace with what is mounted on the machine by now, and
 //! none of the memory that the last run took.
 
+use crate::life::Asked;
 use crate::place::Place;
 use crate::supervise::hello::{self, Words};
+use crate::supervise::watch;
 use crate::{Error, Kind, Result, launch};
+use nix::sys::signalfd::SignalFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::os::fd::{AsFd, OwnedFd};
@@ -30,9 +33,11 @@ pub fn delay(before: Option<Duration>, lived: Duration) -> Duration {
     }
 }
 
-/// Waits for `delay`, or until somebody wants the container to stay down. Who connects meanwhile is sent away: he looks at the state.
-pub(super) fn rest(root: &Root, record: &Record, listener: &UnixListener, delay: Duration) {
+/// Waits for `delay`, or until somebody wants the container to stay down; a signal to us says so too. Who connects meanwhile is kept
+/// until the next run begins, and connects to that.
+pub(super) fn rest(root: &Root, record: &Record, listener: &UnixListener, signals: &SignalFd, delay: Duration) {
     let end = Instant::now() + delay;
+    let mut waiting = Vec::new();
     loop {
         let left = end.saturating_duration_since(Instant::now());
         let wanted = root.container_state(&record.id).is_ok_and(|state| !state.stopped_by_hand);
@@ -40,8 +45,14 @@ pub(super) fn rest(root: &Root, record: &Record, listener: &UnixListener, delay:
             return;
         }
         let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
-        let _ = poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&timeout));
-        drop(listener.accept());
+        let mut both = [PollFd::new(listener, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
+        let _ = poll(&mut both, Some(&timeout));
+        waiting.extend(listener.accept().map(|(socket, _)| socket));
+        while let Ok(Some(info)) = signals.read_signal() {
+            if watch::asks_to_end(&info) {
+                drop(root.update_container(&record.id, |state| state.stopped_by_hand = true));
+            }
+        }
     }
 }
 
@@ -63,7 +74,8 @@ pub(super) fn again(
         let (ours, theirs) = UnixStream::pair().map_err(fail)?;
         let words = Words { again_after_ms: Some(waited.as_millis() as u64) };
         hello::send(&ours, &words, &[machine.as_fd(), listener.as_fd()]).map_err(fail)?;
-        let mut command = launch::supervisor(root, record, place, own, launch::OUTER);
+        let Asked { request, .. } = Asked::of(record)?;
+        let mut command = launch::supervisor(root, &record.id, &request, place, own, launch::OUTER);
         command.stdin(OwnedFd::from(theirs));
         Ok(command)
     };

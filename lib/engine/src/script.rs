@@ -26,6 +26,10 @@ pub fn print(plan: &Plan, tools: &Tools, title: &str) -> String {
                 let _ = writeln!(body, "mkdir -p {}", words.join(" "));
             }
             Action::File { path, content } => body.push_str(&file(path, content)),
+            Action::Mark(path) => {
+                let path = path.shell_word();
+                let _ = writeln!(body, ": >{path}\nchmod 755 {path}");
+            }
             Action::Own { paths, owner } => {
                 let words: Vec<String> = paths.iter().map(Text::shell_word).collect();
                 let _ = writeln!(body, "chown -hR {}:{} {}", owner.0, owner.1, words.join(" "));

@@ -11,17 +11,21 @@
 
 use crate::accounts::Accounts;
 use crate::exec::{Begun, Exec};
-use crate::execute::{Execution, Values};
+use crate::execute::{self, Execution, Values};
+use crate::health::Look;
 use crate::life::{Asked, claim};
 use crate::machine::Machine;
 use crate::place::Place;
 use crate::plan::{self, Inputs, Plan, Writable};
+use crate::request::health::Check;
 use crate::stream::Event;
 use crate::surroundings::Surroundings;
 use crate::text::Text;
 use crate::tools::Tools;
 use crate::{Error, Kind, Result, process, restart};
 use nix::sys::signalfd::SignalFd;
+use spec::ContainerId;
+use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -34,7 +38,7 @@ mod mounts;
 mod oom;
 mod probe;
 mod pump;
-mod watch;
+pub(crate) mod watch;
 
 /// The last error in a runtime's JSON log, and what kind it is.
 pub fn logged_error(log: &Path) -> Option<(Kind, String)> {
@@ -43,23 +47,63 @@ pub fn logged_error(log: &Path) -> Option<(Kind, String)> {
 
 pub(crate) use container::receive_terminal;
 
-/// Supervises the container `record`, from its creation to an end that is not followed by another start, telling whoever holds
-/// the other end of `control`. Returns when the container has ended; errors have been told and written down.
-pub fn run(root: &Root, record: &Record, place: &Place, own: PathBuf, control: OwnedFd) -> Result<()> {
+/// Looks once at the health of the running container `id`, as its supervisor does: bounded in time and in what is kept of what
+/// it prints. `runtime` is the OCI runtime without a verb, `tmp` the container's folder for run state.
+pub fn look(
+    runtime: std::process::Command,
+    tmp: &Path,
+    id: &spec::ContainerId,
+    check: Check,
+    words: &[String],
+) -> Result<Look> {
+    let pid_file = format!("health.{}.pid", std::process::id());
+    let probe = container::probe(runtime, tmp, &pid_file, id, check, words)?;
+    let look = probe.look_now();
+    let _ = std::fs::remove_file(tmp.join(pid_file));
+    Ok(look)
+}
+
+/// A supervisor that has done all it can before it is told to begin.
+#[derive(Debug)]
+pub struct Ready {
+    control: OwnedFd,
+    signals: SignalFd,
+    machine: Machine,
+    hello: hello::Hello,
+}
+
+/// Gets ready, and waits for the first words of whoever holds the other end of `control`, or for his end. Only then the container
+/// is certain to be there.
+pub fn ready(root: &Root, control: OwnedFd) -> Result<Ready> {
     detach_from_session()?;
     let signals = watch::signals()?;
+    let machine = Machine::probe(root.path());
     let hello = hello::receive(control.as_fd());
+    let hello = hello
+        .ok_or_else(|| Error::new(Kind::Failed, "begin", "").because("whoever started this supervisor is gone"))?;
+    Ok(Ready { control, signals, machine, hello })
+}
+
+/// Supervises the container `record`, from its creation to an end that is not followed by another start, telling whoever holds
+/// the other end of the socket. Returns when the container has ended; errors have been told and written down.
+pub fn run(root: &Root, record: &Record, place: &Place, own: PathBuf, ready: Ready) -> Result<()> {
+    let Ready { control, signals, machine, hello } = ready;
     let waited = hello.words.again_after_ms.map(Duration::from_millis);
     let mut clients = pump::Clients::new(waited.is_none().then(|| UnixStream::from(control)));
     let claimed = match waited {
-        None => claim::claim(root, record),
-        Some(_) => claim::again(root, record),
+        None => claim::claim(root, record, &place.of(&record.id)),
+        Some(_) => claim::again(root, record, &place.of(&record.id)),
     };
-    let run = Run { root, record, place, own: &own, waited };
+    let run = Run { root, record, place, own: &own, machine: &machine, waited, given: &RefCell::new(hello.given) };
     let listener = hello.listener.map(UnixListener::from);
     let result = match claimed {
-        Ok(Some(before)) => supervise(&run, listener, signals, &mut clients)
-            .inspect_err(|error| claim::failed(root, record, &before, error)),
+        Ok(Some(before)) => match supervise(&run, listener, &signals, &mut clients) {
+            Ok(ended) => conclude(&run, ended, &mut clients),
+            Err(error) => {
+                claim::failed(root, record, &place.of(&record.id), &before, &error);
+                Err(error)
+            }
+        },
         Ok(None) => {
             clients.tell(&Event::Taken);
             Ok(None)
@@ -70,15 +114,19 @@ pub fn run(root: &Root, record: &Record, place: &Place, own: PathBuf, control: O
         let code = exit_code(error.kind);
         clients.tell(&Event::Failed { message: error.to_string(), hint: error.hint.clone(), code });
     }
-    clients.flush();
+    // Before another run nobody is waited for for ever.
+    clients.flush(matches!(result, Ok(Some(_))).then_some(pump::PATIENCE));
     drop(clients);
     let Some(Again { listener, delay }) = result? else { return Ok(()) };
-    restart::rest(root, record, &listener, delay);
+    restart::rest(root, record, &listener, &signals, delay);
     let error = restart::again(root, record, place, &own, hello.machine, &listener, delay);
     let before = State { status: Status::Exited, ..root.container_state(&record.id).unwrap_or_default() };
-    claim::failed(root, record, &before, &error);
+    claim::failed(root, record, &place.of(&record.id), &before, &error);
     Err(error)
 }
+
+/// podman's exit code of a container that was killed because it had run for its `--timeout`.
+const TIMED_OUT: u8 = 255;
 
 /// One run of a container.
 #[derive(Debug, Clone, Copy)]
@@ -87,8 +135,22 @@ struct Run<'a> {
     record: &'a Record,
     place: &'a Place,
     own: &'a Path,
+    machine: &'a Machine,
     /// How long was waited for it, where it is not the first.
     waited: Option<Duration>,
+    /// What the container is given as its descriptors 3, 4 and so on.
+    given: &'a RefCell<Vec<OwnedFd>>,
+}
+
+/// A run whose process has ended.
+struct Ended {
+    code: u8,
+    /// What could not be cleared away.
+    trouble: Option<Error>,
+    /// Whether there is another one whatever the policy says.
+    forced: bool,
+    listener: UnixListener,
+    begin: Instant,
 }
 
 /// Another run is to come.
@@ -109,10 +171,10 @@ pub fn exit_code(kind: Kind) -> u8 {
 fn supervise(
     run: &Run<'_>,
     listener: Option<UnixListener>,
-    signals: SignalFd,
+    signals: &SignalFd,
     clients: &mut pump::Clients,
-) -> Result<Option<Again>> {
-    let Run { root, record, place, own, waited } = *run;
+) -> Result<Ended> {
+    let Run { root, record, place, own, machine, given, .. } = *run;
     let asked = Asked::of(record)?;
     let id = &record.id;
     place.ensure()?;
@@ -123,34 +185,44 @@ fn supervise(
     let begin = Instant::now();
 
     let tools = Tools::new(&asked.request.programs, own.to_owned());
-    let plan = plan_for(root, record, &asked, place)?;
+    let plan = plan_for(root, record, &asked, place, machine)?;
     let mut execution = Execution::new(&tools, Values::new(tmp.clone()), root.path());
     let state_dir = place.runtime();
     let mut forced = false;
     let result = execution.run(&plan).and_then(|()| {
-        let container = container::create(&execution, &state_dir, &plan)?;
+        if claim::is_unwanted(&root.container_state(id).map_err(crate::error::store)?) {
+            return Err(unwanted(id));
+        }
+        let container = container::run(&execution, &state_dir, &plan, &given.take()).inspect_err(|_| {
+            // It may run already.
+            let _ = container::delete(&execution, &state_dir, id).and_then(execute::Running::end);
+        })?;
         let outcome = live(run, &asked, &execution, container, &listener, clients, signals, &mut forced);
-        let deleted = container::delete(&execution, &state_dir, id);
-        outcome.and_then(|code| deleted.map(|()| code))
+        Ok((outcome, container::delete(&execution, &state_dir, id)))
     });
+    // What is unmounted here is not the container's any more, whatever the runtime is still at.
     let undone = execution.undo();
-    // The socket stays while there may be another run.
-    match &result {
-        Ok(_) => drop(clear_but_socket(&tmp)),
-        Err(_) => drop(store::remove::tree(&tmp)),
-    }
-    let code = result?;
-    undone?;
+    let (outcome, deletion) = result?;
+    let deleted = deletion.and_then(|deletion| deletion.end().map(drop));
+    let code = outcome?;
+    let cleared = clear_but_socket(&tmp).map_err(|e| crate::error::system("remove", tmp.display(), e));
+    let trouble = deleted.and(undone).and(cleared).err();
+    Ok(Ended { code, trouble, forced, listener, begin })
+}
+
+/// Writes down how a run went, whether everything of it could be cleared away or not, and tells.
+fn conclude(run: &Run<'_>, ended: Ended, clients: &mut pump::Clients) -> Result<Option<Again>> {
+    let Run { root, record, place, waited, .. } = *run;
+    let Ended { code, trouble, forced, listener, begin } = ended;
     // What it was asked for may have been changed meanwhile.
-    let policy = root.container(id).ok().and_then(|record| Asked::of(&record).ok()).unwrap_or(asked).request.restart;
-    let wants = |state: &State| forced || policy.wants(code, state.restart_count);
-    let again = claim::ended(root, record, code, wants)?;
-    if !again {
-        let _ = store::remove::tree(&tmp);
-    }
+    let now = root.container(&record.id);
+    let policy = Asked::of(now.as_ref().unwrap_or(record)).map(|asked| asked.request.restart);
+    let wants = |state: &State| forced || policy.is_ok_and(|policy| policy.wants(code, state.restart_count));
+    let ending = claim::Ending { run: &place.of(&record.id), code, trouble: trouble.as_ref() };
+    let again = claim::ended(root, record, ending, wants);
     clients.tell(&Event::Exited { code });
     let delay = restart::delay(waited, begin.elapsed());
-    Ok(again.then_some(Again { listener, delay }))
+    Ok(again?.then_some(Again { listener, delay }))
 }
 
 /// The socket that clients connect to.
@@ -164,6 +236,7 @@ fn listen(tmp: &Path) -> Result<UnixListener> {
     Ok(listener)
 }
 
+/// The socket stays while there may be another run.
 fn clear_but_socket(tmp: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(tmp)? {
         let entry = entry?;
@@ -175,20 +248,19 @@ fn clear_but_socket(tmp: &Path) -> std::io::Result<()> {
 }
 
 /// The container's plan, with its writable layer in the store.
-fn plan_for(root: &Root, record: &Record, asked: &Asked, place: &Place) -> Result<Plan> {
-    let machine = Machine::probe(root.path());
+fn plan_for(root: &Root, record: &Record, asked: &Asked, place: &Place, machine: &Machine) -> Result<Plan> {
     let layer = root.container_layer(&record.id);
     let text = |name: &str| Text::plain(&layer.join(name).to_string_lossy());
     let accounts = Accounts::of_container(root, record);
     let shared = crate::life::shared(root, place, &asked.request)?;
-    let hostname = plan::hostname(&record.id, &asked.request, &machine, shared.as_ref());
+    let hostname = plan::hostname(&record.id, &asked.request, machine, shared.as_ref());
     let process = process::resolve(&asked.request, &asked.defaults, &accounts, &hostname)?;
     plan::make(&Inputs {
         id: &record.id,
         request: &asked.request,
         layers: &record.layers,
         process: &process,
-        machine: &machine,
+        machine,
         writable: Writable { upper: text("diff"), work: text("work"), init: text("init"), in_tmp: false },
         name: Some(&record.name),
         image_ports: &asked.defaults.ports,
@@ -197,7 +269,11 @@ fn plan_for(root: &Root, record: &Record, asked: &Asked, place: &Place) -> Resul
     })
 }
 
-/// From `start` to the end of PID 1; gives its exit code, and whether it is to be started again whatever its policy says.
+fn unwanted(id: &ContainerId) -> Error {
+    Error::new(Kind::Conflict, "", format!("container {id} is being removed"))
+}
+
+/// From the start to the end of PID 1; gives its exit code, and whether it is to be started again whatever its policy says.
 #[allow(clippy::too_many_arguments)]
 fn live(
     run: &Run<'_>,
@@ -206,7 +282,7 @@ fn live(
     container: container::Container,
     listener: &UnixListener,
     clients: &mut pump::Clients,
-    signals: SignalFd,
+    signals: &SignalFd,
     forced: &mut bool,
 ) -> Result<u8> {
     let Run { root, record, place, own, .. } = *run;
@@ -219,7 +295,8 @@ fn live(
             return;
         }
         state.status = Status::Running;
-        state.process = crate::life::process(container.pid);
+        // `true` has ended by now.
+        state.process = crate::life::identity::child(container.pid);
         state.address = execution.values.addresses().first().cloned();
         state.wires.clone_from(&execution.values.wires);
         state.root = Some(execution.values.tmp.join("root"));
@@ -227,10 +304,9 @@ fn live(
         crate::health::begin(state, check.as_ref());
     };
     if claim::is_unwanted(&root.update_container(id, running).map_err(crate::error::store)?) {
-        return Err(Error::new(Kind::Conflict, "", format!("container {id} is being removed")));
+        return Err(unwanted(id));
     }
-    let memory = oom::Memory::of(container.pid, id.as_str());
-    container::start(execution, &state_dir, id)?;
+    let memory = oom::Memory::of(container.pid, id.as_str(), &asked.request.limits);
     crate::events::container(root, record, "start", &[]);
     clients.tell(&Event::Started);
     let others = &asked.request.programs;
@@ -240,25 +316,34 @@ fn live(
     let kill = |number: i32| container::kill(execution, &state_dir, id, number);
     let words = check.as_ref().and_then(|check| check.command(&asked.defaults.shell));
     let limit = Some(asked.request.stop.limit_s).filter(|seconds| *seconds > 0).map(Duration::from_secs);
+    let limit = limit.map(|limit| Instant::now() + limit);
     let mut watch = watch::Watch {
         root,
         record,
         asked,
         own,
+        first: container.pid,
         kill: &kill,
         signals,
         memory,
         probe: check
             .zip(words)
-            .map(|(check, words)| container::probe(execution, &state_dir, id, check, &words))
+            .map(|(check, words)| {
+                let runtime = execution.runtime(&state_dir);
+                container::probe(runtime, &execution.values.tmp, "health.pid", id, check, &words)
+            })
             .transpose()?,
-        deadline: limit.map(|limit| Instant::now() + limit),
+        deadline: limit,
+        limit,
+        timed_out: false,
         again: false,
         rest_at: None,
+        unreaped: false,
     };
     let programs = Programs { run, tools: execution.tools() };
-    let code = pump::run(container, once, log, listener, clients, &mut watch, &programs)
-        .inspect(|code| claim::tell_end(root, record, *code))?;
+    let code = pump::run(container, once, log, listener, clients, &mut watch, &programs)?;
+    let code = if watch.timed_out { TIMED_OUT } else { code };
+    claim::tell_end(root, record, code);
     *forced = watch.again;
     Ok(code)
 }

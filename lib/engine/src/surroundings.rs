@@ -10,8 +10,9 @@ pub use devices::Node;
 
 use crate::machine::Machine;
 use crate::request::isolation::{Maps, Space, Users};
+use crate::request::secret::Way;
 use crate::request::volume::{self, Kind as VolumeKind, Volume};
-use crate::request::{Request, wrong};
+use crate::request::{Network, Request, wrong};
 use crate::{Error, Kind, Result, life, userns};
 use spec::runtime::Capability;
 use std::path::PathBuf;
@@ -83,14 +84,22 @@ impl Surroundings {
         for secret in &request.manner.secrets {
             let root = root()?;
             let found = root.find_secret(&secret.name).map_err(crate::error::store)?;
-            secrets.push(root.secret_data(&found).map_err(crate::error::store)?);
+            let data = root.secret_data(&found).map_err(crate::error::store)?;
+            let is_text = !data.contains(&0) && std::str::from_utf8(&data).is_ok();
+            if matches!(secret.way, Way::Variable(_)) && !is_text {
+                let name = &secret.name;
+                return Err(Error::new(Kind::Request, "secret", name)
+                    .because("no variable can hold its bytes")
+                    .hint(format!("--secret {name},type=mount gives it as a file")));
+            }
+            secrets.push(data);
         }
         Ok(Self { joined, nodes, held: held(), absent, secrets })
     }
 }
 
 /// The bounding set (proc_pid_status(5)).
-fn held() -> Vec<Capability> {
+pub(crate) fn held() -> Vec<Capability> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapBnd:")?.trim(), 16).ok());
     let Some(mask) = mask else { return Vec::new() };
@@ -149,6 +158,16 @@ pub fn check(request: &Request, machine: &Machine) -> Result<()> {
     Ok(())
 }
 
+/// Refuses another container's network where it cannot be joined.
+pub fn check_shared(machine: &Machine) -> Result<()> {
+    if !machine.rootless {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Request, "network", "container:")
+        .because("without root each container is in a user namespace of its own, and cannot join another one's network")
+        .hint("publish a port (-p) and use it by the machine's address, or run as root"))
+}
+
 /// A new container's request with what only the store can tell: volumes of other containers, ids that are free.
 pub fn settled(request: &Request, root: &Root, machine: &Machine) -> Result<Request> {
     let mut request = request.clone();
@@ -156,6 +175,10 @@ pub fn settled(request: &Request, root: &Root, machine: &Machine) -> Result<Requ
         inherit(&mut request, root, &text)?;
     }
     request.volumes = volume::distinct(request.volumes)?;
+    if let Network::Container(name) = &request.network {
+        find(root, name)?;
+        check_shared(machine)?;
+    }
     let isolation = &request.isolation;
     for name in
         [&isolation.pid, &isolation.ipc, &isolation.uts, &isolation.cgroup].into_iter().filter_map(Space::container)

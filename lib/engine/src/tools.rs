@@ -80,9 +80,9 @@ fn own_name(tool: Tool) -> &'static str {
 }
 
 /// The program `name` in `$PATH`.
-pub fn in_path(name: &str) -> Option<PathBuf> {
+pub fn in_path(name: impl AsRef<Path>) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
-        .map(|dir| dir.join(name))
+        .map(|dir| dir.join(name.as_ref()))
         .find(|file| rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok() && file.is_file())
 }

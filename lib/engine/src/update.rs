@@ -150,7 +150,7 @@ fn apply(site: Site<'_>, record: &Record, asked: &Asked, old: &Limits, new: &Lim
     }
     let tools = Tools::new(&asked.request.programs, site.own.to_owned());
     let tell = |document: Value| -> Result<()> {
-        let file = tempfile_of(document.to_string().as_bytes())?;
+        let file = memory_file_of(document.to_string().as_bytes())?;
         let mut command = execute::runtime(&tools, &site.place.runtime());
         command.args(["update", "--resources", "-", record.id.as_str()]).stdin(file);
         execute::run(command, "runtime update").map(drop)
@@ -163,10 +163,9 @@ fn apply(site: Site<'_>, record: &Record, asked: &Asked, old: &Limits, new: &Lim
 }
 
 /// A file without a name that holds `bytes`, to be read from its beginning.
-fn tempfile_of(bytes: &[u8]) -> Result<std::fs::File> {
+fn memory_file_of(bytes: &[u8]) -> Result<std::fs::File> {
     let fail = |e: std::io::Error| crate::error::system("write", "limits for the runtime", e);
-    let memory = rustix::fs::memfd_create("veneer-limits", rustix::fs::MemfdFlags::CLOEXEC);
-    let mut file = memory.map(std::fs::File::from).map_err(|e| fail(e.into()))?;
+    let mut file = execute::memory_file()?;
     file.write_all(bytes).and_then(|()| file.rewind()).map_err(fail)?;
     Ok(file)
 }

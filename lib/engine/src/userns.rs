@@ -90,7 +90,10 @@ pub fn maps(request: &Request, machine: &Machine) -> Result<Maps> {
     if !isolation.maps.is_empty() {
         return match isolation.users {
             // With another container's namespace come its ids.
-            Users::Default | Users::Auto { .. } | Users::Container(_) => Ok(isolation.maps.clone()),
+            Users::Default | Users::Auto { .. } | Users::Container(_) => {
+                check(&isolation.maps, machine)?;
+                Ok(isolation.maps.clone())
+            }
             _ => Err(wrong("cannot set a map of ids with that --userns").hint("--uidmap and --gidmap stand alone")),
         };
     }
@@ -117,6 +120,21 @@ pub fn maps(request: &Request, machine: &Machine) -> Result<Maps> {
             Ok(Maps { users: all(users), groups: all(groups) })
         }
     }
+}
+
+/// Refuses ids that an ordinary user has not got: outside are those of the user's own namespace, the user and the ranges.
+fn check(maps: &Maps, machine: &Machine) -> Result<()> {
+    let (users, groups) = machine.ids.counts;
+    for (what, runs, count) in [("uid", &maps.users, users), ("gid", &maps.groups, groups)] {
+        let beyond = runs.iter().find(|run| run.outside.saturating_add(run.length) > count);
+        if let (Some(Run { inside, outside, length }), true) = (beyond, machine.rootless) {
+            let last = count.saturating_sub(1);
+            let why =
+                format!("{what}map {inside}:{outside}:{length}: without root the {what}s outside are 0 to {last}");
+            return Err(wrong(why).hint("0 is yourself, from 1 on they are those of /etc/subuid and /etc/subgid"));
+        }
+    }
+    Ok(())
 }
 
 /// The ids from 0 on as they are, but for `own`, which is the user (0 outside).
@@ -161,7 +179,8 @@ pub fn give(request: &mut Request, machine: &Machine, taken: &[Maps]) -> Result<
     if !request.isolation.maps.is_empty() {
         return Ok(());
     }
-    let overlap = |a: &Run, b: &Run| a.outside < b.outside + b.length && b.outside < a.outside + a.length;
+    let end = |run: &Run| u64::from(run.outside) + u64::from(run.length);
+    let overlap = |a: &Run, b: &Run| u64::from(a.outside) < end(b) && u64::from(b.outside) < end(a);
     let first = automatic(size, machine, 0);
     for number in 0..=u32::MAX {
         let maps = automatic(size, machine, number);
@@ -208,6 +227,15 @@ mod tests {
     }
 
     #[test]
+    fn ids_that_a_user_has_not_got_are_refused() {
+        let mut request = Request::default();
+        request.isolation.maps.users = vec![Run { inside: 0, outside: 65_000, length: 1000 }];
+        let error = maps(&request, &machine(true)).unwrap_err().to_string();
+        assert_eq!(error, "uidmap 0:65000:1000: without root the uids outside are 0 to 65536");
+        assert!(maps(&request, &machine(false)).is_ok());
+    }
+
+    #[test]
     fn for_root_there_is_no_one_to_keep() {
         let error = maps(&asked(Users::KeepId { uid: None, gid: None }), &machine(false)).unwrap_err();
         assert_eq!(error.to_string(), "keep-id is only supported in rootless mode");
@@ -222,6 +250,10 @@ mod tests {
             assert_eq!(request.isolation.maps.users[0].outside, 524_288 + n * 65536);
             taken.push(request.isolation.maps.clone());
         }
+        let last = Run { inside: 0, outside: u32::MAX - 65535, length: 65536 };
+        let mut beside = asked(Users::Auto { size: None });
+        give(&mut beside, &machine(false), &[Maps { users: vec![last], groups: vec![last] }]).unwrap();
+        assert_eq!(beside.isolation.maps.users[0].outside, 524_288);
         let mut small = asked(Users::Auto { size: Some(60000) });
         give(&mut small, &machine(true), &[]).unwrap();
         let full = vec![small.isolation.maps.clone()];

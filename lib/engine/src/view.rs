@@ -16,7 +16,7 @@ use crate::plan::{self, Command, Writable};
 use crate::text::Text;
 use crate::tools::{Tool, Tools};
 use crate::{Error, Kind, Result, execute};
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use store::{Guard, ProcessId, Record, Root, State};
@@ -55,7 +55,8 @@ fn open_root_of(process: ProcessId, below: &Path) -> Result<OwnedFd> {
     let relative = below.strip_prefix("/").unwrap_or(below);
     let found = match relative.as_os_str().is_empty() {
         true => root,
-        false => openat(&root, relative, FOLDER, Mode::empty()).map_err(fail)?,
+        // A link on the way leads somewhere in its mount namespace, not in ours.
+        false => openat2(&root, relative, FOLDER, Mode::empty(), ResolveFlags::IN_ROOT).map_err(fail)?,
     };
     if life::process(process.pid) != Some(process) {
         return Err(Error::new(Kind::Conflict, "", "the container ended while it was looked at"));
@@ -124,8 +125,8 @@ pub fn run_mount(around: &Surroundings<'_>, record: &Record, asked: &Asked, tool
     }
     let init = layer.join("init");
     if plan::has_mark(&asked.request) && !init.join(".dockerenv").exists() {
-        let made = std::fs::create_dir_all(&init).and_then(|()| std::fs::write(init.join(".dockerenv"), ""));
-        made.map_err(|e| crate::error::system("make", init.display(), e))?;
+        std::fs::create_dir_all(&init).map_err(|e| crate::error::system("make", init.display(), e))?;
+        execute::make_mark(&init.join(".dockerenv"))?;
     }
     let text = |path: &Path| Text::plain(&path.to_string_lossy());
     let writable = Writable { upper: text(&folders[0]), work: text(&folders[1]), init: text(&init), in_tmp: false };

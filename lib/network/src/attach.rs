@@ -17,7 +17,7 @@ use crate::definition::{DEFAULT, Definition};
 use crate::dns;
 use crate::driver::{self, Driver, Endpoint, Ground};
 use crate::error::{Error, Kind, Result, refused};
-use crate::lease::{Book, Lease, Process};
+use crate::lease::{Book, Lease, Process, names};
 use crate::link::{self, Link};
 use crate::mac::Mac;
 use crate::namespace::{Namespace, Reference};
@@ -25,7 +25,6 @@ use crate::network;
 use crate::nft;
 use crate::overlay;
 use crate::pool::Subnet;
-use crate::port::Spec;
 use crate::port_flags;
 use crate::publish::{self, Published};
 use crate::route::{self, NewRoute, Via};
@@ -34,6 +33,7 @@ use crate::state::State;
 use crate::sysctl::{self, Setting};
 use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
+use spec::published::Published as Spec;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -54,7 +54,7 @@ pub struct Wish {
     pub namespace: Reference,
     /// The container's id.
     pub container: String,
-    /// The interface's name inside.
+    /// The interface's name inside; empty for what the network says.
     pub interface: String,
     /// The addresses it must have; of a family of which none is named, any.
     pub addresses: Vec<IpAddr>,
@@ -94,6 +94,16 @@ impl Wish {
             sysctls: Vec::new(),
             ports: Vec::new(),
         }
+    }
+
+    /// The same with the interface's name that the network says.
+    pub(crate) fn named(&self, state: &State) -> Result<Self> {
+        Ok(Self { interface: network::find(state, &self.network)?.interface(), ..self.clone() })
+    }
+
+    /// What the container is to be called on the network, as [`Lease::names`] gives it.
+    pub fn names(&self) -> Vec<String> {
+        names(self.name.as_deref(), &self.aliases, &self.container)
     }
 }
 
@@ -137,6 +147,14 @@ pub struct Attachment {
 
 /// Attaches a container's namespace to a network.
 pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
+    let named;
+    let wish = match wish.interface.is_empty() {
+        true => {
+            named = wish.named(state)?;
+            &named
+        }
+        false => wish,
+    };
     link::check_name(&wish.interface).map_err(|why| Error::new(Kind::Invalid, ATTACH, &wish.network).because(why))?;
     let inside = Namespace::open(&wish.namespace)?;
     let own = Namespace::own()?.identity().inode;
@@ -191,6 +209,9 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
     book.enter(lease.clone());
     book.store()?;
     drop(lock);
+    if known.as_ref().is_some_and(|known| known.names() != lease.names()) {
+        overlay::rename(state, &definition, &lease);
+    }
 
     // It starts while the interface is made, and ends by itself if that fails.
     let dns = dns::ensure_running(state, &definition).unwrap_or_else(|e| {
@@ -267,7 +288,7 @@ pub fn detach(
         }
     } else if definition.driver.has_outer_end() {
         // The run folder may have been lost; the link's name is known without it.
-        let outer = outer_name(&definition.id, container, interface.unwrap_or(INTERFACE));
+        let outer = outer_name(&definition.id, container, interface.unwrap_or(&definition.interface()));
         failures.extend(veth::delete(&outer, &mut socket).err());
     }
     if failures.is_empty() { Ok(()) } else { Err(failures) }
@@ -326,12 +347,9 @@ fn place(state: &State, wish: &Wish, own: u64, inside: u64, socket: &mut Socket)
         }
         let addresses = match &known {
             Some(lease) => still_fits(wish, lease),
-            None => {
-                let who = (wish.container.as_str(), wish.interface.as_str(), wish.mac);
-                overlay::choose(state, &definition, &wish.addresses, who, |definition| {
-                    book.choose(definition, &wish.addresses, own, socket)
-                })
-            }
+            None => overlay::choose(state, &definition, wish, &wanted, |definition| {
+                book.choose(definition, &wanted, own, socket)
+            }),
         };
         match addresses {
             Err(e) if attempt < ATTEMPTS && leave::may_be_in_the_way(&e, &book) => {

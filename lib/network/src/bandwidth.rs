@@ -99,7 +99,13 @@ pub fn apply(socket: &mut Socket, outer: &str, bandwidth: &Bandwidth) -> Result<
     let [bucket, opened] = asked(socket, [bucket, qdisc::add_ingress(link.index)])?;
     bucket.map_err(wrong)?;
     unless(opened, libc::EEXIST).map_err(wrong)?;
-    if redirection_of(socket, link.index)? != Some(queue.index) {
+    let leads_to = redirection_of(socket, link.index)?;
+    if leads_to.is_some_and(|to| to != queue.index) {
+        // To an ifb that is gone: it would swallow all before ours is asked.
+        let [closed, opened] = asked(socket, [qdisc::remove_ingress(link.index), qdisc::add_ingress(link.index)])?;
+        closed.and(opened).map_err(wrong)?;
+    }
+    if leads_to != Some(queue.index) {
         socket.ask(qdisc::redirect(link.index, queue.index))?.map_err(wrong)?;
     }
     Ok(())

@@ -166,7 +166,7 @@ impl Definition {
         let path = state.definition_path(&self.name);
         let mut bytes = serde_json::to_vec_pretty(self).map_err(|e| state::damaged(&path, e))?;
         bytes.push(b'\n');
-        state::replace(&path, &bytes, Durability::Disk)
+        state::replace_locked(&path, &bytes, Durability::Disk)
     }
 
     /// The value of the option called `name`, under whichever of its names it was given.
@@ -193,6 +193,22 @@ impl Definition {
     pub fn masquerades(&self, v6: bool) -> bool {
         let mode = self.option(if v6 { "gateway_mode_ipv6" } else { "gateway_mode_ipv4" });
         !self.internal && self.flag("masquerade", true) && mode != Some("routed")
+    }
+
+    /// The address that what leaves the network in IPv4, or in IPv6, leaves under, where one was told.
+    pub fn leaves_by(&self, v6: bool) -> Option<IpAddr> {
+        let told = self.option(if v6 { "outbound_addr6" } else { "outbound_addr4" })?;
+        told.parse().ok().filter(|_| self.masquerades(v6))
+    }
+
+    /// The address that ports are published on where none is named.
+    pub fn published_on(&self) -> Option<IpAddr> {
+        self.option("host_binding_ipv4")?.parse().ok()
+    }
+
+    /// What a container's interface is called where nobody says.
+    pub fn interface(&self) -> String {
+        format!("{}0", self.option("container_iface_prefix").unwrap_or("eth"))
     }
 
     /// The gateways of its subnets.

@@ -35,9 +35,10 @@ pub use source::{addresses, has_names};
 
 use crate::confine;
 use crate::definition::Definition;
+use crate::driver::Driver;
 use crate::error::{Error, Kind, Result, failed};
 use crate::namespace::Namespace;
-use crate::state::State;
+use crate::state::{self, State};
 use std::path::Path;
 
 /// How many descriptors a server should have.
@@ -77,6 +78,9 @@ pub fn serve(
     let around = confine::folders_of(resolv_conf);
     let book = state.lease_path(&definition.name);
     let described = state.definition_path(&definition.name);
+    if definition.driver == Driver::Overlay {
+        state::ensure_folder_of(&state.view_path(&definition.name))?;
+    }
     let mut folders: Vec<&Path> = around.iter().map(std::path::PathBuf::as_path).collect();
     folders.extend([book.parent(), described.parent()].into_iter().flatten());
     folders.extend([Path::new("/proc"), Path::new("/run")]);

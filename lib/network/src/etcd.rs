@@ -4,6 +4,7 @@
 //!   range      /v3/kv/range           what is under a prefix, at one revision
 //!   create     /v3/kv/txn             writes keys if none of them is there: who comes second is told who was first
 //!   delete_if  /v3/kv/txn             deletes a key if it still says what we wrote
+//!   replace_if /v3/kv/txn             writes a key anew if it still says what we wrote
 //!   grant …    /v3/lease/…            a lease and the keys under it vanish when nobody keeps it alive
 //!   watch      /v3/watch              what changes under a prefix from a revision on, as an answer that does not end
 //! ```
@@ -158,10 +159,14 @@ impl Client {
 
     /// Deletes the key of `pair` if it says what `pair` does.
     pub fn delete_if(&mut self, pair: &Pair) -> Result<()> {
-        let value = encoding::encode(&pair.value);
-        let same = json!({ "key": key(&pair.key), "target": "VALUE", "result": "EQUAL", "value": value });
         let delete = json!({ "requestDeleteRange": { "key": key(&pair.key) } });
-        self.call("/v3/kv/txn", &json!({ "compare": [same], "success": [delete] })).map(drop)
+        self.call("/v3/kv/txn", &json!({ "compare": [says(pair)], "success": [delete] })).map(drop)
+    }
+
+    /// Writes `value` at the key of `pair` if it says what `pair` does.
+    pub fn replace_if(&mut self, pair: &Pair, value: &[u8]) -> Result<()> {
+        let put = json!({ "requestPut": { "key": key(&pair.key), "value": encoding::encode(value) } });
+        self.call("/v3/kv/txn", &json!({ "compare": [says(pair)], "success": [put] })).map(drop)
     }
 
     /// A lease of `ttl_s` seconds; gives its number.
@@ -317,6 +322,12 @@ fn range_end(prefix: &str) -> String {
 }
 
 /// A key with its value; a deletion has no value, nor has an empty one.
+/// Whether the key of `pair` says what `pair` does, as a transaction asks it.
+fn says(pair: &Pair) -> Value {
+    let value = encoding::encode(&pair.value);
+    json!({ "key": key(&pair.key), "target": "VALUE", "result": "EQUAL", "value": value })
+}
+
 fn pair(kv: &Value) -> Option<Pair> {
     let key = String::from_utf8(encoding::decode(kv["key"].as_str()?)?).ok()?;
     let value = kv["value"].as_str().and_then(encoding::decode).unwrap_or_default();

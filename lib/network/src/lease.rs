@@ -23,6 +23,8 @@ use std::path::PathBuf;
 
 /// Below this many leases nobody looks for dead ones.
 const COLLECT_AT: usize = 64;
+/// How much of a long id people type.
+const SHORT_ID: usize = 12;
 /// The answers to so many questions fit into a socket's buffer.
 const ASKED_AT_ONCE: usize = 32;
 
@@ -68,6 +70,24 @@ pub struct Lease {
     /// What is written below `/proc/sys/net` inside; `IFNAME` stands for the interface.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sysctls: Vec<Setting>,
+}
+
+impl Lease {
+    /// What the container is called on the network: its name, or its id where it has none, then its other names.
+    pub fn names(&self) -> Vec<String> {
+        names(self.name.as_deref(), &self.aliases, &self.container)
+    }
+}
+
+/// A container's names in their order.
+pub(crate) fn names(name: Option<&str>, aliases: &[String], container: &str) -> Vec<String> {
+    let first = name.unwrap_or_else(|| short(container));
+    std::iter::once(first).chain(aliases.iter().map(String::as_str)).map(str::to_owned).collect()
+}
+
+/// An id as people type it.
+pub(crate) fn short(id: &str) -> &str {
+    id.get(..SHORT_ID).unwrap_or(id)
 }
 
 /// How a lease ends: see [`crate::attach`].
@@ -183,7 +203,7 @@ impl Book {
     /// Writes them down.
     pub fn store(&self) -> Result<()> {
         let bytes = serde_json::to_vec(self).map_err(|e| state::damaged(&self.path, e))?;
-        state::replace(&self.path, &bytes, Durability::Run)
+        state::replace_locked(&self.path, &bytes, Durability::Run)
     }
 
     /// Those of interfaces that are attached, by address.

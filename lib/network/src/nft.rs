@@ -19,8 +19,10 @@ use crate::definition::Definition;
 use crate::error::{Kind, Result};
 use crate::socket::Request;
 use message::Element;
+use std::net::IpAddr;
 use table::{
-    CHAINS, INTERNAL, ITSELF4, ITSELF6, NETWORKS, OPEN, OUTBOUND4, OUTBOUND6, SETS, SOURCES4, SOURCES6, WITHIN,
+    CHAINS, FROM4, FROM6, INTERNAL, ITSELF4, ITSELF6, NETWORKS, OPEN, OUTBOUND4, OUTBOUND6, SETS, SOURCES4, SOURCES6,
+    WITHIN,
 };
 pub use table::{COMMENT, TABLE};
 use transaction::Rules;
@@ -44,12 +46,26 @@ pub struct Facts<'a> {
     pub icc: bool,
     /// Whether it is apart from other networks; two that are not reach each other.
     pub isolate: bool,
+    /// The addresses its containers leave under, where they are told, one a family.
+    pub leaves_by: [Option<IpAddr>; 2],
+    /// The machine's links, with colons between, whose neighbours may reach its containers' own addresses.
+    pub trusted: &'a str,
 }
 
 impl<'a> Facts<'a> {
     /// Those of a network that is nothing but a bridge with masquerading.
     pub fn plain(network: &'a str, link: &'a str) -> Self {
-        Self { network, link, internal: false, masquerade4: true, masquerade6: true, icc: true, isolate: true }
+        Self {
+            network,
+            link,
+            internal: false,
+            masquerade4: true,
+            masquerade6: true,
+            icc: true,
+            isolate: true,
+            leaves_by: [None; 2],
+            trusted: "",
+        }
     }
 
     /// Those of a network as it is defined.
@@ -60,6 +76,8 @@ impl<'a> Facts<'a> {
             masquerade6: definition.masquerades(true),
             icc: definition.icc(),
             isolate: definition.isolate,
+            leaves_by: [false, true].map(|v6| definition.leaves_by(v6)),
+            trusted: definition.option("trusted_host_interfaces").unwrap_or_default(),
             ..Self::plain(&definition.name, &definition.bridge)
         }
     }
@@ -79,7 +97,22 @@ impl<'a> Facts<'a> {
     fn elements(&self) -> Vec<Element> {
         let comment = format!("network {}", self.network);
         let element = |set| Element { set, key: self.key(set), value: None, comment: comment.clone() };
-        self.sets().into_iter().map(element).collect()
+        let usual = self.sets().into_iter().map(element);
+        usual.chain(self.special(&comment)).collect()
+    }
+
+    /// What few networks have: the addresses they leave by, and trusted links.
+    fn special(&self, comment: &str) -> Vec<Element> {
+        let name = message::interface_key(self.link);
+        let element = |set, key, value| Element { set, key, value, comment: comment.to_owned() };
+        let by = self.leaves_by.into_iter().flatten().filter(|_| !self.internal).map(|address| match address {
+            IpAddr::V4(address) => element(FROM4.name, name.clone(), Some(address.octets().to_vec())),
+            IpAddr::V6(address) => element(FROM6.name, name.clone(), Some(address.octets().to_vec())),
+        });
+        let trusted = self.trusted.split(':').filter(|link| !link.is_empty());
+        let trusted =
+            trusted.map(|link| element(WITHIN.name, [message::interface_key(link), name.clone()].concat(), None));
+        by.chain(trusted).collect()
     }
 
     fn key(&self, set: &str) -> Vec<u8> {
@@ -90,7 +123,8 @@ impl<'a> Facts<'a> {
     /// All that a network can have, whatever its facts: what it was before may have been something else.
     fn anywhere(&self) -> Vec<(&'static str, Vec<u8>)> {
         let sets = [NETWORKS, OUTBOUND4, OUTBOUND6, INTERNAL, OPEN, WITHIN];
-        sets.into_iter().map(|set| (set.name, self.key(set.name))).collect()
+        let usual = sets.into_iter().map(|set| (set.name, self.key(set.name)));
+        usual.chain(self.special("").into_iter().map(|element| (element.set, element.key))).collect()
     }
 }
 

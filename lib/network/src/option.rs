@@ -6,6 +6,7 @@
 use crate::driver::Driver;
 use crate::overlay::underlay;
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A key that is understood.
 struct Key {
@@ -42,6 +43,12 @@ const KEYS: &[Key] = &[
     key("mode", "ipvlan_mode", &[Ipvlan], ipvlan_mode),
     key("ipvlan_flag", "", &[Ipvlan], ipvlan_flag),
     key("bcqueuelen", "", &[Macvlan], number),
+    key("bclim", "", &[Macvlan], limit),
+    key("host_binding_ipv4", "com.docker.network.bridge.host_binding_ipv4", ROUTED, address4),
+    key("trusted_host_interfaces", "com.docker.network.bridge.trusted_host_interfaces", BRIDGED, interfaces),
+    key("container_iface_prefix", "com.docker.network.container_iface_prefix", ALL, prefix),
+    key("outbound_addr4", "", BRIDGED, address4),
+    key("outbound_addr6", "", BRIDGED, address6),
     key("vlan", "", &[Vlan, Bridge], vlan),
     key("vni", "com.docker.network.driver.overlay.vxlanid_list", &[Overlay], underlay::check_vni),
     key("port", "", &[Overlay], underlay::check_port),
@@ -51,14 +58,8 @@ const KEYS: &[Key] = &[
 
 /// Keys that others understand and this program does not, with what to do instead.
 const REFUSED: &[(&str, &str)] = &[
-    ("com.docker.network.bridge.host_binding_ipv4", "name the address with each published port"),
-    ("com.docker.network.bridge.trusted_host_interfaces", "routed packets into a network are dropped unless published"),
-    ("com.docker.network.container_iface_prefix", "the interface is named when it is attached: attach --ifname"),
     ("encrypted", "packets of an overlay are not encrypted here; put the hosts' link into a tunnel that is"),
-    ("vrf", "an interface cannot be put into a VRF"),
-    ("bclim", "the limit of broadcasts cannot be set"),
-    ("outbound_addr4", "the source address of what leaves is chosen by the machine's routes"),
-    ("outbound_addr6", "the source address of what leaves is chosen by the machine's routes"),
+    ("vrf", "make the bridge yourself, put it into the VRF, and name it: --bridge DEV"),
     (
         "host_interface_name",
         "the end outside is named by netwire, so that it is found again; attach prints it as host_interface",
@@ -123,6 +124,27 @@ fn isolate(value: &str) -> Result<(), String> {
 
 fn number(value: &str) -> Result<(), String> {
     value.parse::<u32>().map(drop).map_err(|_| format!("`{value}` is no number"))
+}
+
+fn limit(value: &str) -> Result<(), String> {
+    value.parse::<i32>().map(drop).map_err(|_| format!("`{value}` is no number"))
+}
+
+fn address4(value: &str) -> Result<(), String> {
+    value.parse::<Ipv4Addr>().map(drop).map_err(|_| format!("`{value}` is no address of IPv4"))
+}
+
+fn address6(value: &str) -> Result<(), String> {
+    value.parse::<Ipv6Addr>().map(drop).map_err(|_| format!("`{value}` is no address of IPv6"))
+}
+
+fn interfaces(value: &str) -> Result<(), String> {
+    value.split(':').try_for_each(interface)
+}
+
+/// A number follows it.
+fn prefix(value: &str) -> Result<(), String> {
+    interface(&format!("{value}00"))
 }
 
 fn mtu(value: &str) -> Result<(), String> {

@@ -26,6 +26,7 @@ pub mod serve;
 pub mod underlay;
 pub mod view;
 
+use crate::attach::Wish;
 use crate::bridge;
 use crate::definition::Definition;
 use crate::driver::{Driver, Ground, vxlan};
@@ -179,9 +180,9 @@ pub fn peers(state: &State, network: &str) -> Result<(Vec<Peer>, Option<String>)
 /// Makes sure that bridge and VXLAN link stand; where they do, that costs three questions.
 pub fn prepare(state: &State, socket: &mut Socket, definition: &Definition) -> Result<Ground> {
     if let Some((link, tunnel)) = underlay::present(socket, definition)?
-        && link.up
         && link.controller.is_some()
         && tunnel.vni == underlay::vni(definition)
+        && (link.up || Membership::load(state, &definition.name)?.is_none())
     {
         let ground = bridge::ensure(socket, definition)?;
         if link.controller == Some(ground.index) {
@@ -214,7 +215,8 @@ pub fn build(state: &State, socket: &mut Socket, definition: &Definition) -> Res
         ],
     };
     requests.push(underlay.tunnel.set_port(&name));
-    requests.push(link::set_up(&name));
+    // Who is no member sends nothing and hears nothing: others may still take it for one.
+    requests.push(if membership.is_some() { link::set_up(&name) } else { link::setting::set_down(&name) });
     for answer in socket.transact(&requests)? {
         bridge::unless(answer, libc::EAFNOSUPPORT).map_err(|refusal| {
             let taken = refusal.errno == libc::EEXIST;
@@ -265,7 +267,7 @@ pub(crate) fn amiss(state: &State, socket: &mut Socket, definition: &Definition)
             add(format!("its link {name} to the other hosts is not what was joined"), RESTORE);
         }
         Some((link, tunnel)) => {
-            if !link.up || link.controller.is_none() {
+            if (membership.is_some() && !link.up) || link.controller.is_none() {
                 add(format!("its link {name} to the other hosts is down, or not on its bridge"), RESTORE);
             }
             let wanted = wanted(state, definition, membership.as_ref(), tunnel.local)?;
@@ -340,8 +342,8 @@ fn depart(state: &State, socket: &mut Socket, definition: &Definition) -> Vec<Er
 pub fn choose(
     state: &State,
     definition: &Definition,
+    who: &Wish,
     wished: &[IpAddr],
-    who: (&str, &str, Option<Mac>),
     mut choose: impl FnMut(&Definition) -> Result<Vec<IpAddr>>,
 ) -> Result<Vec<IpAddr>> {
     const OP: &str = "take an address of network";
@@ -349,16 +351,16 @@ pub fn choose(
     let local = underlay::present(&mut Socket::open_route()?, definition)?.map(|(_, tunnel)| tunnel.local);
     let local = local.ok_or_else(|| Error::new(Kind::NotFound, OP, &definition.name).because("its link vanished"))?;
     let mut taken = directory.taken()?;
-    let (container, interface, mac) = who;
     for _ in 0..CHOICES {
         let addresses = choose(&without(definition, &taken, wished))?;
         let Some(first) = addresses.first() else { return Ok(addresses) };
         let claim = Claim {
             host: local,
-            mac: mac.unwrap_or_else(|| Mac::of(*first)),
-            container: container.to_owned(),
-            interface: interface.to_owned(),
+            mac: who.mac.unwrap_or_else(|| Mac::of(*first)),
+            container: who.container.clone(),
+            interface: who.interface.clone(),
             attacher: Process::own(),
+            names: who.names(),
         };
         let Err(others) = directory.claim(&addresses, &claim)? else {
             // Where it died somebody must begin again; that it does not is no reason to fail, `check` tells it.
@@ -381,6 +383,16 @@ pub fn release(state: &State, definition: &Definition, lease: &Lease) {
     let present = Socket::open_route().and_then(|mut socket| underlay::present(&mut socket, definition));
     if let Ok(Some((_, tunnel))) = present {
         let _ = directory.release(tunnel.local, &lease.addresses, &lease.container, &lease.interface);
+    }
+}
+
+/// Tells the other hosts how the container of `lease` is called now. That etcd does not answer is no failure: the server
+/// tells them later.
+pub fn rename(state: &State, definition: &Definition, lease: &Lease) {
+    let Ok(Some(mut directory)) = directory(state, definition) else { return };
+    let present = Socket::open_route().and_then(|mut socket| underlay::present(&mut socket, definition));
+    if let Ok(Some((_, tunnel))) = present {
+        let _ = directory.rename(tunnel.local, lease);
     }
 }
 

@@ -25,13 +25,13 @@ use crate::error::{Error, Kind, Result};
 use crate::lease;
 use crate::namespace::Namespace;
 use crate::nft::ports::{self, Conflict, Entry};
-use crate::port::{Protocol, Spec};
 use crate::socket::Socket;
 use crate::state::State;
 use book::{Book, Door, Way, entries};
 pub use leased::{heal, publish_attached, publish_leased, reach_again, unpublish_everywhere, vacate};
 pub use proxy::serve;
 use serde::Serialize;
+use spec::published::{Protocol, Published as Spec};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -231,10 +231,15 @@ fn obeys_input(state: &State, network: &str) -> Result<bool> {
 
 /// A port and its protocol as in messages: `0.0.0.0:80/tcp`.
 fn door_name(entry: &Entry) -> String {
-    let any = if entry.to.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
     let protocol = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].into_iter().find(|p| p.number() == entry.protocol);
-    let address = SocketAddr::new(entry.host.unwrap_or(any), entry.port);
+    let address = door(entry);
     protocol.map_or_else(|| address.to_string(), |protocol| format!("{address}/{protocol}"))
+}
+
+/// The machine's address and port of `entry`.
+fn door(entry: &Entry) -> SocketAddr {
+    let any = if entry.to.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
+    SocketAddr::new(entry.host.unwrap_or(any), entry.port)
 }
 
 fn refusal(conflicts: &[Conflict]) -> Error {

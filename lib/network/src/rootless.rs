@@ -25,11 +25,11 @@ pub mod slirp;
 use crate::error::{Error, Kind, Result};
 use crate::link;
 use crate::namespace::{Identity, Namespace, Reference};
-use crate::port::Spec;
 use crate::state::State;
 use forward::{Forward, Listening};
 use record::Record;
 use serde::{Deserialize, Serialize};
+use spec::published::Published as Spec;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 

@@ -149,13 +149,26 @@ pub enum Durability {
     Run,
 }
 
+/// What the file is called while it is written by who is alone with it: whoever writes next begins it anew, so that what was
+/// killed leaves nothing for long.
+pub(crate) const HALF_DONE: &str = "new";
+
 /// Replaces the file at `path`, or makes it, as a whole.
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
+    write_whole(path, bytes, durability, &std::process::id().to_string())
+}
+
+/// The same for a file under a lock that the caller holds.
+pub fn replace_locked(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
+    write_whole(path, bytes, durability, HALF_DONE)
+}
+
+fn write_whole(path: &Path, bytes: &[u8], durability: Durability, suffix: &str) -> Result<()> {
     let write = || {
         let folder = path.parent().unwrap_or(Path::new("/"));
         ensure_folder(folder)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let half_done = folder.join(format!(".{name}.{}", std::process::id()));
+        let half_done = folder.join(format!(".{name}.{suffix}"));
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&half_done)?;
         let done = file.write_all(bytes).and_then(|()| match durability {
             Durability::Disk => file.sync_all(),
@@ -192,6 +205,12 @@ pub(crate) fn damaged(path: &Path, source: serde_json::Error) -> Error {
     Error::new(Kind::Invalid, "read", path.display())
         .because(source)
         .hint("the file is not what netwire wrote; move it away to begin anew")
+}
+
+/// Makes the folder that the file at `path` is in.
+pub(crate) fn ensure_folder_of(path: &Path) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    ensure_folder(folder).map_err(|e| failed("make", folder.display(), e))
 }
 
 fn open_lock(folder: &Path, path: &Path) -> io::Result<File> {

@@ -4,15 +4,16 @@ use crate::bridge;
 use crate::definition::Definition;
 use crate::driver::{Driver, ptp};
 use crate::error::{Error, Result, refused};
-use crate::lease::{Book, Lease};
+use crate::lease::{Book, Lease, Process};
 use crate::link::{self, Link};
 use crate::namespace::Namespace;
 use crate::nft::Facts;
 use crate::overlay::membership::Membership;
 use crate::socket::Socket;
-use crate::state::State;
+use crate::state::{HALF_DONE, State};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What is written on links before the network's name and id.
 const MARK: &str = "network ";
@@ -135,6 +136,9 @@ pub(crate) fn leases(state: &State, network: &str, own: u64) -> Result<(Vec<Leas
     Ok((there.into_iter().filter(|lease| lease.caller == own).collect(), dead))
 }
 
+/// A file that is being written is so for a moment only.
+const A_MOMENT: Duration = Duration::from_secs(5);
+
 /// Files that somebody began to write and was killed at.
 pub(crate) fn half_done(state: &State) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -142,8 +146,16 @@ pub(crate) fn half_done(state: &State) -> Vec<PathBuf> {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let writer = name.to_str().filter(|name| name.starts_with('.')).and_then(|name| name.rsplit_once('.'));
-            let Some((_, Ok(id))) = writer.map(|(file, id)| (file, id.parse::<u32>())) else { continue };
-            if crate::lease::Process::of(id).is_none() {
+            let is_old = || {
+                let age = entry.metadata().ok()?.modified().ok()?.elapsed().ok()?;
+                (age > A_MOMENT).then_some(())
+            };
+            let abandoned = match writer {
+                Some((_, HALF_DONE)) => is_old().is_some(),
+                Some((_, id)) => id.parse().is_ok_and(|id| Process::of(id).is_none()),
+                None => false,
+            };
+            if abandoned {
                 found.push(entry.path());
             }
         }

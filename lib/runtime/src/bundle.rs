@@ -3,6 +3,8 @@
 pub(crate) mod document;
 mod rules;
 
+pub(crate) use rules::makes_mounts;
+
 use crate::error::{Error, Result, failed, invalid};
 use crate::{file, schedule};
 use document::Read;
@@ -11,6 +13,9 @@ use std::path::{Path, PathBuf};
 
 /// The annotation that asks for a PID 1 of ours in front of the program.
 pub const INIT_ANNOTATION: &str = "dev.veneer.init";
+/// The annotation that asks `run` for what `create` makes anyway: groups that count what the container uses, in every hierarchy it
+/// is shown.
+pub const ACCOUNTING_ANNOTATION: &str = "dev.veneer.accounting";
 
 /// A bundle that was read and makes sense.
 #[derive(Debug)]
@@ -60,6 +65,9 @@ impl Unplaced {
 /// Reads and checks a configuration.
 fn parse(raw: &[u8]) -> std::result::Result<Read<Spec>, Unplaced> {
     let mut read = document::read::<Spec>(raw).map_err(Unplaced)?;
+    if let Some(process) = read.document.process() {
+        document::check_io_priority(raw, process).map_err(Unplaced)?;
+    }
     rules::check(&read.document, &mut read.warnings).map_err(Unplaced)?;
     Ok(read)
 }
@@ -68,6 +76,7 @@ fn parse(raw: &[u8]) -> std::result::Result<Read<Spec>, Unplaced> {
 pub(crate) fn load_process(path: &Path) -> Result<(Process, Vec<Error>)> {
     let raw = file::read(path).map_err(|e| failed("read", path.display(), e))?;
     let read = document::read::<Process>(&raw).map_err(|e| Unplaced(e).at(path))?;
+    document::check_io_priority(&raw, &read.document).map_err(|e| Unplaced(e).at(path))?;
     Ok((read.document, read.warnings))
 }
 
@@ -95,7 +104,16 @@ pub fn check_process(process: &Process) -> Result<()> {
 
 /// Whether the configuration asks for our PID 1.
 pub fn wants_init(spec: &Spec) -> bool {
-    spec.annotations().as_ref().and_then(|a| a.get(INIT_ANNOTATION)).is_some_and(|v| v == "true")
+    asks(spec, INIT_ANNOTATION)
+}
+
+/// Whether the configuration asks for groups that count.
+pub fn wants_accounting(spec: &Spec) -> bool {
+    asks(spec, ACCOUNTING_ANNOTATION)
+}
+
+fn asks(spec: &Spec, annotation: &str) -> bool {
+    spec.annotations().as_ref().and_then(|a| a.get(annotation)).is_some_and(|v| v == "true")
 }
 
 /// `path` without links, from the root.

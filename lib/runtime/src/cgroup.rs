@@ -26,9 +26,11 @@ mod layout;
 mod limits;
 mod oom;
 pub mod statistics;
+mod view;
 
 pub use chain::{ChainGroup, ChainLimits, for_chain};
 pub use entrance::Entrance;
+pub(crate) use view::View;
 
 use crate::devices::{DeviceList, Rules};
 use crate::error::{Error, Kind, Result, failed};
@@ -57,13 +59,15 @@ const ACCOUNTING: [&str; 6] = ["cpu", "cpuacct", "memory", "pids", "blkio", "io"
 pub struct Options {
     /// Count memory, processor time, processes and block transfers too where they have no limit: engines read the files.
     pub accounting: bool,
+    /// Be in a group of its own in each hierarchy of v1 there is: whoever looks at the tree from inside finds it whole.
+    pub everywhere: bool,
     /// Put a device list in force, and make it possible to freeze and to count all processes.
     pub container: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { accounting: false, container: true }
+        Self { accounting: false, everywhere: false, container: true }
     }
 }
 
@@ -72,6 +76,9 @@ impl Default for Options {
 pub struct Cgroup {
     groups: Vec<Group>,
     devices: DeviceList,
+    /// Known to who made them.
+    #[serde(skip)]
+    view: View,
 }
 
 impl Cgroup {
@@ -86,8 +93,10 @@ impl Cgroup {
         let settings = resources.map(|r| limits::settings(r, layout)).transpose()?.unwrap_or_default();
         let devices = resources.and_then(|r| r.devices().as_deref()).unwrap_or_default();
         let rules = Rules::of(devices)?;
-        let mut cgroup = Self { groups: Vec::new(), devices: DeviceList::Open("no cgroup to keep it in".to_owned()) };
+        let devices = DeviceList::Open("no cgroup to keep it in".to_owned());
+        let mut cgroup = Self { groups: Vec::new(), devices, view: View::default() };
         let made = cgroup.make(layout, path, &settings, &rules, options);
+        cgroup.view = View::of(layout, cgroup.groups.iter());
         if made.is_err() {
             for group in &cgroup.groups {
                 let _ = group.remove();
@@ -109,8 +118,8 @@ impl Cgroup {
             wanted.extend(ACCOUNTING);
         }
         wanted.extend(settings.iter().map(|setting| setting.controller.as_str()));
-        for hierarchy in &layout.v1 {
-            if wanted.iter().any(|c| hierarchy.has(c)) {
+        for hierarchy in layout.v1.iter().chain(layout.named.iter().filter(|_| options.everywhere)) {
+            if options.everywhere || wanted.iter().any(|c| hierarchy.has(c)) {
                 let limited = settings.iter().any(|s| hierarchy.has(&s.controller));
                 self.make_v1(hierarchy, &hierarchy.place(path), limited)?;
             }
@@ -143,11 +152,13 @@ impl Cgroup {
     fn found(layout: &Layout, path: &Path) -> Self {
         let group =
             |of: &Hierarchy, v2, path| Group { controllers: of.controllers.clone(), v2, path, made: Vec::new() };
-        let v1 = layout.v1.iter().map(|of| group(of, false, of.place(path)));
+        let v1 = layout.v1.iter().chain(&layout.named).map(|of| group(of, false, of.place(path)));
         let v2 = layout.v2.iter().map(|of| group(of, true, of.place_beside(path)));
         let is_there = |group: &Group| rustix::fs::stat(group.path.join("cgroup.procs")).is_ok();
         let devices = DeviceList::Open("the group is not ours".to_owned());
-        Self { groups: v1.chain(v2).filter(is_there).collect(), devices }
+        let groups: Vec<Group> = v1.chain(v2).filter(is_there).collect();
+        let view = View::of(layout, groups.iter());
+        Self { groups, devices, view }
     }
 
     fn make_v1(&mut self, hierarchy: &Hierarchy, folder: &Path, limited: bool) -> Result<()> {
@@ -250,6 +261,11 @@ impl Cgroup {
         &self.devices
     }
 
+    /// What a container in these groups, just made, sees of them.
+    pub(crate) fn view(&self) -> View {
+        self.view.clone()
+    }
+
     /// Whether there is no group at all: nothing to enter, freeze or remove.
     pub fn is_none(&self) -> bool {
         self.groups.is_empty()
@@ -295,13 +311,20 @@ fn tolerate(folder: &Path, error: io::Error, limited: bool) -> Result<()> {
     Err(if forbidden { error.hint("limits need root, or a cgroup delegated to this user") } else { error })
 }
 
-/// A new cpuset has no processors and takes no process until it is given some: its parent's.
+/// A new cpuset has no processors and takes no process until it is given some: its parent's. Where that has none, somebody has just
+/// made it and is about to give it some, and it is given them here.
 fn inherit_cpuset(folder: &Path) -> io::Result<()> {
     let group = |path: &Path| Group { controllers: Vec::new(), v2: false, path: path.to_owned(), made: Vec::new() };
-    let (Some(parent), child) = (folder.parent().map(group), group(folder)) else { return Ok(()) };
+    let Some(above) = folder.parent() else { return Ok(()) };
+    let (parent, child) = (group(above), group(folder));
     for file in ["cpuset.cpus", "cpuset.mems"] {
         if child.read(file)?.trim().is_empty() {
-            child.write(file, parent.read(file)?.trim())?;
+            let mut theirs = parent.read(file)?;
+            if theirs.trim().is_empty() {
+                inherit_cpuset(above)?;
+                theirs = parent.read(file)?;
+            }
+            child.write(file, theirs.trim())?;
         }
     }
     Ok(())

@@ -29,7 +29,7 @@ mod younger;
 pub use maps::MapRanges;
 pub use operation::{Operation, Upper};
 
-use crate::cgroup::ChainLimits;
+use crate::cgroup::{ChainGroup, ChainLimits};
 use crate::command::Command;
 use crate::error::{Result, failed, invalid};
 use crate::file;
@@ -144,6 +144,12 @@ pub struct Chain {
     pub capabilities: Vec<CapabilityChange>,
     /// Which system calls it may make.
     pub seccomp: Seccomp,
+    /// Descriptors with further compiled programs of the same kind.
+    pub filters: Vec<i32>,
+    /// It may make no user namespaces.
+    pub no_user_namespaces: bool,
+    /// Descriptors that stay open for as long as it runs, and that it does not get.
+    pub held: Vec<i32>,
     /// What of the file system it may use, and how.
     pub landlock: Vec<Rule>,
     /// The least version of landlock that will do.
@@ -214,7 +220,11 @@ pub fn run(chain: &Chain) -> Result<u8> {
 }
 
 /// All that comes behind the namespaces, in the process that becomes the command; returns only an error.
-fn settle(chain: &Chain, terminal: Option<&fork::TerminalTo<'_>>) -> Result<std::convert::Infallible> {
+fn settle(
+    chain: &Chain,
+    terminal: Option<&fork::TerminalTo<'_>>,
+    group: Option<&ChainGroup>,
+) -> Result<std::convert::Infallible> {
     if chain.makes(Namespace::Net) && chain.loopback {
         sys::loopback::bring_up().map_err(|e| failed("bring up", "lo", e))?;
     }
@@ -222,7 +232,7 @@ fn settle(chain: &Chain, terminal: Option<&fork::TerminalTo<'_>>) -> Result<std:
         rustix::system::sethostname(name.as_bytes()).map_err(|e| failed("set host name", name, e))?;
     }
     match &chain.sandbox {
-        Some(sandbox) => sandbox::enter(chain, sandbox, terminal),
+        Some(sandbox) => sandbox::enter(chain, sandbox, terminal, group),
         None => plain::enter(chain, terminal),
     }
 }

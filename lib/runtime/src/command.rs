@@ -3,10 +3,11 @@
 //! As in unshare(1) and nsenter(1): without words it is the caller's shell, as a login shell; a text file without `#!` is given to
 //! the shell, as execvp(3) does. It is found by the PATH that it will have itself.
 
-use crate::error::{Error, Result};
-use crate::program;
+use crate::error::{Error, Result, failed};
+use crate::{file, program};
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// A change of the environment.
@@ -43,6 +44,15 @@ pub(crate) struct Found {
     pub(crate) file: PathBuf,
     pub(crate) args: Vec<CString>,
     pub(crate) env: Vec<CString>,
+}
+
+/// The words that can be read from the descriptor `number`, a zero byte behind each.
+pub fn words_of(number: i32) -> Result<Vec<OsString>> {
+    let text =
+        sys::spawn::inherited(number).and_then(file::read_all).map_err(|e| failed("read words from", number, e))?;
+    let text = text.strip_suffix(b"\0").unwrap_or(&text);
+    let words = text.split(|byte| *byte == 0).filter(|_| !text.is_empty());
+    Ok(words.map(|word| OsStr::from_bytes(word).to_owned()).collect())
 }
 
 impl Command {

@@ -1,6 +1,6 @@
 //! Which cgroup a container gets: `linux.cgroupsPath`, `/veneer/ID` without one, none at all where the caller wants none.
 
-use crate::cgroup::{Cgroup, Entrance, Options, PARENT, delegate};
+use crate::cgroup::{Cgroup, Entrance, Options, PARENT, View, delegate};
 use crate::devices::DeviceList;
 use crate::error::{Kind, Result};
 use spec::runtime::Spec;
@@ -37,7 +37,10 @@ impl Confinement {
         }
         let path = path_of(spec, id, manager);
         let resources = spec.linux().as_ref().and_then(|l| l.resources().as_ref());
-        let options = Options { accounting, ..Options::default() };
+        let shown =
+            |mount: &spec::runtime::Mount| mount.typ().as_deref().is_some_and(|kind| kind.starts_with("cgroup"));
+        let everywhere = accounting && spec.mounts().iter().flatten().any(shown);
+        let options = Options { accounting, everywhere, ..Options::default() };
         let cgroup = Cgroup::create(&path, resources, &options)?;
         let ways = cgroup.entrance(direct).and_then(|entrance| {
             let directory = if direct { cgroup.directory()? } else { None };
@@ -67,6 +70,11 @@ impl Confinement {
     /// Whether a device list is in force, so that CAP_MKNOD may be given.
     pub(crate) fn devices_listed(&self) -> bool {
         self.cgroup.as_ref().is_some_and(|c| *c.devices() == DeviceList::Enforced)
+    }
+
+    /// What the container sees of it.
+    pub(crate) fn view(&self) -> View {
+        self.cgroup.as_ref().map_or_else(View::load_own, Cgroup::view)
     }
 
     /// Removes it again.

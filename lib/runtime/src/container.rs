@@ -246,8 +246,8 @@ pub fn processes(root: &Path, id: &str) -> Result<Vec<i32>> {
     let record = entry.load_made()?;
     match record.cgroup.as_ref().filter(|c| !c.is_none()) {
         Some(cgroup) => cgroup.processes(),
-        // Without a cgroup all that is known for sure is the first one.
-        None => Ok(if is_alive(record.pid, record.start_time) { vec![record.pid] } else { Vec::new() }),
+        None if is_alive(record.pid, record.start_time) => crate::kin::of(record.pid),
+        None => Ok(Vec::new()),
     }
 }
 

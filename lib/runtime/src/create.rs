@@ -4,6 +4,7 @@
 //! the state folder removed. Killed outright, we leave a record that `delete` can work from.
 
 use crate::bundle::{self, Bundle};
+use crate::cgroup::View;
 use crate::channel::{Channel, Message};
 use crate::confinement::{Confinement, Manager};
 use crate::defence::{Defence, is_off};
@@ -56,7 +57,7 @@ pub(crate) struct Made {
 
 /// Makes a container that waits to be started by [`crate::container::start`]; what of its configuration is left out.
 pub fn create(request: &Request) -> Result<Vec<Error>> {
-    let made = make(request, false)?;
+    let made = make(request, false, true)?;
     // The first process has a copy of the locked descriptor: only saying so lets go of the lock.
     made.entry.unlock();
     made.channel.send(&Message::Mapped)?;
@@ -110,8 +111,9 @@ pub(crate) fn state_of(record: &Record, status: ContainerState) -> State {
     builder.build().unwrap_or_default()
 }
 
-/// Makes a container; with `run` its first process waits for our order, not for whoever connects.
-pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
+/// Makes a container; with `run` its first process waits for our order, not for whoever connects. With `accounting` its cgroup counts
+/// what engines read.
+pub(crate) fn make(request: &Request, run: bool, accounting: bool) -> Result<Made> {
     crate::state::check_id(&request.id)?;
     let Bundle { path, rootfs, spec, raw, mut warnings } = bundle::load(&request.bundle)?;
     let process = bundle::process_of(&spec)?;
@@ -159,10 +161,13 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
         || namespaces.makes(Namespace::Time)
         || namespaces.joins(Namespace::Time)
         || (namespaces.makes(Namespace::User) && !namespaces.join.is_empty());
+    let accounting = accounting || bundle::wants_accounting(&spec);
     // Before anything outside of the folder is made: whoever removes what a killed maker leaves reads there where its groups are.
     entry.begin(&raw, &record)?;
-    confinement = Confinement::create(&spec, &request.id, request.cgroups, !run, !stepwise)?;
+    confinement = Confinement::create(&spec, &request.id, request.cgroups, accounting, !stepwise)?;
     undo.cgroup = Some(&confinement);
+    let shows_cgroups = mounts.iter().any(entries::Entry::is_cgroup);
+    let view = if shows_cgroups { confinement.view() } else { View::default() };
     record.cgroup = confinement.cgroup.clone();
     // Without a list a user namespace does as well: the kernel makes no devices in one.
     record.devices_listed =
@@ -186,6 +191,7 @@ pub(crate) fn make(request: &Request, run: bool) -> Result<Made> {
             mounts: &mounts,
             root: root.as_ref(),
             cgroup: confinement.entrance.as_ref(),
+            view: &view,
             devices_listed: record.devices_listed,
             own_keyring: request.own_keyring,
             preserve_fds: request.preserve_fds,

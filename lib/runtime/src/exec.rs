@@ -23,6 +23,7 @@ use crate::file;
 use crate::init::{Console, Launch, hand_over};
 use crate::namespace::{Namespace, become_root};
 use crate::process::{self, Prepared};
+use crate::rootfs::change_root;
 use crate::rootfs::tree::Tree;
 use crate::run::Ended;
 use crate::seccomp::{self, Program};
@@ -95,8 +96,10 @@ pub fn exec(request: &Request) -> Result<Ended> {
         status => return Err(wrong_state("exec", &request.id, status)),
     }
     let gone = || wrong_state("exec", &request.id, Status::Stopped);
-    let pidfd = open_process(&record).ok_or_else(gone)?;
     let spec = entry.load_config()?;
+    // Before it is made sure that this is the process.
+    let root = if bundle::makes_mounts(&spec) { None } else { Some(root_of(&record)?) };
+    let pidfd = open_process(&record).ok_or_else(gone)?;
     let (process, mut warnings) = changed(bundle::process_of(&spec)?, &request.changes)?;
     bundle::check_process(&process)?;
     let filter = spec.linux().as_ref().and_then(|l| l.seccomp().as_ref()).map(seccomp::compile).transpose()?;
@@ -132,6 +135,7 @@ pub fn exec(request: &Request) -> Result<Ended> {
                 record: &record,
                 process: &process,
                 linux: spec.linux().as_ref(),
+                root: root.as_ref(),
                 filter: filter.as_ref(),
                 console: &console,
                 channel: &theirs,
@@ -195,6 +199,12 @@ pub fn exec(request: &Request) -> Result<Ended> {
     Ok(Ended { code, warnings })
 }
 
+/// The root of the first process.
+fn root_of(record: &Record) -> Result<OwnedFd> {
+    let path = format!("/proc/{}/root", record.pid);
+    file::open_dir(Path::new(&path)).map_err(|e| failed("open root of", record.pid, e))
+}
+
 /// The process of the configuration with what differs.
 fn changed(base: &Process, changes: &Changes) -> Result<(Process, Vec<Error>)> {
     if let Some(path) = &changes.process {
@@ -256,6 +266,8 @@ struct Visit<'a> {
     record: &'a Record,
     process: &'a Process,
     linux: Option<&'a Linux>,
+    /// Its root, where that is not the one of its mount namespace.
+    root: Option<&'a OwnedFd>,
     filter: Option<&'a Program>,
     console: &'a Console,
     channel: &'a Channel,
@@ -280,6 +292,9 @@ impl Visit<'_> {
         }
         if flags.bits() & Namespace::User.flag() as u32 != 0 {
             become_root()?;
+        }
+        if let Some(root) = self.root {
+            change_root(root.as_fd(), Path::new("/"))?;
         }
         let what = Clone3 { flags: libc::CLONE_PARENT as u64, cgroup: None };
         match sys::spawn::clone3(&what).map_err(|e| failed("clone3", "", e))? {
@@ -330,7 +345,7 @@ impl Visit<'_> {
         let launch = Launch {
             process: self.process,
             prepared: &prepared,
-            seccomp: self.filter,
+            seccomp: self.filter.map(std::slice::from_ref).unwrap_or_default(),
             devices_listed: self.record.devices_listed,
             preserve_fds: self.preserve_fds,
             reaper: false,

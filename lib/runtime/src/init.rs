@@ -15,14 +15,14 @@
 //! panics, and nothing returns to the parent's code: [`main`] ends in an exec or an exit.
 
 use crate::capabilities;
-use crate::cgroup::Entrance;
+use crate::cgroup::{Entrance, View};
 use crate::channel::{Channel, Message};
 use crate::defence::{Defence, is_off};
 use crate::error::{Error, Kind, Result, failed};
 use crate::namespace::{Namespace, Namespaces, become_root};
 use crate::process::{self, Prepared};
+use crate::rootfs;
 use crate::rootfs::entries::Entry;
-use crate::rootfs::{self, cgroups};
 use crate::seccomp::Program;
 use crate::{hooks, net_devices, reaper, sysctl, terminal};
 use rustix::process::{DumpableBehavior, Signal};
@@ -68,6 +68,8 @@ pub(crate) struct Init<'a> {
     pub(crate) root: Option<&'a OwnedFd>,
     /// The way into the cgroup, opened by the parent: going in by oneself costs no grace period.
     pub(crate) cgroup: Option<&'a Entrance>,
+    /// What is shown of the groups.
+    pub(crate) view: &'a View,
     /// CAP_MKNOD may be given.
     pub(crate) devices_listed: bool,
     pub(crate) own_keyring: bool,
@@ -138,8 +140,6 @@ fn set_up(init: &mut Init<'_>) -> Result<Ready> {
         rustix::process::setsid().map_err(|e| failed("setsid", "", e))?;
     }
     let linux = init.spec.linux().as_ref();
-    let shows_cgroups = init.mounts.iter().any(|m| matches!(m.kind.as_str(), "cgroup" | "cgroup2"));
-    let view = if shows_cgroups { cgroups::load_view() } else { cgroups::View::default() };
     if namespaces.makes(Namespace::Cgroup) {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP)
             .map_err(|e| failed("unshare", "cgroup namespace", e))?;
@@ -186,8 +186,9 @@ fn set_up(init: &mut Init<'_>) -> Result<Ready> {
         masked: &masked,
         readonly_paths: &readonly_paths,
         propagation: linux.and_then(|l| l.rootfs_propagation().as_deref()).filter(|p| !p.is_empty()),
-        cgroups: &view,
+        cgroups: init.view,
         supplies_devices: true,
+        among_the_machines: !namespaces.apart(Namespace::Mnt),
         own_cgroup_namespace: namespaces.apart(Namespace::Cgroup),
     };
     let assembled = rootfs::assemble(&plan)?;
@@ -304,7 +305,7 @@ fn last_steps(init: &Init<'_>, ready: &Ready, starter: &Channel) -> Result<std::
     let launch = Launch {
         process: init.process,
         prepared: &ready.prepared,
-        seccomp: init.seccomp,
+        seccomp: init.seccomp.map(std::slice::from_ref).unwrap_or_default(),
         devices_listed: init.devices_listed,
         preserve_fds: init.preserve_fds,
         reaper: init.reaper,
@@ -320,7 +321,8 @@ fn last_steps(init: &Init<'_>, ready: &Ready, starter: &Channel) -> Result<std::
 pub(crate) struct Launch<'a> {
     pub(crate) process: &'a Process,
     pub(crate) prepared: &'a Prepared,
-    pub(crate) seccomp: Option<&'a Program>,
+    /// One behind the other.
+    pub(crate) seccomp: &'a [Program],
     pub(crate) devices_listed: bool,
     pub(crate) preserve_fds: u32,
     pub(crate) reaper: bool,
@@ -368,14 +370,14 @@ impl Launch<'_> {
             hooks::run("startContainer hook", Some(hooks), state)?;
         }
         if self.reaper {
-            reaper::stand_in_front()?;
+            reaper::stand_in_front(self.prepared.words())?;
         }
         Err(self.prepared.exec())
     }
 
     fn install_filter(&self) -> Result<()> {
-        let Some(program) = self.seccomp.filter(|_| !is_off(Defence::Seccomp)) else { return Ok(()) };
-        if let Some(listener) = program.install()? {
+        for program in self.seccomp.iter().filter(|_| !is_off(Defence::Seccomp)) {
+            let Some(listener) = program.install()? else { continue };
             self.channel.send_with(&Message::Listener, Some(listener.as_fd()))?;
             // An agent that cannot be reached is an error (runtime-spec "Seccomp"), and the program does not run then.
             if !matches!(self.channel.receive()?, Some((Message::Heard(true), _))) {

@@ -30,6 +30,7 @@ pub mod idmap;
 mod idmapped;
 mod init;
 mod intel_rdt;
+mod kin;
 pub mod landlock;
 mod listener;
 mod memory_policy;

@@ -75,6 +75,11 @@ impl Prepared {
         Ok(Self { name: name.to_string_lossy().into_owned(), file: program::c_string(file)?, args, env })
     }
 
+    /// What it is called with.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &[u8]> {
+        self.args.iter().map(|word| word.as_bytes())
+    }
+
     /// Becomes the program; returns only an error.
     pub(crate) fn exec(&self) -> Error {
         match nix::unistd::execve(&self.file, &self.args, &self.env) {

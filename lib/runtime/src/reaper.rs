@@ -10,14 +10,20 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use sys::spawn::Fork;
 
-/// Forks: the parent stays in front for good, and the child, which becomes the program, goes on.
-pub(crate) fn stand_in_front() -> Result<()> {
+/// Forks: the parent stays in front for good, and the child, which becomes the program, goes on. The parent is seen as `nsrun-init -- words`:
+/// its own arguments and environment are the machine's.
+pub(crate) fn stand_in_front<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<()> {
+    // Before there is a child that could look; the child's own name comes with its exec.
+    let _ = rustix::thread::set_name(c"nsrun-init");
     match sys::spawn::fork().map_err(|e| failed("fork", "", e))? {
         Fork::Child => {
             step_aside();
             Ok(())
         }
-        Fork::Parent(pid, _) => main(pid),
+        Fork::Parent(pid, _) => {
+            sys::title::show([&b"nsrun-init"[..], b"--"].into_iter().chain(words));
+            main(pid)
+        }
     }
 }
 
@@ -37,7 +43,6 @@ fn step_aside() {
 
 /// In the parent: serves until the child of this pid has ended, then ends with its code.
 fn main(child: i32) -> ! {
-    let _ = rustix::thread::set_name(c"nsrun-init");
     // The channel to whoever started us, above all: it tells by its end that the exec went well.
     let _ = sys::spawn::close_from(3);
     let child = Pid::from_raw(child);

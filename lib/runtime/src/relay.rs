@@ -4,7 +4,7 @@
 use crate::error::{Result, failed};
 use crate::run::wait_for;
 use crate::{file, foreground};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::PidfdFlags;
@@ -66,6 +66,19 @@ fn passed_on() -> SigSet {
     set
 }
 
+/// Keeps the signals that are passed on until [`serve`] hears them: one that comes before would end us, and not the program. Gives what
+/// [`let_go`] takes, in a child.
+pub(crate) fn hold() -> SigSet {
+    let mut before = SigSet::empty();
+    let _ = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&passed_on()), Some(&mut before));
+    before
+}
+
+/// Signals are as they were before [`hold`].
+pub(crate) fn let_go(before: &SigSet) {
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(before), None);
+}
+
 /// Serves process `pid`, a child of ours, until it ends; its exit code, 128 + n for signal n.
 pub fn serve(pid: i32, master: Option<BorrowedFd<'_>>) -> Result<u8> {
     attend(pid, master, false)
@@ -79,10 +92,8 @@ pub(crate) fn serve_foreground(pid: i32) -> Result<u8> {
 }
 
 fn attend(pid: i32, master: Option<BorrowedFd<'_>>, leads: bool) -> Result<u8> {
-    let set = passed_on();
-    let mut before = SigSet::empty();
-    let _ = nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_BLOCK, Some(&set), Some(&mut before));
-    let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+    let before = hold();
+    let signals = SignalFd::with_flags(&passed_on(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         .map_err(|e| failed("signalfd", "", e))?;
     let process = rustix::process::Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH);
     let pidfd = process
@@ -151,7 +162,7 @@ fn attend(pid: i32, master: Option<BorrowedFd<'_>>, leads: bool) -> Result<u8> {
     drop(raw);
     drop(signals);
     let code = wait_for(pid);
-    let _ = nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_SETMASK, Some(&before), None);
+    let_go(&before);
     code
 }
 

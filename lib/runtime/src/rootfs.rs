@@ -19,9 +19,10 @@ pub(crate) mod nodes;
 pub(crate) mod options;
 pub(crate) mod tree;
 
+use crate::cgroup::View;
 use crate::error::{Result, failed, invalid};
 use entries::Entry;
-use rustix::fs::CWD;
+use rustix::fs::{AtFlags, StatxFlags};
 use rustix::mount::{MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
 use spec::runtime::LinuxDevice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -43,10 +44,12 @@ pub(crate) struct Plan<'a> {
     pub(crate) masked: &'a [String],
     pub(crate) readonly_paths: &'a [String],
     pub(crate) propagation: Option<&'a str>,
-    /// The groups this process is in, as /sys/fs/cgroup shows them, read before a cgroup namespace was made.
-    pub(crate) cgroups: &'a cgroups::View,
+    /// What is shown of its groups.
+    pub(crate) cgroups: &'a View,
     /// Devices and links are supplied also where /dev is a plain folder of the root file system.
     pub(crate) supplies_devices: bool,
+    /// In the mount namespace of the machine, where nothing may be mounted.
+    pub(crate) among_the_machines: bool,
     /// Mounting cgroup2 anew shows the own group as root.
     pub(crate) own_cgroup_namespace: bool,
 }
@@ -68,14 +71,18 @@ pub(crate) struct Assembled {
 
 /// Builds the root file system in the mount namespace this process has to itself.
 pub(crate) fn assemble(plan: &Plan<'_>) -> Result<Assembled> {
+    let say = |e: std::io::Error| failed("open root", plan.root.display(), e);
+    if plan.among_the_machines {
+        let tree = Tree::new(crate::file::open_dir(plan.root).map_err(say)?);
+        nodes::populate(&tree, plan.devices)?;
+        return Ok(Assembled { tree, own_dev: true });
+    }
     set_propagation(plan)?;
 
-    let flags = OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_RECURSIVE;
-    let say = |e: std::io::Error| failed("open root", plan.root.display(), e);
     // A root that cannot be reached by name is put over the present one: it only has to be somewhere to become the root.
     let (root, over) = match plan.cloned {
         Some(cloned) => (rustix::io::fcntl_dupfd_cloexec(cloned, 3).map_err(|e| say(e.into()))?, Path::new("/")),
-        None => (rustix::mount::open_tree(CWD, plan.root, flags).map_err(|e| say(e.into()))?, plan.root),
+        None => (mounts::clone_tree(plan.root, true).map_err(say)?, plan.root),
     };
     let place = crate::file::open_dir(over).map_err(say)?;
     attach(root.as_fd(), place.as_fd()).map_err(|e| failed("bind root", plan.root.display(), e))?;
@@ -119,6 +126,9 @@ fn set_propagation(plan: &Plan<'_>) -> Result<()> {
 /// Makes an assembled tree the root of this process and its mount namespace.
 pub(crate) fn switch(plan: &Plan<'_>, assembled: &Assembled) -> Result<()> {
     let root = assembled.tree.as_fd();
+    if plan.among_the_machines {
+        return change_root(root, plan.root);
+    }
     if plan.readonly {
         let attr = MountAttr { set: options::RDONLY, ..MountAttr::default() };
         mount_setattr(root, c"", false, &attr).map_err(|e| failed("make read-only", "/", e))?;
@@ -137,13 +147,34 @@ pub(crate) fn switch(plan: &Plan<'_>, assembled: &Assembled) -> Result<()> {
     Ok(())
 }
 
-/// pivot_root(2) without a place for the old root: it ends up mounted on top of the new one, and is detached from there.
+/// chroot(2) to a folder that was opened.
+pub(crate) fn change_root(root: BorrowedFd<'_>, name: &Path) -> Result<()> {
+    rustix::process::fchdir(root).map_err(|e| failed("enter root", name.display(), e))?;
+    rustix::process::chroot(".").map_err(|e| failed("chroot", name.display(), e))
+}
+
+/// pivot_root(2) without a place for the old root: it ends up mounted on top of the new one, and is detached from there; before it what
+/// was mounted over it, as the new root of a sandbox was and what that lay on.
 pub(crate) fn pivot(root: BorrowedFd<'_>, name: &Path) -> Result<()> {
     rustix::process::fchdir(root).map_err(|e| failed("enter root", name.display(), e))?;
     rustix::process::pivot_root(".", ".").map_err(|e| failed("pivot_root", name.display(), e))?;
-    rustix::mount::unmount(".", UnmountFlags::DETACH)
-        .map_err(|e| failed("detach the old root of", name.display(), e))?;
+    loop {
+        rustix::mount::unmount(".", UnmountFlags::DETACH)
+            .map_err(|e| failed("detach the old root of", name.display(), e))?;
+        if !is_covered().map_err(|e| failed("look at", "/", e))? {
+            break;
+        }
+    }
     rustix::process::chdir("/").map_err(|e| failed("enter", "/", e))
+}
+
+/// Whether something is mounted over the root, where this process is: `.` is the directory itself, `..` leads to what lies on it.
+fn is_covered() -> rustix::io::Result<bool> {
+    let mount = |path: &str| {
+        let stat = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::empty(), StatxFlags::MNT_ID)?;
+        Ok::<_, rustix::io::Errno>(stat.stx_mnt_id)
+    };
+    Ok(mount(".")? != mount("..")?)
 }
 
 /// The same where the old root may be shared with the machine: made a slave first, or the machine would lose its mounts with us.

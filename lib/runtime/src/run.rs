@@ -24,9 +24,10 @@ pub fn run(request: &Request, detach: bool, keep: bool) -> Result<Ended> {
         // What the first process leaves behind without a pid namespace of its own comes to us, as with runc.
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     }
-    let mut made = create::make(request, true)?;
+    // What stays behind is an engine's, which will want to know what it uses.
+    let mut made = create::make(request, true, detach)?;
     let mut warnings = std::mem::take(&mut made.warnings);
-    match begin(&made) {
+    match begin(&made, detach) {
         Ok(more) => warnings.extend(more),
         Err(error) => {
             let _ = waitpid(Pid::from_raw(made.record.pid), None);
@@ -44,7 +45,10 @@ pub fn run(request: &Request, detach: bool, keep: bool) -> Result<Ended> {
     Ok(Ended { code, warnings })
 }
 
-fn begin(made: &Made) -> Result<Vec<Error>> {
+fn begin(made: &Made, detach: bool) -> Result<Vec<Error>> {
+    if !detach {
+        relay::hold();
+    }
     made.channel.send(&Message::Start)?;
     let mut warnings = container::attend(&made.channel, &made.spec, &made.record)?;
     warnings.extend(container::poststart(&made.spec, &made.record)?);

@@ -36,18 +36,27 @@ impl Held {
         if !enter.is_empty() {
             return shell.spawn().expect("sh");
         }
-        std::thread::scope(|scope| {
+        let child = std::thread::scope(|scope| {
             let inside = scope.spawn(move || {
                 entrance.enter().expect("enter");
                 shell.spawn().expect("sh")
             });
             inside.join().expect("started")
-        })
+        });
+        out_of(&self.0);
+        child
     }
 
     fn run(&self, script: &str) -> Output {
         self.start(script).wait_with_output().expect("sh")
     }
+}
+
+/// Waits until no thread of ours is in the groups: one that has been joined is there for another moment, and as long as it is, whoever
+/// kills what is in the groups kills us.
+fn out_of(groups: &Cgroup) {
+    let me = std::process::id() as i32;
+    eventually("our thread has left", || !groups.processes().expect("processes").contains(&me));
 }
 
 impl Drop for Held {
@@ -201,7 +210,7 @@ fn a_cgroup_is_found_again_from_what_was_stored() {
     let held = Held::new("stored", DOCKER());
     let stored = serde_json::to_string(&held.0).expect("serialises");
     let found: Cgroup = serde_json::from_str(&stored).expect("parses");
-    assert_eq!(found, held.0);
+    assert_eq!(serde_json::to_string(&found).expect("serialises"), stored);
     found.kill_and_remove().expect("remove");
     found.kill_and_remove().expect("removing what is gone is no error");
 }
@@ -231,6 +240,29 @@ fn a_group_with_processes_is_not_taken_over() {
     assert_eq!(held.0.processes().expect("processes"), [child.id() as i32]);
     child.kill().expect("kill");
     child.wait().expect("wait");
+}
+
+/// Two that make groups below one parent that is not there yet: who comes second finds it without processors.
+#[test]
+fn a_parent_somebody_is_still_making_is_in_nobodys_way() {
+    need!(root);
+    let parent = format!("/veneer-test-{}-shared", std::process::id());
+    let folder = Path::new("/sys/fs/cgroup/cpuset").join(&parent[1..]);
+    let cpusets = Path::new("/sys/fs/cgroup/cpuset/cpuset.cpus").exists();
+    if cpusets {
+        std::fs::create_dir(&folder).expect("mkdir");
+    }
+    let options = Options { accounting: true, everywhere: true, ..Options::default() };
+    let held = Cgroup::create(&format!("{parent}/id"), None, &options).expect("create");
+    let ran = std::thread::scope(|scope| {
+        scope.spawn(|| held.entrance(false).expect("entrance").enter()).join().expect("it ends")
+    });
+    out_of(&held);
+    held.kill_and_remove().expect("remove");
+    if cpusets {
+        std::fs::remove_dir(&folder).expect("rmdir");
+    }
+    ran.expect("entered");
 }
 
 #[test]

@@ -3,11 +3,12 @@
 //! - [`capability`], [`seccomp`], [`defaults`]: what a container may do unless told otherwise; [`syscall`]: the kernel's numbers
 //! - [`cni`]: the documents of network plugins
 //! - [`digest`]: content addresses and the three ids made of them (digest, diff id, chain id)
-//! - [`container`]: a container's id
+//! - [`container`]: a container's id; [`duration`]: spans of time as Go writes them
 //! - [`error`]: the shape every room's error has
 //! - [`override_stat`]: owners kept in an xattr
 //! - [`image`], [`runtime`]: the OCI documents, from the crate `oci-spec`
 //! - [`profile`]: seccomp profiles in files
+//! - [`published`]: ports of the machine that lead into a container, as they are asked for
 //! - [`platform`]: which machine an image is for
 //! - [`reference`]: names of images
 //! - [`whiteout`]: the names by which a layer says that something is gone
@@ -17,10 +18,12 @@ pub mod cni;
 pub mod container;
 pub mod defaults;
 pub mod digest;
+pub mod duration;
 pub mod error;
 pub mod override_stat;
 pub mod platform;
 pub mod profile;
+pub mod published;
 pub mod reference;
 pub mod seccomp;
 pub mod syscall;

@@ -27,7 +27,7 @@ pub enum ParseReferenceError {
     /// The repository with its domain has more than 255 bytes.
     TooLong,
     /// Anything else.
-    Malformed(String),
+    Malformed,
 }
 
 impl fmt::Display for ParseReferenceError {
@@ -40,7 +40,7 @@ impl fmt::Display for ParseReferenceError {
             Self::TooLong => {
                 f.write_str("invalid reference format: repository name must not be more than 255 characters")
             }
-            Self::Malformed(text) => write!(f, "invalid reference format: {text:?}"),
+            Self::Malformed => f.write_str("invalid reference format"),
         }
     }
 }
@@ -56,12 +56,11 @@ impl FromStr for Reference {
     type Err = ParseReferenceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let malformed = || ParseReferenceError::Malformed(text.to_owned());
         if text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(ParseReferenceError::LooksLikeId(text.to_owned()));
         }
         let (rest, digest) = match text.split_once('@') {
-            Some((rest, digest)) => (rest, Some(digest.parse::<Digest>().map_err(|_| malformed())?)),
+            Some((rest, digest)) => (rest, Some(digest.parse::<Digest>().map_err(|_| ParseReferenceError::Malformed)?)),
             None => (text, None),
         };
         let (domain, rest) = split_domain(rest);
@@ -73,11 +72,11 @@ impl FromStr for Reference {
             DEFAULT_DOMAIN if !path.contains('/') => format!("{DEFAULT_PREFIX}{path}"),
             _ => path.to_owned(),
         };
-        if path.bytes().any(|b| b.is_ascii_uppercase()) && is_path(&path.to_ascii_lowercase()) {
+        if path.bytes().any(|b| b.is_ascii_uppercase()) {
             return Err(ParseReferenceError::Uppercase(path));
         }
         if !is_domain(domain) || !is_path(&path) || !tag.is_none_or(is_tag) {
-            return Err(malformed());
+            return Err(ParseReferenceError::Malformed);
         }
         if domain.len() + 1 + path.len() > 255 {
             return Err(ParseReferenceError::TooLong);
@@ -266,11 +265,13 @@ mod tests {
 
     #[test]
     fn refuses_with_dockers_words() {
-        assert_eq!(full("Debian:12"), "! invalid reference format: repository name (library/Debian) must be lowercase");
+        for (text, path) in [("Debian:12", "library/Debian"), ("BAD NAME", "library/BAD NAME")] {
+            assert_eq!(full(text), format!("! invalid reference format: repository name ({path}) must be lowercase"));
+        }
         for bad in
             ["", ":12", "a b", "a:", "a:-x", "a//b", "a/", "/a", "-a", "a_", "a___b", "a..b", "a@sha256:12", "a:b:c"]
         {
-            assert_eq!(full(bad), format!("! invalid reference format: {bad:?}"));
+            assert_eq!(full(bad), "! invalid reference format", "{bad:?}");
         }
         assert_eq!(
             full(&"a".repeat(250)),

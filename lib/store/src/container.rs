@@ -4,16 +4,17 @@
 //! ever without an owner. A name belongs to the record that holds it; giving one out is done under [`Lock::Containers`].
 
 use crate::error::damaged;
-use crate::{Error, Guard, Kind, Lock, Mode, Result, Root, remove};
+use crate::{Error, Guard, Kind, Lock, Mode, Result, Root, TempDir, remove};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use spec::{ContainerId, Digest};
 use std::path::PathBuf;
 
 mod names;
 
-/// What a container is.
+/// What a container is; what was asked for as documents, or read as an `A` at once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub struct Record<A = serde_json::Value> {
     /// Its id.
     pub id: ContainerId,
     /// Its name, without docker's leading slash.
@@ -27,7 +28,15 @@ pub struct Record {
     /// Layers below the writable one, lowest first.
     pub layers: Vec<PathBuf>,
     /// What was asked for and what the image says; the engine's own documents.
-    pub asked: serde_json::Value,
+    pub asked: A,
+}
+
+impl<A> Record<A> {
+    /// All but what was asked for, and that.
+    pub fn apart(self) -> (Record<()>, A) {
+        let Self { id, name, created, image, image_id, layers, asked } = self;
+        (Record { id, name, created, image, image_id, layers, asked: () }, asked)
+    }
 }
 
 /// Where a container is in its life.
@@ -94,6 +103,8 @@ pub struct State {
     pub address: Option<String>,
     /// What its networks gave it: the lines of JSON that `netwire attach` printed.
     pub wires: Vec<serde_json::Value>,
+    /// Its folder for run state, as long as a supervisor has it.
+    pub run: Option<PathBuf>,
     /// The mount point of its root file system, in the supervisor's mount namespace.
     pub root: Option<PathBuf>,
     /// Which boot of the machine this was written in (`/proc/sys/kernel/random/boot_id`).
@@ -107,13 +118,28 @@ impl Root {
         let _names = self.lock_names()?;
         self.take_name(&record.name, &record.id)?;
         let folder = self.temp_dir()?;
-        let write = |name: &str, bytes: Vec<u8>| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, bytes).map_err(|e| crate::error::system("write", &path, e))
-        };
-        write("config.json", json(record)?)?;
-        write("state", json(&State::default())?)?;
-        folder.keep(self, PathBuf::from("containers").join(record.id.as_str()))
+        let config = folder.write("config.json", &json(record)?)?;
+        folder.write("state", &json(&State::default())?)?;
+        folder.keep_with(self, PathBuf::from("containers").join(record.id.as_str()), &config)
+    }
+
+    /// The same with a folder of [`Root::temp_dir`], and all that it holds already, as the container's folder. That the disk has it is
+    /// waited for later ([`Root::sync_container`]). It is locked as the container's is, until it is dropped.
+    pub fn create_container_in(&self, folder: &mut TempDir, record: &Record) -> Result<()> {
+        let _names = self.lock_names()?;
+        self.take_name(&record.name, &record.id)?;
+        folder.write("config.json", &json(record)?)?;
+        folder.write("state", &json(&State::default())?)?;
+        folder.give(self, PathBuf::from("containers").join(record.id.as_str()))
+    }
+
+    /// Waits until the disk has the record of this container, and knows that there is one.
+    pub fn sync_container(&self, id: &ContainerId) -> Result<()> {
+        let folder = self.container_folder(id);
+        let path = folder.join("config.json");
+        let synced = std::fs::File::open(&path).and_then(|file| file.sync_all());
+        synced.map_err(|e| crate::error::system("fsync", &path, e))?;
+        crate::temp::sync_parent(&folder)
     }
 
     /// Gives a container another name, and its record with that. [`Kind::Exists`] where somebody has it; the error's
@@ -143,10 +169,22 @@ impl Root {
         Ok(all)
     }
 
-    /// One container's record.
+    /// One container's record. An empty one is none: a power cut came while the container was being made, and nobody was told of it.
     pub fn container(&self, id: &ContainerId) -> Result<Record> {
+        self.container_as(id)
+    }
+
+    /// The same with what was asked for as an `A`: one reading where there are two.
+    pub fn container_as<A: DeserializeOwned>(&self, id: &ContainerId) -> Result<Record<A>> {
         let bytes = self.read(PathBuf::from("containers").join(id.as_str()).join("config.json"))?;
-        serde_json::from_slice(&bytes).map_err(|e| damaged("container", id, e))
+        if bytes.is_empty() {
+            return Err(unknown(id));
+        }
+        let folder = self.container_folder(id);
+        serde_json::from_slice(&bytes).map_err(|e| {
+            damaged("container", id, e)
+                .hint(format!("what is left of it is in {}; remove that if it is lost", folder.display()))
+        })
     }
 
     /// The container called `text`: by name, id, or unique beginning of its id.
@@ -175,12 +213,22 @@ impl Root {
 
     /// A container's state.
     pub fn container_state(&self, id: &ContainerId) -> Result<State> {
-        let bytes = self.read(PathBuf::from("containers").join(id.as_str()).join("state"))?;
-        if bytes.is_empty() {
-            let error = "its state was lost when the machine went down".into();
-            return Ok(State { status: Status::Exited, exit_code: 255, error, ..State::default() });
+        let path = PathBuf::from("containers").join(id.as_str()).join("state");
+        let mut patience = 3;
+        loop {
+            let bytes = self.read(&path)?;
+            if bytes.is_empty() {
+                let error = "its state was lost when the machine went down".into();
+                return Ok(State { status: Status::Exited, exit_code: 255, error, ..State::default() });
+            }
+            match serde_json::from_slice(&bytes) {
+                Ok(state) => return Ok(state),
+                Err(e) if patience == 0 => return Err(damaged("container state", id, e)),
+                // One that is being written over, on a full disk, is whole in a moment.
+                Err(_) => std::thread::sleep(std::time::Duration::from_millis(1)),
+            }
+            patience -= 1;
         }
-        serde_json::from_slice(&bytes).map_err(|e| damaged("container state", id, e))
     }
 
     /// Changes a container's state under its lock and gives the new one.
@@ -196,9 +244,15 @@ impl Root {
         change(&mut state);
         let path = PathBuf::from("containers").join(id.as_str()).join("state");
         // As long as somebody is at work on it a reboot ends that, whatever was written.
-        match state.supervisor.is_some() || state.remover.is_some() {
-            true => self.write_volatile(path, &json(&state)?)?,
-            false => self.write_atomic(path, &json(&state)?)?,
+        let bytes = json(&state)?;
+        let written = match state.supervisor.is_some() || state.remover.is_some() {
+            true => self.write_volatile(&path, &bytes),
+            false => self.write_atomic(&path, &bytes),
+        };
+        match written {
+            // How a container ended is to be known, and one can be removed, also where there is no room for a new file.
+            Err(full) if full.kind == Kind::Full => self.write_over(&path, &bytes).map_err(|_| full)?,
+            other => other?,
         }
         Ok(state)
     }
@@ -222,14 +276,14 @@ impl Root {
     pub fn remove_container(&self, id: &ContainerId) -> Result<()> {
         let record = self.container(id);
         // Renamed away first, both, and only then deleted, which may take long: what a crash leaves of it is garbage in
-        // tmp/, not half a container.
-        let mut doomed = Vec::new();
+        // tmp/, not half a container. Ours until then: it takes the rights of who may remove it.
+        let away = self.temp_dir()?;
+        let mut doomed = vec![away.path().to_owned()];
         for (path, name) in [(self.container_layer(id), "layer"), (self.container_folder(id), "container")] {
-            let away = self.path().join("tmp").join(format!("{name}-{id}"));
-            match std::fs::rename(&path, &away) {
+            match std::fs::rename(&path, away.path().join(name)) {
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
                 Err(_) => doomed.push(path),
-                Ok(()) => doomed.push(away),
+                Ok(()) => {}
             }
         }
         for path in doomed {
@@ -249,7 +303,7 @@ fn unknown(name: impl std::fmt::Display) -> Error {
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>> {
     let fail = |e| damaged("container", "", e);
-    serde_json::to_vec_pretty(value).map_err(fail)
+    serde_json::to_vec(value).map_err(fail)
 }
 
 #[cfg(test)]
@@ -293,5 +347,24 @@ mod tests {
         root.remove_container(&id).unwrap();
         root.remove_container(&id).unwrap();
         assert_eq!(root.find_container("web").unwrap_err().kind, Kind::NotFound);
+        assert_eq!(std::fs::read_dir(root.path().join("tmp")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn one_that_a_power_cut_kept_from_being_made_is_none_and_one_that_is_damaged_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(&dir.path().join("store")).unwrap();
+        root.create_container(&record(0x11, "web")).unwrap();
+        let id = record(0x11, "").id;
+        let config = root.container_folder(&id).join("config.json");
+        std::fs::write(&config, "").unwrap();
+        assert_eq!(root.find_container(id.as_str()).unwrap_err().kind, Kind::NotFound);
+        assert!(root.users().unwrap().is_empty());
+        assert!(root.sweep(std::time::Duration::ZERO).unwrap().is_some());
+        root.create_container(&record(0x22, "web")).unwrap();
+        std::fs::write(&config, "{").unwrap();
+        let error = root.find_container("1111").unwrap_err();
+        assert_eq!(error.kind, Kind::Damaged);
+        assert!(error.hint.is_some_and(|hint| hint.contains(id.as_str())));
     }
 }

@@ -147,7 +147,7 @@ impl Root {
         }
         match name {
             Ok(_) => Err(unknown(text)),
-            Err(why) => Err(Error::new(Kind::Invalid, "", why.to_string())),
+            Err(why) => Err(Error::new(Kind::Invalid, "", why.to_string()).hint(grammar(text))),
         }
     }
 }
@@ -159,6 +159,11 @@ pub fn meaning<'i>(index: &'i Index, name: &Reference) -> Option<(Reference, &'i
     let local = format!("localhost/{}", name.familiar()).parse::<Reference>().ok();
     let mut names = std::iter::once(name).chain(local);
     names.find_map(|name| Some((name.clone(), index.named(&name)?)))
+}
+
+/// What to do about a text that names no image.
+pub fn grammar(text: &str) -> String {
+    format!("{text:?} is not of the form [DOMAIN/]NAME[:TAG], in small letters")
 }
 
 /// docker's words for what there is not: a name is told with its tag.

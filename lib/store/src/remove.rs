@@ -1,6 +1,7 @@
-//! Removing trees that containers filled: by descriptor, never through a symbolic link, also folders whose mode forbids it.
+//! Removing trees that containers filled: by descriptor, never through a symbolic link, never into what is mounted there (a root file
+//! system that could not be unmounted is not ours to empty), also folders whose mode forbids it.
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, chmodat, openat, unlinkat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, chmodat, openat2, unlinkat};
 use rustix::io::Errno;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -42,11 +43,12 @@ pub fn tree_at(folder: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<()> {
 /// Removes all that the folder `name` in `parent` holds.
 fn empty(parent: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = match openat(parent, name, flags, Mode::empty()) {
+    let open = || openat2(parent, name, flags, Mode::empty(), ResolveFlags::NO_XDEV | ResolveFlags::BENEATH);
+    let folder = match open() {
         // A folder of ours that we may not read or change, as a user who is no root in its user namespace.
         Err(Errno::ACCESS) => {
             chmodat(parent, name, Mode::RWXU, AtFlags::empty())?;
-            openat(parent, name, flags, Mode::empty())?
+            open()?
         }
         other => other?,
     };

@@ -38,8 +38,8 @@ impl Root {
         let temp = self.temp_dir()?;
         let config = serde_json::to_vec_pretty(secret).map_err(|e| damaged("secret", &secret.name, e))?;
         for (name, bytes) in [("config.json", config.as_slice()), ("data", data)] {
-            let path = temp.path().join(name);
-            std::fs::write(&path, bytes).map_err(|e| system("write", &path, e))?;
+            let synced = temp.write(name, bytes)?.sync_all();
+            synced.map_err(|e| system("fsync", temp.path(), e))?;
         }
         temp.keep(self, PathBuf::from("secrets").join(&secret.id))
     }
@@ -79,9 +79,9 @@ impl Root {
     /// Removes a secret.
     pub fn remove_secret(&self, secret: &Secret) -> Result<()> {
         let path = self.path().join("secrets").join(&secret.id);
-        let doomed = self.path().join("tmp").join(format!("secret-{}", secret.id));
-        std::fs::rename(&path, &doomed).map_err(|e| system("remove", &path, e))?;
-        crate::remove::tree(&doomed).map_err(|e| system("remove", &doomed, e))
+        let away = self.temp_dir()?;
+        std::fs::rename(&path, away.path().join("secret")).map_err(|e| system("remove", &path, e))?;
+        crate::remove::tree(away.path()).map_err(|e| system("remove", away.path(), e))
     }
 }
 

@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(swept.blobs.len(), 2, "the manifest and the blob of the layer c");
         assert!(root.configuration(&id).is_ok());
 
-        fs::write(root.path().join("containers/x/config.json"), "").unwrap();
+        fs::write(root.path().join("containers/x/config.json"), "{").unwrap();
         assert!(root.sweep(Duration::ZERO).unwrap_err().to_string().contains("containers/x/config.json"));
         fs::remove_dir_all(root.path().join("containers/x")).unwrap();
         let swept = root.sweep(Duration::ZERO).unwrap().unwrap();

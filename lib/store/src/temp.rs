@@ -106,7 +106,7 @@ impl Root {
     pub fn write_atomic(&self, relative: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
         use std::io::Write;
         let mut temp = self.temp_file()?;
-        temp.file.write_all(bytes).map_err(|e| system("write", &temp.path, e))?;
+        temp.file.write_all(bytes).map_err(|e| system("write below", self.path(), e))?;
         temp.replace(self, relative)
     }
 
@@ -115,12 +115,37 @@ impl Root {
     pub fn write_volatile(&self, relative: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
         use std::io::Write;
         let mut temp = self.temp_file()?;
-        temp.file.write_all(bytes).map_err(|e| system("write", &temp.path, e))?;
+        temp.file.write_all(bytes).map_err(|e| system("write below", self.path(), e))?;
         let to = self.path().join(relative);
+        // ext4 begins to write a file out that is renamed over another one, not one that changes places with it; what was there is
+        // garbage then, and goes with `temp`.
+        if renameat_with(rustix::fs::CWD, &temp.path, rustix::fs::CWD, &to, RenameFlags::EXCHANGE).is_ok() {
+            return Ok(());
+        }
         renameat_with(rustix::fs::CWD, &temp.path, rustix::fs::CWD, &to, RenameFlags::empty())
             .map_err(|e| system("rename to", &to, e))?;
         temp.kept = true;
         Ok(())
+    }
+
+    /// Writes `bytes` over the JSON document `relative` where it lies, in the blocks it has: for a disk without room for a new
+    /// file. Who reads meanwhile may see parts of both. [`Kind::Full`] if it needs more blocks.
+    pub(crate) fn write_over(&self, relative: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+        use std::os::unix::fs::{FileExt, MetadataExt};
+        let path = self.path().join(relative);
+        let fail = |e| system("write", &path, e);
+        let file = std::fs::OpenOptions::new().write(true).open(&path).map_err(fail)?;
+        let meta = file.metadata().map_err(fail)?;
+        // What fits where it is needs no room, and is never written by half.
+        let room = meta.len().max(meta.blocks() * 512);
+        if bytes.len() as u64 > room {
+            return Err(fail(rustix::io::Errno::NOSPC.into()));
+        }
+        // Blanks behind a document are no part of it; to cut the file shorter would be a second step.
+        let mut whole = bytes.to_vec();
+        whole.resize(whole.len().max(usize::try_from(meta.len()).unwrap_or(0)), b' ');
+        file.write_all_at(&whole, 0).map_err(fail)?;
+        file.sync_data().map_err(fail)
     }
 
     /// The bytes of the file `relative` (below the root).
@@ -129,7 +154,7 @@ impl Root {
         std::fs::read(&path).map_err(|e| system("read", &path, e))
     }
 
-    /// Removes what dead processes left in `tmp/`; how many entries that were.
+    /// Removes what dead processes left in `tmp/`; how many entries that were. What cannot be removed is left to who has the rights.
     pub fn collect_garbage(&self) -> Result<usize> {
         let tmp = self.tmp()?;
         let path = self.path().join("tmp");
@@ -150,17 +175,11 @@ impl Root {
             };
             let free = held.as_ref().is_none_or(|h| flock(h, FlockOperation::NonBlockingLockExclusive).is_ok());
             if free {
-                remove::tree_at(tmp.as_fd(), name).map_err(|e| system("remove", path.join(lossy(name)), e))?;
-                removed += 1;
+                removed += usize::from(remove::tree_at(tmp.as_fd(), name).is_ok());
             }
         }
         Ok(removed)
     }
-}
-
-fn lossy(name: &std::ffi::CStr) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt;
-    PathBuf::from(std::ffi::OsStr::from_bytes(name.to_bytes()))
 }
 
 /// Brings the folder that holds `path` to the disk, so that a rename in it survives a power cut.
@@ -175,7 +194,7 @@ pub(crate) fn sync_parent(path: &Path) -> Result<()> {
 pub(crate) fn keep_bytes(root: &Root, relative: &str, bytes: &[u8]) -> Result<()> {
     use std::io::Write;
     let mut temp = root.temp_file()?;
-    temp.file.write_all(bytes).map_err(|e| system("write", &temp.path, e))?;
+    temp.file.write_all(bytes).map_err(|e| system("write below", root.path(), e))?;
     temp.keep(root, relative)
 }
 
@@ -200,6 +219,40 @@ impl TempDir {
     /// like any other that was not kept). What it holds must have been brought to the disk before.
     pub fn keep(mut self, root: &Root, relative: impl AsRef<Path>) -> Result<()> {
         rename(&self.path, &root.path().join(relative), RenameFlags::NOREPLACE)?;
+        self.kept = true;
+        Ok(())
+    }
+
+    /// The same, but nobody waits for the disk to know of it, and it stays locked as long as this value lives.
+    pub(crate) fn give(&mut self, root: &Root, relative: impl AsRef<Path>) -> Result<()> {
+        let to = root.path().join(relative);
+        renameat_with(rustix::fs::CWD, &self.path, rustix::fs::CWD, &to, RenameFlags::NOREPLACE)
+            .map_err(|e| system("rename to", &to, e))?;
+        self.kept = true;
+        Ok(())
+    }
+}
+
+impl TempDir {
+    /// Writes a new file in it; it is not brought to the disk yet.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<File> {
+        use std::io::Write;
+        let path = self.path.join(name);
+        let fail = |e| system("write", &path, e);
+        let mut file = File::create_new(&path).map_err(fail)?;
+        file.write_all(bytes).map_err(fail)?;
+        Ok(file)
+    }
+
+    /// The same as [`keep`](Self::keep) where `file` is all that matters of what it holds, and has not been brought to the disk. That is
+    /// done after the rename, in one with it: half the time, and a power cut meanwhile leaves the folder with an empty file.
+    pub fn keep_with(mut self, root: &Root, relative: impl AsRef<Path>, file: &File) -> Result<()> {
+        let to = root.path().join(relative);
+        renameat_with(rustix::fs::CWD, &self.path, rustix::fs::CWD, &to, RenameFlags::NOREPLACE)
+            .map_err(|e| system("rename to", &to, e))?;
+        self.path = to;
+        fsync(file).map_err(|e| system("fsync", &self.path, e))?;
+        sync_parent(&self.path)?;
         self.kept = true;
         Ok(())
     }

@@ -52,6 +52,11 @@ impl Root {
 fn read_user(folder: &Path) -> Result<User> {
     let record = folder.join("config.json");
     let bytes = std::fs::read(&record).map_err(|e| system("read", &record, e))?;
+    if bytes.is_empty() {
+        return Err(
+            Error::new(Kind::NotFound, "read", record.display()).because("a power cut came while it was written")
+        );
+    }
     let mut user: User = serde_json::from_slice(&bytes).map_err(|e| -> Error {
         damaged("read", record.display(), e)
             .hint("what this container uses is not known, so nothing is removed; remove its folder if it is lost")

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 ///
 /// - `root`: run by root; `user`: there is an ordinary user with id ranges to act as ([`user`](crate::user))
 /// - `fuse`: `/dev/fuse` can be opened; `overlay`: the kernel has its overlay; `userns`: user namespaces are on
-/// - `netns`: a network namespace with veth and bridge links can be made; `loop`: loop devices
+/// - `netns`: a network namespace with veth and bridge links can be made; `loop`: loop devices; `disk`: temporary files lie on one
 /// - `cgroup1`, `cgroup2`: the tree that holds the controllers
 /// - `vm`: a virtual machine can be started (`tests/lab/vm.sh`)
 /// - `images`: the images of [`fixture`](crate::fixture) are there or can be made
@@ -65,6 +65,7 @@ fn probe(what: &str) -> Result<(), String> {
         "user" => crate::user::ensure(),
         "images" => crate::fixture::images_possible(),
         "netns" => probe_netns(),
+        "disk" => disk(Path::new("/tmp")).map(|_| ()).ok_or_else(|| "/tmp is on no disk".into()),
         "loop" => exists("/dev/loop-control"),
         "cgroup1" => exists("/sys/fs/cgroup/memory/cgroup.procs"),
         "cgroup2" => {
@@ -79,6 +80,16 @@ fn probe(what: &str) -> Result<(), String> {
 
 fn exists(path: &str) -> Result<(), String> {
     Path::new(path).exists().then_some(()).ok_or_else(|| format!("no {path}"))
+}
+
+/// The disk that `folder` lies on, as a node, where there is one.
+pub fn disk(folder: &Path) -> Option<PathBuf> {
+    use std::os::unix::fs::MetadataExt;
+    let device = std::fs::metadata(folder).ok()?.dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let about = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/uevent")).ok()?;
+    let name = about.lines().find_map(|line| line.strip_prefix("DEVNAME="))?;
+    Some(Path::new("/dev").join(name))
 }
 
 /// Where `tests/lab/vm.sh` keeps its kernel: below cargo's target folder.

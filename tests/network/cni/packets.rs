@@ -213,3 +213,152 @@ fn forged_hardware_addresses_are_dropped() {
         assert!(!lab.ruleset().contains(&mac), "{plugins:?}: nothing is left: {}", lab.ruleset());
     });
 }
+
+/// The other end of the machine's uplink, which is a switch with a neighbour at it, for links that stand on the uplink.
+fn street(lab: &Lab) {
+    crate::cable::lan(lab);
+}
+
+/// Addresses of the street's own subnets, which the reference gives from .16 on.
+fn on_the_street() -> Value {
+    let ranges: Vec<Value> = crate::cable::subnets()
+        .iter()
+        .map(|(subnet, gateway, first)| json!([{"subnet": subnet, "gateway": gateway, "rangeStart": first}]))
+        .collect();
+    json!({"type": "host-local", "dataDir": "/run/cni-store", "ranges": ranges, "routes": [{"dst": "0.0.0.0/0"}]})
+}
+
+/// Both ways between the container and the neighbour on the cable: ping and TCP.
+#[track_caller]
+fn on_the_cable(lab: &Lab, id: &str, result: &Value, what: &str) {
+    let neighbour: IpAddr = [198, 51, 100, 2].into();
+    assert!(crate::cable::answers(lab, id, neighbour), "{what}");
+    assert_eq!(lab.connect(id, "lan", neighbour), address(result), "{what}");
+    assert_eq!(lab.connect("lan", id, address(result)), neighbour, "{what}");
+}
+
+#[test]
+fn links_on_the_machines_own_link() {
+    need!(root, "ip", "busybox");
+    // In which modes neighbours reach each other, and in which where the switch sends packets back.
+    for (mode, directly, reflected) in [("bridge", true, true), ("vepa", false, true), ("private", false, false)] {
+        each(|lab, plugins| {
+            street(lab);
+            let what = format!("{plugins:?} {mode}");
+            let chain = [configuration("macvlan", json!({"master": "uplink", "mode": mode, "ipam": on_the_street()}))];
+            let [one, two] = ["c1", "c2"].map(|id| plugins.attach(lab, id, &chain));
+            on_the_cable(lab, "c1", &one, &what);
+            on_the_cable(lab, "c2", &two, &what);
+            assert_eq!(crate::cable::answers(lab, "c1", address(&two)), directly, "{what}");
+            crate::cable::reflect(lab, true);
+            assert_eq!(crate::cable::answers(lab, "c2", address(&one)), reflected, "{what}");
+            plugins.detach("c1", &chain, &one);
+            assert!(!crate::cable::answers(lab, "lan", address(&one)), "{what}: gone");
+            on_the_cable(lab, "c2", &two, &what);
+            plugins.detach("c2", &chain, &two);
+        });
+    }
+    each(|lab, plugins| {
+        street(lab);
+        let keys = json!({"master": "uplink", "mode": "passthru", "ipam": on_the_street()});
+        let chain = [configuration("macvlan", keys)];
+        let one = plugins.attach(lab, "c1", &chain);
+        on_the_cable(lab, "c1", &one, "passthru");
+        plugins.detach("c1", &chain, &one);
+    });
+}
+
+#[test]
+fn bandwidth_holds_back_both_ways() {
+    need!(root, "ip", "busybox", "tc");
+    each(|lab, plugins| {
+        // 2 and 4 megabits, 20 kB at once.
+        let limits =
+            json!({"ingressRate": 2_000_000, "ingressBurst": 160_000, "egressRate": 4_000_000, "egressBurst": 160_000});
+        let chain = [bridge(json!({"ipMasq": false})), configuration("bandwidth", limits)];
+        let one = plugins.attach(lab, "c1", &chain);
+        let gateway: IpAddr = [10, 5, 0, 1].into();
+        let inward = crate::bandwidth::throughput(lab, "", "c1", address(&one));
+        let outward = crate::bandwidth::throughput(lab, "c1", "", gateway);
+        assert!((80_000.0..420_000.0).contains(&inward), "{plugins:?}: {inward}");
+        assert!((160_000.0..800_000.0).contains(&outward), "{plugins:?}: {outward}");
+        let answers = chain.iter().rev().map(|c| {
+            plugins.call("DEL", &super::plugins::Attachment::of("c1"), &super::plugins::with_previous(c, &one))
+        });
+        assert!(answers.map(|answer| answer.code).all(|code| code == 0), "{plugins:?}");
+        let free = plugins.attach(lab, "c2", &chain[..1]);
+        let unlimited = crate::bandwidth::throughput(lab, "", "c2", address(&free));
+        assert!(unlimited > 3.0 * inward, "{plugins:?}: {inward} {unlimited}");
+    });
+}
+
+#[test]
+fn tuning_changes_what_packets_may_be() {
+    need!(root, "ip", "busybox");
+    each(|lab, plugins| {
+        let tuning = json!({"mtu": 1300, "mac": "02:11:00:00:00:77", "dataDir": "/run/cni-tuning",
+            "sysctl": {"net.ipv4.icmp_echo_ignore_all": "1"}});
+        let chain = [bridge(json!({"ipMasq": false})), configuration("tuning", tuning)];
+        let one = plugins.attach(lab, "c1", &chain);
+        let gateway: IpAddr = [10, 5, 0, 1].into();
+        lab.ping("c1", gateway);
+        // The sysctl: it answers nobody. The hardware address: it is what neighbours see. The mtu: what is larger is cut.
+        assert!(!crate::cable::answers(lab, "", address(&one)), "{plugins:?}");
+        assert!(lab.sh("ip neigh show dev cni0").contains("02:11:00:00:00:77"), "{plugins:?}");
+        let whole = |bytes: usize| crate::overlay::fits(lab, "c1", ("", gateway), bytes);
+        assert!(whole(1300) && !whole(1301), "{plugins:?}");
+        plugins.detach("c1", &chain[1..], &one);
+        assert!(whole(1500), "{plugins:?}: put back");
+        plugins.detach("c1", &chain[..1], &one);
+    });
+}
+
+/// What Debian's kernel has as modules: in the virtual machine.
+mod modules {
+    use super::{configuration, each, json, on_the_cable, on_the_street, street};
+    use crate::cable::answers;
+    use crate::cni::plugins::address;
+    use crate::lab::guest;
+    use testkit::need;
+
+    #[test]
+    fn ipvlans_share_a_hardware_address() {
+        guest!();
+        need!(root, "ip", "busybox");
+        each(|lab, plugins| {
+            street(lab);
+            let chain = [configuration("ipvlan", json!({"master": "uplink", "mode": "l2", "ipam": on_the_street()}))];
+            let [one, two] = ["c1", "c2"].map(|id| plugins.attach(lab, id, &chain));
+            on_the_cable(lab, "c1", &one, "ipvlan");
+            assert!(answers(lab, "c1", address(&two)) && answers(lab, "c2", address(&one)), "{plugins:?}");
+            let mac = |at: &str| lab.sh(&format!("ip {at} -o link show | grep -o 'link/ether [^ ]*'"));
+            assert_eq!(mac("-n c1"), mac("-n c2"), "{plugins:?}");
+            plugins.detach("c1", &chain, &one);
+            assert!(!answers(lab, "c2", address(&one)), "{plugins:?}");
+            plugins.detach("c2", &chain, &two);
+        });
+    }
+
+    #[test]
+    fn a_vlan_carries_its_tag() {
+        guest!();
+        need!(root, "ip", "busybox");
+        each(|lab, plugins| {
+            street(lab);
+            lab.sh("ip -n lan link add link eth0 name eth0.50 type vlan id 50; ip -n lan link set eth0.50 up
+                 ip -n lan addr add 10.50.0.2/24 dev eth0.50");
+            let ipam = json!({"type": "host-local", "dataDir": "/run/cni-store", "subnet": "10.50.0.0/24", "rangeStart": "10.50.0.16",
+                "gateway": "10.50.0.2"});
+            let chain = [configuration("vlan", json!({"master": "uplink", "vlanId": 50, "ipam": ipam}))];
+            let one = plugins.attach(lab, "c1", &chain);
+            let neighbour = [10, 50, 0, 2].into();
+            assert!(answers(lab, "c1", neighbour), "{plugins:?}");
+            assert_eq!(lab.connect("c1", "lan", neighbour), address(&one), "{plugins:?}");
+            assert_eq!(lab.connect("lan", "c1", address(&one)), neighbour, "{plugins:?}");
+            // Without the tag nobody is there.
+            lab.sh("ip -n lan link set eth0.50 down; ip -n lan addr add 10.50.0.2/24 dev br0");
+            assert!(!answers(lab, "c1", neighbour), "{plugins:?}");
+            plugins.detach("c1", &chain, &one);
+        });
+    }
+}

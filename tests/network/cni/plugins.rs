@@ -32,9 +32,9 @@ pub(super) enum Plugins {
 
 /// What a plugin answered.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Answer {
-    pub(super) code: i32,
-    pub(super) document: Value,
+pub(crate) struct Answer {
+    pub(crate) code: i32,
+    pub(crate) document: Value,
 }
 
 /// One attachment.
@@ -144,7 +144,7 @@ pub(super) fn with_previous(configuration: &Value, result: &Value) -> Value {
 }
 
 /// Runs `command` as a plugin with `input`; its environment but for `CNI_COMMAND` is the caller's affair.
-pub(super) fn execute(mut command: Command, verb: &str, input: &[u8]) -> Answer {
+pub(crate) fn execute(mut command: Command, verb: &str, input: &[u8]) -> Answer {
     let mut child = command
         .env("CNI_COMMAND", verb)
         .stdin(Stdio::piped())

@@ -7,12 +7,17 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 pub(crate) mod management;
+mod single;
 mod words;
 
 /// Containers, composed from small programs.
 #[derive(Debug, Parser)]
-#[command(name = "ctr", version, disable_help_subcommand = true, subcommand_required = true)]
+#[command(name = "ctr", version = concat!("version ", env!("CARGO_PKG_VERSION")), disable_version_flag = true)]
+#[command(disable_help_subcommand = true, subcommand_required = true)]
 pub(crate) struct Arguments {
+    /// Print version information and quit
+    #[arg(short = 'v', long, short_alias = 'V', action = clap::ArgAction::Version)]
+    version: Option<bool>,
     /// The state root (default: /var/lib/veneer, or $XDG_DATA_HOME/veneer for ordinary users)
     #[arg(long, value_name = "DIR", global = false)]
     pub(crate) root: Option<PathBuf>,
@@ -124,6 +129,21 @@ pub(crate) enum Command {
     /// Remove unused images
     #[command(hide = true)]
     ImagePrune(command::image_prune::Args),
+    /// Whether there is such a container: 0, else 1
+    #[command(hide = true)]
+    ContainerExists(command::exists::Args),
+    /// Whether there is such an image: 0, else 1
+    #[command(hide = true)]
+    ImageExists(command::exists::Args),
+    /// Mount an image's root filesystem where the machine sees it, to be read
+    #[command(hide = true)]
+    ImageMount(command::image_mount::Args),
+    /// Unmount an image's root filesystem
+    #[command(hide = true)]
+    ImageUmount(command::image_mount::Release),
+    /// Remove what nobody needs
+    #[command(hide = true)]
+    SystemPrune(command::system_prune::Args),
     /// Show what takes room on the disk
     #[command(hide = true)]
     SystemDf(command::df::Args),
@@ -140,17 +160,37 @@ pub(crate) enum Command {
     Supervise(command::supervise::Args),
 }
 
+/// Commands that podman has and docker has not: too few or too many words are 125.
+const PODMANS: [&str; 11] = [
+    "container-exists",
+    "image-exists",
+    "image-mount",
+    "image-umount",
+    "mount",
+    "secret-create",
+    "secret-exists",
+    "secret-inspect",
+    "secret-ls",
+    "secret-rm",
+    "umount",
+];
+
 /// Why there is nothing to run.
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// Help or version was asked for.
     Print(String),
+    /// Nothing was asked for: help on standard error, as docker gives it.
+    Tell(String),
     /// The command line was wrong.
     Wrong(Failure),
 }
 
 /// Reads a command line, the program's name first.
 pub(crate) fn parse(args: Vec<OsString>) -> Result<Arguments, Stop> {
+    if let Some(arguments) = single::parse(&args) {
+        return Ok(arguments);
+    }
     let mut all = crate::help::dressed(Arguments::command(), &args);
     all.build();
     let (name_of, words) = plain(&all, args.get(1..).unwrap_or_default())?;
@@ -170,8 +210,12 @@ fn plain(all: &clap::Command, words: &[OsString]) -> Result<(String, Vec<OsStrin
         return Ok((String::new(), vec!["--help".into()]));
     }
     let mut plain = before.into_words();
+    if rest.first().is_some_and(|word| word == "help") {
+        return topic(all, &rest[1..]);
+    }
     let found = management::find(all, &rest).map_err(Stop::Wrong)?;
     let (name, typed, behind) = match (&found, rest.first()) {
+        (management::Found::Help(text), _) if rest.len() == 1 => return Err(Stop::Tell(text.clone())),
         (management::Found::Help(text), _) => return Err(Stop::Print(text.clone())),
         (management::Found::Command(name), Some(word)) => {
             let second = rest.get(1).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
@@ -190,27 +234,45 @@ fn plain(all: &clap::Command, words: &[OsString]) -> Result<(String, Vec<OsStrin
     };
     let read = words::read(command, behind).map_err(|f| Stop::Wrong(f.hint(format!("{typed} --help lists them"))))?;
     if !command.has_subcommands() {
-        words::count(command, &typed, &read).map_err(Stop::Wrong)?;
+        let code = if PODMANS.contains(&command.get_name()) { cli::exit::OURS } else { cli::exit::FAILED };
+        words::count(command, &typed, &read).map_err(|failure| Stop::Wrong(failure.code(code)))?;
     }
     plain.push(command.get_name().into());
     plain.extend(read.into_words());
     Ok((name, plain))
 }
 
+/// `ctr help WORDS`, as the words that clap gets.
+fn topic(all: &clap::Command, words: &[OsString]) -> Result<(String, Vec<OsString>), Stop> {
+    let unknown = |word: &OsString| {
+        let failure = Failure::new(format!("unknown help topic: {}", word.to_string_lossy()));
+        Stop::Wrong(failure.hint("ctr help lists the commands there are"))
+    };
+    let help = |name: &str, rest: &[OsString]| match rest.first() {
+        Some(word) => Err(unknown(word)),
+        None => Ok((name.to_owned(), vec![name.into(), "--help".into()])),
+    };
+    let Some(first) = words.first() else { return Ok((String::new(), vec!["--help".into()])) };
+    match management::find(all, words) {
+        Ok(management::Found::Help(text)) => Err(Stop::Print(text)),
+        Ok(management::Found::Command(name)) => help(name, &words[2..]),
+        Ok(management::Found::Plain) => match all.find_subcommand(first) {
+            Some(command) => help(command.get_name(), &words[1..]),
+            None => Err(unknown(first)),
+        },
+        Err(_) => Err(unknown(words.get(1).unwrap_or(first))),
+    }
+}
+
 /// What clap found wrong, which is little: values that mean nothing.
 fn wrong(command: &clap::Command, error: &clap::Error) -> Stop {
     use clap::error::{ContextKind, ContextValue, ErrorKind};
-    // docker: no command at all asks for help
-    let asks_for_help = matches!(
-        error.kind(),
-        ErrorKind::DisplayHelp
-            | ErrorKind::DisplayVersion
-            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-            | ErrorKind::MissingSubcommand
-    );
     let text = error.to_string();
-    if asks_for_help {
-        return Stop::Print(text);
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Stop::Print(text),
+        // docker: no command at all asks for help
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => return Stop::Tell(text),
+        _ => {}
     }
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
@@ -243,6 +305,7 @@ mod tests {
         match parse(std::iter::once("ctr").chain(words.iter().copied()).map(OsString::from).collect()) {
             Ok(arguments) => (format!("{:?}", arguments.command).split('(').next().unwrap_or_default().to_owned(), 0),
             Err(Stop::Print(text)) => (text.lines().next().unwrap_or_default().to_owned(), 0),
+            Err(Stop::Tell(text)) => (format!("told: {}", text.lines().next().unwrap_or_default()), 0),
             Err(Stop::Wrong(failure)) => (failure.message, failure.code),
         }
     }
@@ -255,6 +318,16 @@ mod tests {
             (&["rm", "web", "-f"], "Rm", 0),
             (&["run", "-d", "image", "cmd", "--bad", "-Z"], "Run", 0),
             (&["frobnicate"], "unknown command: ctr frobnicate", 1),
+            (&["help"], "Usage:  ctr [OPTIONS] COMMAND", 0),
+            (&["help", "rm"], "Usage:  ctr rm [OPTIONS] CONTAINER [CONTAINER...]", 0),
+            (&["help", "image"], "Usage:  ctr image COMMAND", 0),
+            (&["help", "image", "rm"], "Usage:  ctr rmi [OPTIONS] IMAGE [IMAGE...]", 0),
+            (&["help", "frobnicate"], "unknown help topic: frobnicate", 1),
+            (&["help", "rm", "more"], "unknown help topic: more", 1),
+            (&["help", "image", "frobnicate"], "unknown help topic: frobnicate", 1),
+            (&["image"], "told: Usage:  ctr image COMMAND", 0),
+            (&["image", "--help"], "Usage:  ctr image COMMAND", 0),
+            (&["-v"], concat!("ctr version ", env!("CARGO_PKG_VERSION")), 0),
             (&["--bad", "ps"], "unknown flag: --bad", 125),
             (&["ps", "-Z"], "unknown shorthand flag: 'Z' in -Z", 125),
             (&["ps", "x"], "'ctr ps' accepts no arguments", 1),
@@ -271,6 +344,16 @@ mod tests {
             (
                 &["stop", "-t", "y", "x"],
                 "invalid argument \"y\" for \"-t, --timeout\" flag: strconv.ParseInt: parsing \"y\": invalid syntax",
+                125,
+            ),
+            (&["commit", "-p", "a", "b"], "Commit", 0),
+            (&["commit", "--pause=0", "a", "b"], "Commit", 0),
+            (&["history", "-H", "a"], "History", 0),
+            (&["history", "-Hq", "--human=F", "a"], "History", 0),
+            (&["run", "--init=1", "--read-only=0", "--oom-kill-disable=t", "--privileged=1", "x"], "Run", 0),
+            (
+                &["attach", "--sig-proxy=x", "a"],
+                "invalid argument \"x\" for \"--sig-proxy\" flag: strconv.ParseBool: parsing \"x\": invalid syntax",
                 125,
             ),
             (&["stop", "-t"], "flag needs an argument: 't' in -t", 125),

@@ -14,11 +14,13 @@ pub(crate) mod diff;
 pub(crate) mod enter;
 pub(crate) mod events;
 pub(crate) mod exec;
+pub(crate) mod exists;
 pub(crate) mod export;
 pub(crate) mod filter;
 pub(crate) mod healthcheck;
 pub(crate) mod history;
 pub(crate) mod image_inspect;
+pub(crate) mod image_mount;
 pub(crate) mod image_prune;
 pub(crate) mod images;
 pub(crate) mod import;
@@ -44,6 +46,7 @@ pub(crate) mod start;
 pub(crate) mod stats;
 pub(crate) mod stop;
 pub(crate) mod supervise;
+pub(crate) mod system_prune;
 pub(crate) mod tag;
 pub(crate) mod thaw;
 pub(crate) mod top;
@@ -56,7 +59,7 @@ pub(crate) use crate::context::Context;
 
 pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
     let context = Context { root: arguments.root, words };
-    if changes_the_store(&arguments.command) {
+    if has_many_owners(&arguments.command) {
         context.become_root()?;
     }
     match arguments.command {
@@ -93,16 +96,21 @@ pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
         Command::Info(args) => info::run(args, &context),
         Command::Version(args) => version::run(args, &context),
         Command::Save(args) => save::run(args, &context),
-        Command::Mount(args) => mount::mount(args, &context),
-        Command::Umount(args) => mount::umount(args, &context),
+        Command::Mount(args) => podmans(mount::mount(args, &context)),
+        Command::Umount(args) => podmans(mount::umount(args, &context)),
         Command::ImageInspect(args) => image_inspect::run(args, &context),
         Command::ImagePrune(args) => image_prune::run(args, &context),
+        Command::ContainerExists(args) => exists::container(args, &context),
+        Command::ImageMount(args) => podmans(image_mount::mount(args, &context)),
+        Command::ImageUmount(args) => podmans(image_mount::umount(args, &context)),
+        Command::ImageExists(args) => exists::image(args, &context),
+        Command::SystemPrune(args) => system_prune::run(args, &context),
         Command::SystemDf(args) => df::run(args, &context),
         Command::Thaw(args) => thaw::run(args, &context),
-        Command::SecretCreate(args) => secret::create(args, &context),
-        Command::SecretLs(args) => secret::ls(args, &context),
-        Command::SecretInspect(args) => secret::inspect(args, &context),
-        Command::SecretRm(args) => secret::rm(args, &context),
+        Command::SecretCreate(args) => podmans(secret::create(args, &context)),
+        Command::SecretLs(args) => podmans(secret::ls(args, &context)),
+        Command::SecretInspect(args) => podmans(secret::inspect(args, &context)),
+        Command::SecretRm(args) => podmans(secret::rm(args, &context)),
         Command::SecretExists(args) => secret::exists(args, &context),
         Command::Diff(args) => diff::run(args, &context),
         Command::Inspect(args) => inspect::run(args, &context),
@@ -114,15 +122,17 @@ pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
     }
 }
 
-/// Commands that write below the state root, where files have many owners: an ordinary user needs a user namespace for them.
+/// Commands that write below the state root or walk what containers wrote there, where files have many owners: an ordinary
+/// user needs a user namespace for them.
 /// `run` does it itself, later: `--explain` does not.
-fn changes_the_store(command: &Command) -> bool {
+fn has_many_owners(command: &Command) -> bool {
     matches!(
         command,
         Command::ContainerPrune(_)
             | Command::Load(_)
             | Command::Import(_)
             | Command::ImagePrune(_)
+            | Command::SystemPrune(_)
             | Command::Save(_)
             | Command::Rmi(_)
             | Command::Tag(_)
@@ -135,7 +145,21 @@ fn changes_the_store(command: &Command) -> bool {
             | Command::Restart(_)
             | Command::Rm(_)
             | Command::Diff(_)
-    )
+            | Command::SystemDf(_)
+    ) || match command {
+        Command::Ps(args) => args.measures(),
+        Command::Inspect(args) | Command::ContainerInspect(args) => args.size,
+        _ => false,
+    }
+}
+
+/// What became of a command that podman has and docker has not: whatever goes wrong is 125.
+fn podmans(outcome: Outcome) -> Outcome {
+    match outcome {
+        Ok(cli::exit::FAILED) => Ok(cli::exit::OURS),
+        Err(failure) if failure.code == cli::exit::FAILED => Err(failure.code(cli::exit::OURS)),
+        other => other,
+    }
 }
 
 /// Does one thing to each of `names`, printing those it was done to; what failed is reported and does not keep the others.

@@ -10,7 +10,7 @@
 //! compared in the tests. What has no meaning on JSON is left out: complex numbers, channels, methods. Branches may be
 //! nested 100 deep and templates call each other 100 deep, so that a template cannot exhaust the stack.
 
-use cli::failure::Failure;
+use cli::failure::{Failure, Outcome};
 use serde_json::Value as Json;
 
 mod compare;
@@ -31,7 +31,7 @@ pub(crate) mod value;
 mod recorded;
 
 pub(crate) use listing::{Listing, list};
-pub(crate) use quote::quoted;
+pub(crate) use quote::{quoted, url};
 pub(crate) use value::Value;
 
 /// A parsed template.
@@ -39,6 +39,12 @@ pub(crate) use value::Value;
 pub(crate) struct Template {
     text: String,
     set: parse::Set,
+}
+
+/// What Go says of a template that has a name.
+pub(crate) fn named(name: &str, why: &str) -> String {
+    let quoted = format!("executing {name:?} at");
+    why.replacen("template: :", &format!("template: {name}:"), 1).replacen("executing \"\" at", &quoted, 1)
 }
 
 fn wrong(why: String) -> Failure {
@@ -64,6 +70,14 @@ impl Template {
     /// The text for a value with a shape; as in docker's client the raw JSON behind it has what its type has not.
     pub(crate) fn render_shaped(&self, value: &Value, raw: &Json) -> Result<String, Failure> {
         run::run(&self.text, &self.set, value, false).or_else(|_| self.render(raw))
+    }
+
+    /// Prints the text for `value`, a line, as docker's `info` and `version` do: what was made before something was wrong too, and
+    /// then the error, in which the template is called `name`.
+    pub(crate) fn print(&self, name: &str, value: &Value) -> Outcome {
+        let (text, wrong) = run::run_as_far_as_it_goes(&self.text, &self.set, value, false);
+        crate::command::print(&(text + "\n"))?;
+        wrong.map_or(Ok(0), |why| Err(Failure::new(named(name, &why))))
     }
 
     fn loose(&self, value: &Value) -> Result<String, Failure> {

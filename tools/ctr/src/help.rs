@@ -18,14 +18,6 @@ const COLUMNS: usize = 80;
 const COMMON: [&str; 13] =
     ["run", "exec", "ps", "try", "build", "pull", "push", "images", "login", "logout", "search", "version", "info"];
 
-/// Words that have commands below them: docker's, and what they are about.
-const MANAGEMENT: [(&str, &str); 4] = [
-    ("container", "Manage containers"),
-    ("image", "Manage images"),
-    ("secret", "Manage secrets"),
-    ("system", "Manage the store"),
-];
-
 /// The other tools in this program.
 const TOOLS: [(&str, &str); 4] = [
     ("ovl-mount", "Lay a writable layer over read-only ones"),
@@ -34,18 +26,9 @@ const TOOLS: [(&str, &str); 4] = [
     ("netwire", "Connect network namespaces; a CNI plugin"),
 ];
 
-/// `ctr help COMMAND` as `ctr COMMAND --help`.
-pub(crate) fn turned(mut args: Vec<OsString>) -> Vec<OsString> {
-    if args.get(1).is_some_and(|word| word == "help") {
-        args.remove(1);
-        args.push("--help".into());
-    }
-    args
-}
-
 /// The definition, with docker's help in it where `args` may ask for help.
 pub(crate) fn dressed(command: Command, args: &[OsString]) -> Command {
-    let asks = |word: &OsString| word == OsStr::new("--help") || word == OsStr::new("-h");
+    let asks = |word: &OsString| ["--help", "-h", "help"].iter().any(|help| word == OsStr::new(help));
     if args.len() > 1 && !args.iter().any(asks) {
         return command;
     }
@@ -66,6 +49,16 @@ pub(crate) fn all_dressed(mut command: Command) -> Command {
         });
     }
     command.override_help(whole)
+}
+
+/// The definition as man pages and completions show it: docker's words, management words with their commands, nothing hidden.
+pub(crate) fn spelled_out(mut command: Command) -> Command {
+    let entries = words::entries();
+    let names: Vec<String> = command.get_subcommands().map(|c| c.get_name().to_owned()).collect();
+    for name in names {
+        command = command.mut_subcommand(&name, |below| in_dockers_words(below, &entries));
+    }
+    crate::arguments::management::spelled_out(&command)
 }
 
 /// The sentences of a command and its options, which man pages and completions show.
@@ -99,7 +92,7 @@ fn about(command: &Command, entries: &[Entry]) -> String {
 }
 
 fn overview(command: &Command, entries: &[Entry], columns: usize) -> String {
-    let shown = |c: &&Command| !c.is_hide_set() && !MANAGEMENT.iter().any(|(word, _)| *word == c.get_name());
+    let shown = |c: &&Command| !c.is_hide_set();
     let mut all: Vec<(String, String)> =
         command.get_subcommands().filter(shown).map(|c| (c.get_name().to_owned(), about(c, entries))).collect();
     all.sort();
@@ -108,9 +101,11 @@ fn overview(command: &Command, entries: &[Entry], columns: usize) -> String {
         COMMON.iter().filter_map(|name| all.iter().find(|(n, _)| n == name).cloned()).collect();
     all.retain(|(name, _)| !COMMON.contains(&name.as_str()));
     let mut text = format!("Usage:  ctr [OPTIONS] COMMAND\n\n{}\n", command.get_about().unwrap_or_default());
+    let mut management: Vec<(&str, &str)> = crate::arguments::management::words().collect();
+    management.sort_unstable();
     let groups: [(&str, Vec<(String, String)>); 4] = [
         ("Common Commands", common),
-        ("Management Commands", own(&MANAGEMENT)),
+        ("Management Commands", own(&management)),
         ("Tools", own(&TOOLS)),
         ("Commands", all),
     ];
@@ -199,6 +194,7 @@ fn options(command: &Command, known: Option<&Entry>, columns: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arguments::management::{self, Found};
     use clap::CommandFactory;
 
     fn whole() -> Command {
@@ -242,21 +238,21 @@ mod tests {
             let names = lines.filter_map(|l| l.split("--").nth(1)?.split_whitespace().next().map(str::to_owned));
             (name.to_owned(), names.collect::<Vec<String>>())
         };
-        let recorded = words::entries().into_iter().filter(|e| !e.name.contains(' '));
         let asked = |entry: Entry| {
-            let said = std::process::Command::new("docker").args([&entry.name, "--help"]).output();
+            let said = std::process::Command::new("docker").args(entry.name.split(' ')).arg("--help").output();
             match said.ok().filter(|said| said.status.success()) {
                 Some(said) => of(&entry.name, &String::from_utf8_lossy(&said.stdout)),
                 None => (entry.name, entry.options.into_iter().map(|option| option.name).collect()),
             }
         };
-        recorded.map(asked).collect()
+        words::entries().into_iter().map(asked).collect()
     }
 
     #[test]
     fn every_option_of_dockers_is_taken_or_told() {
         let page = include_str!("../../../docs/compat.md");
-        let (_, rows) = page.split_once("## Options").expect("a chapter on options");
+        let (_, page) = page.split_once("## Commands").expect("a chapter on commands");
+        let (commands, rows) = page.split_once("## Options").expect("a chapter on options");
         let rows: Vec<&str> = rows.lines().filter(|l| l.starts_with("| `")).collect();
         let is_told = |command: &str, option: &str| {
             rows.iter().any(|row| {
@@ -268,14 +264,25 @@ mod tests {
         let whole = whole();
         let mut wrong = Vec::new();
         for (name, options) in dockers_options() {
-            let Some(command) = whole.find_subcommand(&name) else { continue };
+            let words: Vec<OsString> = name.split(' ').map(OsString::from).collect();
+            let target = match management::find(&whole, &words) {
+                Ok(Found::Help(_)) => continue,
+                Ok(Found::Command(target)) => target,
+                _ => &name,
+            };
+            let Some(command) = whole.find_subcommand(target) else {
+                if !commands.contains(&format!("`{name}`")) {
+                    wrong.push(format!("{name} is neither there nor told"));
+                }
+                continue;
+            };
             for option in options {
                 let taken = command.get_arguments().find(|a| {
                     a.get_long() == Some(&option) || a.get_all_aliases().is_some_and(|all| all.contains(&&*option))
                 });
                 // one that is hidden is refused with a reason, or means nothing here
                 let taken = taken.is_some_and(|a| !a.is_hide_set());
-                match (taken, is_told(&name, &option)) {
+                match (taken, is_told(&name, &option) || is_told(target, &option)) {
                     (false, false) if option != "help" => {
                         wrong.push(format!("{name} --{option} is neither taken nor told"))
                     }

@@ -17,7 +17,7 @@ mod options;
 
 /// The command line's definition, worded as docker's: man pages and completions are made of it.
 pub fn definition() -> clap::Command {
-    help::all_dressed(<arguments::Arguments as clap::CommandFactory>::command())
+    help::spelled_out(<arguments::Arguments as clap::CommandFactory>::command())
 }
 
 /// Runs `ctr` with `args` (the program's name first) and gives its exit code: docker's. A wrong option is 125 on every
@@ -27,11 +27,14 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
 }
 
 fn run(args: Vec<OsString>) -> Outcome {
-    let args = help::turned(args);
     let parsed = match arguments::parse(args.clone()) {
         Ok(parsed) => parsed,
         Err(arguments::Stop::Print(text)) => {
             return cli::output::write(text.as_bytes()).map(|()| 0).or(Ok(0));
+        }
+        Err(arguments::Stop::Tell(text)) => {
+            cli::output::err_line(text.trim_end());
+            return Ok(0);
         }
         Err(arguments::Stop::Wrong(failure)) => return Err(failure),
     };

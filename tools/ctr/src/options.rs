@@ -10,7 +10,7 @@ mod isolation;
 pub(crate) mod limits;
 mod logging;
 mod network;
-mod process;
+pub(crate) mod process;
 mod programs;
 mod restart;
 mod stop;
@@ -33,6 +33,9 @@ pub(crate) struct Options {
     /// Name the container
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// Remove the container that has this name, if there is one
+    #[arg(long)]
+    pub(crate) replace: bool,
     #[command(flatten)]
     identity: identity::Options,
     #[command(flatten)]
@@ -42,7 +45,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     storage: storage::Options,
     #[command(flatten)]
-    network: network::Options,
+    pub(crate) network: network::Options,
     #[command(flatten)]
     limits: limits::Options,
     #[command(flatten)]
@@ -65,8 +68,15 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// All of it as data, checked as far as that goes without looking at the machine.
+    /// All of it as data, checked as far as that goes without looking at the machine. A failure has the code that `create` gives:
+    /// what docker's client refuses is 125, what its daemon refuses 1, and told only if the client refuses nothing.
     pub(crate) fn request(&self) -> Result<Request, Failure> {
+        let mut request = self.read().map_err(|failure| failure.code(cli::exit::OURS))?;
+        self.storage.read(&mut request)?;
+        Ok(request)
+    }
+
+    fn read(&self) -> Result<Request, Failure> {
         let (network, wiring) = self.network.read()?;
         let mut request = Request {
             image: self.image.clone(),
@@ -84,9 +94,11 @@ impl Options {
             programs: self.programs.read(),
             ..Request::default()
         };
+        if self.replace && self.name.is_none() {
+            return Err(Failure::new("cannot replace container without --name being set"));
+        }
         self.identity.read(&mut request)?;
         self.process.read(&mut request)?;
-        self.storage.read(&mut request)?;
         self.isolation.read(&mut request)?;
         if request.remove && request.restart.policy != engine::request::restart::Policy::No {
             return Err(Failure::new("conflicting options: cannot specify both --restart and --rm"));

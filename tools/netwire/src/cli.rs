@@ -58,6 +58,10 @@ pub enum Verb {
     ///
     /// That there is none is no error, nor that its namespace or the network is gone.
     Detach(Detach),
+    /// Call a container by another name on its networks, while it is attached; prints each as one line of JSON
+    ///
+    /// That it is on no network is no error.
+    Rename(Rename),
     /// Let ports of this machine lead into a container; prints each as one line of JSON
     ///
     /// May be repeated: what is published already stays as it is.
@@ -215,9 +219,9 @@ pub struct Attach {
     /// The container's id, by which it is detached again
     #[arg(long, value_name = "ID")]
     pub id: String,
-    /// The interface's name inside
-    #[arg(long, value_name = "IFNAME", default_value = network::attach::INTERFACE)]
-    pub ifname: String,
+    /// The interface's name inside [default: eth0, or with the network's own prefix]
+    #[arg(long, value_name = "IFNAME")]
+    pub ifname: Option<String>,
     /// An address it must have; may be repeated [default: the lowest that is free, one a family]
     #[arg(long = "ip", visible_alias = "ip6", value_name = "IP")]
     pub addresses: Vec<IpAddr>,
@@ -274,4 +278,21 @@ pub struct Detach {
     /// Accepted, as attach does; not needed: the interface is found from the outside, and the namespace may be gone
     #[arg(long, value_name = "NETNS")]
     pub netns: Option<String>,
+}
+
+/// `rename`
+#[derive(Debug, clap::Args)]
+pub struct Rename {
+    /// The container's id
+    #[arg(long, value_name = "ID")]
+    pub id: String,
+    /// The network [default: all that it is on]
+    #[arg(long, value_name = "NAME")]
+    pub network: Option<String>,
+    /// Another name for it, in place of those it has beside its name; may be repeated [default: it keeps them]
+    #[arg(long = "alias", value_name = "NAME")]
+    pub aliases: Vec<String>,
+    /// Its name from now on
+    #[arg(value_name = "NAME")]
+    pub name: String,
 }

@@ -65,6 +65,17 @@ pub enum Step {
         /// The interface, or all.
         interface: Option<String>,
     },
+    /// Call a container by another name.
+    Rename {
+        /// The container's id.
+        container: String,
+        /// The network, or all that it is on.
+        network: Option<String>,
+        /// Its name.
+        name: String,
+        /// Its other names, where they change.
+        aliases: Option<Vec<String>>,
+    },
     /// Publish, unpublish or list ports.
     Publish(crate::publish::Plan),
     /// Name servers.
@@ -162,6 +173,15 @@ pub fn plan(args: Args, places: &Places) -> Result<Plan, Failure> {
             network: network_name(detach.network)?,
             container: container_id(detach.id)?,
             interface: detach.ifname,
+        },
+        Verb::Rename(rename) => Step::Rename {
+            container: container_id(rename.id)?,
+            network: rename.network.map(network_name).transpose()?,
+            name: crate::dns::host(rename.name)?,
+            aliases: match rename.aliases.is_empty() {
+                true => None,
+                false => Some(rename.aliases.into_iter().map(crate::dns::host).collect::<Result<_, _>>()?),
+            },
         },
         Verb::Publish(typed) => Step::Publish(crate::publish::Plan::publish(typed)?),
         Verb::Unpublish(typed) => Step::Publish(crate::publish::Plan::unpublish(typed)?),
@@ -264,7 +284,9 @@ fn read<T: FromStr<Err = String>>(text: &str) -> Result<T, Failure> {
 }
 
 fn wish(attach: Attach) -> Result<Wish, Failure> {
-    network::link::check_name(&attach.ifname).map_err(Failure::usage)?;
+    if let Some(name) = &attach.ifname {
+        network::link::check_name(name).map_err(Failure::usage)?;
+    }
     let limits = Bandwidth {
         inward: limit(attach.ingress_rate.as_deref(), attach.ingress_burst.as_deref())?,
         outward: limit(attach.egress_rate.as_deref(), attach.egress_burst.as_deref())?,
@@ -274,7 +296,7 @@ fn wish(attach: Attach) -> Result<Wish, Failure> {
         network: network_name(attach.network)?,
         namespace: reference(&attach.netns)?,
         container: container_id(attach.id)?,
-        interface: attach.ifname,
+        interface: attach.ifname.unwrap_or_default(),
         addresses: attach.addresses,
         mac: attach.mac.as_deref().map(read).transpose()?,
         name: attach.name.map(crate::dns::host).transpose()?,

@@ -2,9 +2,9 @@
 
 use cli::{Failure, output};
 use network::Error;
-use network::port::Spec;
 use network::publish::{self, Published};
 use network::state::State;
+use spec::published::Published as Spec;
 
 /// `publish`
 #[derive(Debug, clap::Args)]

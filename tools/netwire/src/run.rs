@@ -49,6 +49,14 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
         Step::Detach { network, container, interface } => {
             all(attach::detach(state, network, container, interface.as_deref()).err().unwrap_or_default())
         }
+        Step::Rename { container, network, name, aliases } => {
+            let (renamed, failures) =
+                network::rename::rename(state, container, network.as_deref(), name, aliases.as_deref());
+            for one in &renamed {
+                printed(output::json_line(one))?;
+            }
+            all(failures)
+        }
         Step::Publish(plan) => {
             let (ports, warnings) = plan.run(state)?;
             warnings.iter().for_each(|warning| output::complain(NAME, warning));

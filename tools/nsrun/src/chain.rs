@@ -16,11 +16,14 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Runs it.
-pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
+pub(crate) fn main(mut words: Vec<OsString>) -> ExitCode {
     let (args, ordered) = match quick::parse(&words) {
         Some(args) => (args, Vec::new()),
         None => {
             let mut command = cli::Args::command();
+            if let Err(failure) = more_words(&mut command, &mut words) {
+                return conclude("nsrun", Err(failure));
+            }
             let apart = crate::letters::apart(&mut command, words.clone(), false);
             let matches = match command.try_get_matches_from(apart) {
                 Ok(matches) => matches,
@@ -44,6 +47,24 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
         runtime::chain::run(&chain).map_err(exit_code)
     });
     conclude("nsrun", outcome)
+}
+
+/// Most words that options in descriptors may make: what refers to itself ends.
+const MOST_WORDS: usize = 9_000;
+
+/// Puts what is read from the descriptors of `--args` in its place. Whoever executes itself again must not read them once more.
+fn more_words(command: &mut clap::Command, words: &mut Vec<OsString>) -> Result<(), Failure> {
+    while let Some((place, number)) = crate::letters::find(command, words, "args") {
+        let say =
+            |why: String| Failure::new(format!("read --args {}: {why}", number.display())).code(::cli::exit::OURS);
+        let descriptor =
+            number.to_str().and_then(|n| n.parse().ok()).ok_or_else(|| say("is no descriptor".to_owned()))?;
+        words.splice(place, runtime::command::words_of(descriptor).map_err(exit_code)?);
+        if words.len() > MOST_WORDS {
+            return Err(say(format!("makes more than {MOST_WORDS} words")));
+        }
+    }
+    Ok(())
 }
 
 /// The contract's exit code for an error of ours.

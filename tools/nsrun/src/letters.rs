@@ -3,6 +3,7 @@
 
 use clap::{Arg, Command};
 use std::ffi::{OsStr, OsString};
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 
 /// `words` (the program's first) with such words taken apart, as far as they are options of `command`. With `attached` letters whose
@@ -20,14 +21,7 @@ pub(crate) fn apart(command: &mut Command, words: Vec<OsString>, attached: bool)
     all.extend(words.next());
     while let Some(word) = words.next() {
         let values = match word.as_bytes() {
-            [b'-', b'-', name @ ..] if !name.is_empty() => {
-                let arg = std::str::from_utf8(name).ok().and_then(|name| {
-                    let longs =
-                        |a: &Arg| a.get_long() == Some(name) || a.get_all_aliases().unwrap_or_default().contains(&name);
-                    options.iter().find(|a| longs(a))
-                });
-                arg.map_or(0, |arg| arity(arg))
-            }
+            [b'-', b'-', name @ ..] if !name.is_empty() => long(&options, name).map_or(0, arity),
             [b'-', letters @ ..] if !letters.is_empty() && letters != b"-" => {
                 match one_by_one(&options, letters, attached) {
                     Some((taken, values)) => {
@@ -49,6 +43,40 @@ pub(crate) fn apart(command: &mut Command, words: Vec<OsString>, attached: bool)
     }
     all.extend(words);
     all
+}
+
+/// Where among `words` (the program's first) the option `--name VALUE` of `command` stands, and its value; only options are looked at, not what
+/// is a value of one, nor the command.
+pub(crate) fn find(command: &mut Command, words: &[OsString], name: &str) -> Option<(Range<usize>, OsString)> {
+    let (whole, with_value) = (format!("--{name}"), format!("--{name}="));
+    if !words.iter().any(|word| word.as_bytes().starts_with(whole.as_bytes())) {
+        return None;
+    }
+    command.build();
+    let options: Vec<&Arg> = command.get_arguments().filter(|a| !a.is_positional()).collect();
+    let mut at = 1;
+    while let Some(word) = words.get(at) {
+        let values = match word.as_bytes() {
+            found if found == whole.as_bytes() => return Some((at..at + 2, words.get(at + 1)?.clone())),
+            found if found.starts_with(with_value.as_bytes()) => {
+                let value = found.get(with_value.len()..).unwrap_or_default();
+                return Some((at..at + 1, OsStr::from_bytes(value).to_owned()));
+            }
+            [b'-', b'-', name @ ..] if !name.is_empty() => long(&options, name).map_or(0, arity),
+            [b'-', letters @ ..] if !letters.is_empty() && letters != b"-" => {
+                one_by_one(&options, letters, false).map_or(0, |(_, values)| values)
+            }
+            _ => return None,
+        };
+        at += 1 + values;
+    }
+    None
+}
+
+fn long<'a>(options: &[&'a Arg], name: &[u8]) -> Option<&'a Arg> {
+    let name = std::str::from_utf8(name).ok()?;
+    let longs = |a: &&&Arg| a.get_long() == Some(name) || a.get_all_aliases().unwrap_or_default().contains(&name);
+    options.iter().find(longs).copied()
 }
 
 /// How many words behind it are its values.
@@ -120,6 +148,23 @@ mod tests {
         assert_eq!(of("--bind -mf x -mf sh", false), "x --bind -mf x -m -f sh");
         assert_eq!(of("-mz sh", false), "x -mz sh");
         assert_eq!(of("-m=/x sh", false), "x --mount=/x sh");
+    }
+
+    #[test]
+    fn an_option_is_found_among_options_alone() {
+        let find = |line: &str| {
+            let mut command = Command::new("x")
+                .arg(Arg::new("args").long("args"))
+                .arg(Arg::new("bind").long("bind").num_args(2))
+                .arg(Arg::new("root").short('R').long("root"));
+            let words: Vec<_> = std::iter::once("x").chain(line.split(' ')).map(Into::into).collect();
+            super::find(&mut command, &words, "args").map(|(at, value)| (at, value.into_string().unwrap()))
+        };
+        assert_eq!(find("--bind --args 3 --args 4 sh"), Some((4..6, "4".to_owned())));
+        assert_eq!(find("-R x --args=5"), Some((3..4, "5".to_owned())));
+        assert_eq!(find("-R --args sh --args 3"), None);
+        assert_eq!(find("-- --args 3"), None);
+        assert_eq!(find("--args"), None);
     }
 
     #[test]

@@ -12,6 +12,10 @@ pub(super) fn apply(config: &mut Value, inputs: &Inputs<'_>) {
     }
     for (secret, content) in manner.secrets.iter().zip(&inputs.around.secrets) {
         if let (Way::Variable(name), Some(env)) = (&secret.way, config["process"]["env"].as_array_mut()) {
+            // A program takes the first of a name.
+            let same = Text::plain(&format!("{name}="));
+            env.retain(|other| !other.as_str().is_some_and(|other| other.starts_with(same.marked())));
+            // What is no text was refused when it was looked up.
             let setting = format!("{name}={}", String::from_utf8_lossy(content));
             env.push(json!(Text::plain(&setting).marked()));
         }

@@ -212,14 +212,17 @@ pub(crate) fn overlays(inputs: &Inputs<'_>) -> Vec<(Vec<Text>, Command, Command)
     for (number, volume) in inputs.request.volumes.iter().enumerate() {
         let Kind::Overlay { upper, work } = &volume.kind else { continue };
         let below = |name: &str| Text::tmp(&format!("volume-{number}/{name}"));
-        let kept = |path: &Option<std::path::PathBuf>, name: &str| {
-            path.as_ref().map_or_else(|| below(name), |p| Text::plain(&plan::escape(p)))
+        // A folder, and how it is spelled among options.
+        let kept = |path: &Option<std::path::PathBuf>, name: &str| match path {
+            Some(path) => (Text::plain(&path.to_string_lossy()), Text::plain(&plan::escape(path))),
+            None => (below(name), below(name)),
         };
-        let (upper, work, merged) = (kept(upper, "upper"), kept(work, "work"), below("merged"));
+        let ((upper, upper_option), (work, work_option)) = (kept(upper, "upper"), kept(work, "work"));
+        let merged = below("merged");
         let options = Text::plain(&format!("lowerdir={},upperdir=", plan::escape(&volume.source)))
-            .then(&upper)
+            .then(&upper_option)
             .then(&",workdir=".into())
-            .then(&work);
+            .then(&work_option);
         let mut command = Command::new(Tool::OvlMount, [Text::plain("-o"), options, merged.clone()]);
         if inputs.request.programs.mount.is_none() {
             command.env.push(("OVL_DRIVER", "kernel,fuse".into()));

@@ -70,8 +70,12 @@ pub(super) fn apply(config: &mut Value, inputs: &Inputs<'_>) -> Result<()> {
     }
     let mut sysctls = request.isolation.sysctls.clone();
     if let Some(name) = &request.manner.domainname {
-        // As docker does it: `domainname` of the specification is younger than the runtimes that people have.
-        sysctls.insert("kernel.domainname".into(), name.clone());
+        // `domainname` of the specification is younger than the runtimes that people have; as a sysctl, docker's way, only the
+        // machine's root may write it.
+        match request.programs.runtime {
+            Some(_) => drop(sysctls.insert("kernel.domainname".into(), name.clone())),
+            None => config["domainname"] = json!(Text::plain(name).marked()),
+        }
     }
     if !sysctls.is_empty() {
         let clean = sysctls

@@ -57,7 +57,10 @@ pub(crate) fn parent(
     let configuration = root.configuration(id)?;
     let diffs = configuration.diff_ids()?;
     let chain = configuration.chain_ids()?;
-    let known = packed(root, id)?;
+    let mut known = packed(root, id)?;
+    if known.len() != diffs.len() {
+        known.clear();
+    }
     let mut pieces = Vec::with_capacity(diffs.len());
     for (at, (diff, chain)) in diffs.iter().zip(&chain).enumerate() {
         let there = known.get(at).filter(|piece| root.has_blob(&piece.blob)).cloned();
@@ -82,12 +85,18 @@ fn packed(root: &Root, id: &Digest) -> Result<Vec<Piece>> {
         let bytes = root.document(digest)?;
         let manifest: Value = serde_json::from_slice(&bytes)
             .map_err(|e| Error::new(Kind::Damaged, "read manifest", digest).because(e))?;
-        all = manifest["layers"].as_array().into_iter().flatten().filter_map(piece).collect();
+        all = pieces(&manifest);
         if all.iter().all(|piece| root.has_blob(&piece.blob)) {
             break;
         }
     }
     Ok(all)
+}
+
+/// A manifest's layers, all or none: which is which is told by their order alone.
+fn pieces(manifest: &Value) -> Vec<Piece> {
+    let layers = manifest["layers"].as_array().into_iter().flatten();
+    layers.map(piece).collect::<Option<_>>().unwrap_or_default()
 }
 
 fn piece(descriptor: &Value) -> Option<Piece> {
@@ -110,13 +119,13 @@ fn again(root: &Root, intake: &mut Intake<'_>, chain: &ChainId) -> Result<Piece>
     pack(root, intake, folder.as_fd(), &options).map(|(piece, _)| piece)
 }
 
-/// Packs the tree in `folder` into a staged blob; how many entries it has.
+/// Packs the tree in `folder` into a staged blob; and what there is to say of it.
 pub(crate) fn pack(
     root: &Root,
     intake: &mut Intake<'_>,
     folder: BorrowedFd<'_>,
     options: &PackOptions<'_>,
-) -> Result<(Piece, u64)> {
+) -> Result<(Piece, layer::pack::Packed)> {
     let mut file = root.temp_file()?;
     let packed = pack_layer(folder, file.file(), options).map_err(super::load::from_layer)?;
     intake.stage_blob(packed.digest, file);
@@ -126,7 +135,7 @@ pub(crate) fn pack(
         size_bytes: packed.blob_bytes,
         media_type: options.packing.media_type().to_owned(),
     };
-    Ok((piece, packed.entries))
+    Ok((piece, packed))
 }
 
 /// Keeps a tar as it comes (plain, gzip or zstd) as a staged blob, reading it whole before anything of it is believed.
@@ -301,5 +310,13 @@ mod tests {
         let docker = json!({ "mediaType": DOCKER_LAYERS[0].0, "digest": digest, "size": 7 });
         let piece = piece(&docker).unwrap();
         assert_eq!((piece.media_type.as_str(), piece.size_bytes, piece.blob), (DOCKER_LAYERS[0].1, 7, digest));
+    }
+
+    #[test]
+    fn layers_of_which_one_is_not_understood_are_not_matched_by_their_order() {
+        let good =
+            json!({ "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": Digest::of(b"x"), "size": 7 });
+        assert_eq!(pieces(&json!({ "layers": [good, good] })).len(), 2);
+        assert_eq!(pieces(&json!({ "layers": [good, { "mediaType": "x" }, good] })).len(), 0);
     }
 }

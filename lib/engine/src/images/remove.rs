@@ -42,6 +42,12 @@ pub fn remove(root: &Root, text: &str, force: bool) -> Result<Vec<Removed>> {
             Some(image) => root.users()?.into_iter().filter(|u| u.image_id == Some(image.id)).collect(),
             None => Vec::new(),
         };
+        let goes = |image: &Image| name.is_none() || image.names.len() <= 1;
+        if let Some(image) = image.as_ref().filter(|image| goes(image) && super::mount::is_mounted(root, &image.id)) {
+            return Err(Error::new(Kind::InUse, "conflict", "")
+                .because(format!("image {} is mounted", short(&image.id)))
+                .hint(format!("ctr image unmount {text}")));
+        }
         match (&name, &image) {
             (Some(name), image) => {
                 let last = image.as_ref().is_none_or(|image| image.names.len() <= 1);

@@ -36,6 +36,8 @@ pub fn save(root: &Root, names: &[String], out: impl Write) -> Result<()> {
 /// What is in the archive of one image.
 #[derive(Debug)]
 struct Chosen {
+    /// The name it was first asked for by.
+    asked: String,
     id: Digest,
     manifest: Digest,
     media_type: String,
@@ -60,7 +62,10 @@ fn lay_out(root: &Root, names: &[String]) -> Result<TempDir> {
         }
         for digest in wanted {
             let to = blobs.join(digest.hex());
-            std::fs::hard_link(root.blob_path(&digest), &to).map_err(|e| fail(&to, e))?;
+            std::fs::hard_link(root.blob_path(&digest), &to).map_err(|e| match e.kind() {
+                std::io::ErrorKind::NotFound => missing(&chosen, &digest),
+                _ => fail(&to, e),
+            })?;
         }
         let index: Vec<Value> = chosen.iter().flat_map(entries).collect();
         let index =
@@ -78,6 +83,16 @@ fn lay_out(root: &Root, names: &[String]) -> Result<TempDir> {
     Ok(folder)
 }
 
+/// Which of the images it is that lacks the blob.
+fn missing(chosen: &[Chosen], digest: &Digest) -> Error {
+    let whose =
+        chosen.iter().find(|image| [image.id, image.manifest].contains(digest) || image.layers.contains(digest));
+    let name = whose.map_or("", |image| &image.asked);
+    Error::new(Kind::Failed, "save image", name)
+        .because(format!("its blob {digest} is not in the store"))
+        .hint("ctr load it again")
+}
+
 fn choose(root: &Root, names: &[String]) -> Result<Vec<Chosen>> {
     let store = crate::error::store;
     let index = root.index().map_err(store)?;
@@ -92,11 +107,12 @@ fn choose(root: &Root, names: &[String]) -> Result<Vec<Chosen>> {
         let name = text.parse::<spec::Reference>().ok().filter(|name| name.digest().is_none());
         let tag = name.and_then(|name| Some(store::image::meaning(&index, &name)?.0.to_string()));
         match all.iter_mut().find(|one| one.manifest == descriptor.digest) {
-            Some(one) => one.tags.extend(tag),
+            Some(one) => one.tags.extend(tag.filter(|tag| !one.tags.contains(tag))),
             None => {
                 let layers = root.manifest(&descriptor.digest).map_err(store)?;
                 let layers = layers.layers().iter().map(|l| store::image::digest_of(l.digest()));
                 all.push(Chosen {
+                    asked: text.clone(),
                     id: image.id,
                     manifest: descriptor.digest,
                     media_type: descriptor.media_type,

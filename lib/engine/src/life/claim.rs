@@ -1,34 +1,43 @@
-//! A container's owner: the one supervisor it has, from [`claim`] to [`ended`] or [`failed`].
+//! A container's owner: the one supervisor it has, from [`claim`] to [`ended`] or [`failed`]. Who gives it back has cleared away its
+//! run folder, under the lock: from then on it is the next one's.
 
 use super::identity::{boot_id, is_supervised, lives, own_process};
 use super::{Asked, conflict};
 use crate::{Error, Kind, Result, events};
+use std::path::Path;
 use store::{Record, Root, State, Status};
 
-/// Writes us down as the container's supervisor. Gives its state from before; `None` where another one has it, or a process of
+/// Writes us down as the container's supervisor, with its run state in `run`. Gives its state from before; `None` where another one has it, or a process of
 /// it lives without a supervisor: then there is nothing to do for us.
-pub fn claim(root: &Root, record: &Record) -> Result<Option<State>> {
+pub fn claim(root: &Root, record: &Record, run: &Path) -> Result<Option<State>> {
     let mut before = None;
-    let mut removing = false;
+    let mut refused = None;
     let update = |state: &mut State| {
         if is_supervised(state) || super::is_live(state) {
             return;
         }
-        removing = matches!(state.status, Status::Removing | Status::Dead);
-        if removing {
+        refused = match state.status {
+            Status::Removing | Status::Dead => Some(removal(&record.id)),
+            _ if crate::mounted::is_writable(root, record) => Some(mounted(&record.name)),
+            _ => None,
+        };
+        if refused.is_some() {
             return;
         }
         before = Some(state.clone());
-        state.supervisor = own_process();
+        (state.supervisor, state.run) = (own_process(), Some(run.to_owned()));
         state.boot = boot_id();
         state.error.clear();
         (state.stopped_by_hand, state.kept, state.oom_killed, state.restart_count) = (false, false, false, 0);
     };
     root.update_container(&record.id, update).map_err(crate::error::store)?;
-    if removing {
-        return Err(removal(&record.id));
-    }
-    Ok(before)
+    refused.map_or(Ok(before), Err)
+}
+
+/// Two mounts that write to one upper give a tree that nobody can foresee.
+fn mounted(name: &str) -> Error {
+    conflict(format!("container {name} is mounted and can be written to from outside"))
+        .hint(format!("ctr umount {name}; once it runs, ctr mount shows its tree read-only"))
 }
 
 /// docker: a container that is going cannot be started.
@@ -47,16 +56,16 @@ fn is_ours(state: &State) -> bool {
     state.supervisor.is_some() && state.supervisor == own_process()
 }
 
-/// A supervisor goes on with another run of its container. Gives the state to fall back to; `None` where somebody wants the
-/// container to stay down, or has it.
-pub fn again(root: &Root, record: &Record) -> Result<Option<State>> {
+/// A supervisor goes on with another run of its container, whose run state is in `run`. Gives the state to fall back to; `None` where
+/// somebody wants the container to stay down, or has it.
+pub fn again(root: &Root, record: &Record, run: &Path) -> Result<Option<State>> {
     let mut before = None;
     let update = |state: &mut State| {
         if !is_ours(state) {
             return;
         }
         if state.stopped_by_hand || state.status != Status::Restarting {
-            give_back(state);
+            give_back(state, run);
             if state.status == Status::Restarting {
                 state.status = Status::Exited;
             }
@@ -70,9 +79,20 @@ pub fn again(root: &Root, record: &Record) -> Result<Option<State>> {
     Ok(before)
 }
 
-/// The container has ended with `code` and everything of it is cleared away. Where `wants` says so and nobody stopped it by hand
+/// How a run of a container went.
+#[derive(Debug, Clone, Copy)]
+pub struct Ending<'a> {
+    /// Its run state.
+    pub run: &'a Path,
+    /// Its process's exit code.
+    pub code: u8,
+    /// What of it could not be cleared away.
+    pub trouble: Option<&'a Error>,
+}
+
+/// The container has ended and everything of it is cleared away but its run folder. Where `wants` says so and nobody stopped it by hand
 /// it is to be started again, and that is the answer; else gives it back, and removes it where it was asked for with `--rm`.
-pub fn ended(root: &Root, record: &Record, code: u8, wants: impl FnOnce(&State) -> bool) -> Result<bool> {
+pub fn ended(root: &Root, record: &Record, ending: Ending<'_>, wants: impl FnOnce(&State) -> bool) -> Result<bool> {
     let remove = Asked::of(record).is_ok_and(|asked| asked.request.remove);
     let mut ours = false;
     let mut again = false;
@@ -81,8 +101,11 @@ pub fn ended(root: &Root, record: &Record, code: u8, wants: impl FnOnce(&State) 
         if !ours {
             return;
         }
-        state.exit_code = code;
+        state.exit_code = ending.code;
         state.finished = Some(jiff::Timestamp::now().to_string());
+        if let Some(trouble) = ending.trouble {
+            state.error = trouble.to_string();
+        }
         crate::health::end(state);
         again = state.status != Status::Removing && !state.stopped_by_hand && wants(state);
         if again {
@@ -90,7 +113,7 @@ pub fn ended(root: &Root, record: &Record, code: u8, wants: impl FnOnce(&State) 
             state.restart_count += 1;
             return;
         }
-        give_back(state);
+        give_back(state, ending.run);
         // Somebody else may be removing it already; then that is his.
         ours = state.status != Status::Removing;
         if ours {
@@ -102,13 +125,14 @@ pub fn ended(root: &Root, record: &Record, code: u8, wants: impl FnOnce(&State) 
     };
     let state = root.update_container(&record.id, update).map_err(crate::error::store)?;
     if ours && !again && state.status == Status::Removing {
-        super::remove::finish(root, record)?;
+        // It ended as it ended; that it is still there its state says.
+        let _ = super::remove::finish(root, record);
     }
     Ok(again)
 }
 
 /// The container could not be started: it is again what it was, and says why. With `--rm` it is removed.
-pub fn failed(root: &Root, record: &Record, before: &State, error: &Error) {
+pub fn failed(root: &Root, record: &Record, run: &Path, before: &State, error: &Error) {
     let remove = Asked::of(record).is_ok_and(|asked| asked.request.remove);
     let mut ours = false;
     let update = |state: &mut State| {
@@ -116,7 +140,7 @@ pub fn failed(root: &Root, record: &Record, before: &State, error: &Error) {
         if !ours {
             return;
         }
-        give_back(state);
+        give_back(state, run);
         ours = state.status != Status::Removing;
         if ours {
             state.status = before.status;
@@ -128,12 +152,11 @@ pub fn failed(root: &Root, record: &Record, before: &State, error: &Error) {
             super::remove::mark(state);
         }
     };
-    // The container may have been removed while it was being made; then there is nothing to write to.
-    if let Ok(state) = root.update_container(&record.id, update)
-        && ours
-        && state.status == Status::Removing
-    {
-        let _ = super::remove::finish(root, record);
+    match root.update_container(&record.id, update) {
+        Ok(state) if ours && state.status == Status::Removing => drop(super::remove::finish(root, record)),
+        Ok(_) => {}
+        // The container may have been removed while it was being made; then there is nothing to write to.
+        Err(_) => drop(store::remove::tree(run)),
     }
 }
 
@@ -145,8 +168,10 @@ fn kept_code(kind: Kind) -> u8 {
     }
 }
 
-fn give_back(state: &mut State) {
-    (state.process, state.supervisor, state.root) = (None, None, None);
+fn give_back(state: &mut State, run: &Path) {
+    // What cannot be removed the next command tries again.
+    let _ = store::remove::tree(run);
+    (state.process, state.supervisor, state.run, state.root) = (None, None, None, None);
 }
 
 /// Tells that a container's process ended.

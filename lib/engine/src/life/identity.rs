@@ -19,12 +19,22 @@ pub fn boot_id() -> String {
 
 /// The identity of the process `pid`, if it lives.
 pub fn process(pid: i32) -> Option<ProcessId> {
+    stat(pid).filter(|(_, dead)| !dead).map(|(process, _)| process)
+}
+
+/// The identity of our child `pid`, which may have ended, and that it has is for us to find out.
+pub(crate) fn child(pid: i32) -> Option<ProcessId> {
+    stat(pid).map(|(process, _)| process)
+}
+
+/// Of the process `pid` its identity, and whether it is only waited for.
+fn stat(pid: i32) -> Option<(ProcessId, bool)> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // the name, field 2, is in parentheses and may hold anything
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
     let dead = fields.next() == Some("Z");
     let start_ticks = fields.nth(18)?.parse().ok()?;
-    (!dead).then_some(ProcessId { pid, start_ticks })
+    Some((ProcessId { pid, start_ticks }, dead))
 }
 
 /// Our own identity.
@@ -46,6 +56,14 @@ pub fn is_live(state: &State) -> bool {
 /// Whether the container's supervisor is there.
 pub fn is_supervised(state: &State) -> bool {
     state.boot == boot_id() && state.supervisor.is_some_and(lives)
+}
+
+/// The process of a container whose supervisor died between having it started and writing that down: the runtime wrote its pid first.
+pub(super) fn begun(state: &State) -> Option<ProcessId> {
+    let (run, supervisor) = (state.run.as_ref()?, state.supervisor.filter(|_| state.process.is_none())?);
+    let pid = std::fs::read_to_string(run.join("pid")).ok()?.trim().parse().ok()?;
+    // Whoever has that pid now and is older than the supervisor is somebody else.
+    process(pid).filter(|process| process.start_ticks >= supervisor.start_ticks && state.boot == boot_id())
 }
 
 /// A handle to the process, made so that it cannot be another one's.

@@ -1,6 +1,6 @@
 //! `container prune`: removes what does not run.
 
-use super::{Asked, Site, is_active};
+use super::{Asked, Site};
 use crate::Result;
 use std::collections::BTreeMap;
 use store::{Record, Status};
@@ -44,8 +44,7 @@ pub fn prune(site: Site<'_>, which: &Which) -> Result<Pruned> {
     let mut pruned = Pruned::default();
     for record in site.root.containers().map_err(crate::error::store)? {
         let Ok(stored) = site.root.container_state(&record.id) else { continue };
-        let busy = super::is_live(&stored) || is_active(super::seen(stored.clone()).status);
-        if busy || stored.status == Status::Removing || !which.takes(&record) {
+        if super::is_live(&stored) || stored.status == Status::Removing || !which.takes(&record) {
             continue;
         }
         let bytes = super::size::written(site.root, &record.id);

@@ -3,15 +3,9 @@
 
 use super::claim::is_being_removed;
 use super::identity::{boot_id, handle, is_live, own_process, wait};
-use super::{Site, conflict, is_active};
+use super::{Site, conflict, is_active, owner};
 use crate::{Error, Result, events};
-use std::time::{Duration, Instant};
 use store::{Record, Root, State, Status};
-
-/// How long a supervisor gets to clear away what was killed under it.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How often a supervisor that is still putting a container together is looked at.
-const POLL: Duration = Duration::from_millis(5);
 
 /// Removes a container; one that runs only with `force`, which kills it first.
 pub fn remove(site: Site<'_>, record: &Record, force: bool) -> Result<()> {
@@ -69,21 +63,14 @@ pub(super) fn resume(site: Site<'_>, record: &Record) -> Result<()> {
 
 /// Ends whatever lives of a container that is marked.
 fn end(site: Site<'_>, record: &Record, before: &State) -> Result<()> {
-    let mut now = before.clone();
-    let deadline = Instant::now() + PATIENCE;
-    // While the supervisor has no process yet it is putting the container together, and gives up when it sees our mark.
-    while is_live(&now) && now.process.is_none() && Instant::now() < deadline {
-        super::stop::wake(site, record);
-        std::thread::sleep(POLL);
-        now = site.root.container_state(&record.id).map_err(crate::error::store)?;
-    }
+    let Some(now) = owner::until_process(site, record, before.clone())? else { return Ok(()) };
     if !is_live(&now) {
         return match before.supervisor.is_some() || is_active(before.status) {
             true => super::settle::clear(site, record),
             false => Ok(()),
         };
     }
-    let supervisor = now.supervisor.and_then(handle);
+    let supervisor = now.supervisor.and_then(|id| Some((id, handle(id)?)));
     let process = now.process.and_then(handle);
     if process.is_some() {
         events::container(site.root, record, "kill", &[("signal", "9")]);
@@ -92,16 +79,13 @@ fn end(site: Site<'_>, record: &Record, before: &State) -> Result<()> {
             let _ = super::signal::thaw(site, record);
         }
         // It may have ended by itself meanwhile.
-        if !process.as_ref().is_none_or(|process| wait(process, Some(PATIENCE))) {
+        if !process.as_ref().is_none_or(|process| wait(process, Some(owner::PATIENCE))) {
             return killed.and(Err(conflict(format!("could not kill container {}: it does not end", record.id))));
         }
     }
-    let supervised = supervisor.is_some();
-    if !supervisor.is_none_or(|supervisor| wait(&supervisor, Some(PATIENCE))) {
-        return Err(conflict(format!("container {}: its supervisor does not end", record.id)));
-    }
-    // Its supervisor died before it: nobody else clears away what lies outside its mount namespace.
-    if supervised { Ok(()) } else { super::settle::clear(site, record) }
+    // A supervisor that died before it: nobody else clears away what lies outside its mount namespace.
+    let put_away = supervisor.is_some_and(|(id, supervisor)| owner::until_put_away(site, record, id, &supervisor));
+    if put_away { Ok(()) } else { super::settle::clear(site, record) }
 }
 
 /// Removes what is marked and has no process.

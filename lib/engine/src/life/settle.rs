@@ -5,6 +5,7 @@ use super::{Asked, Site, claim, is_active};
 use crate::place::Place;
 use crate::tools::Tools;
 use crate::{Result, execute};
+use spec::ContainerId;
 use std::collections::HashSet;
 use std::path::Path;
 use store::{Record, Root, State, Status};
@@ -27,7 +28,19 @@ pub fn settle(root: &Root, place: &Place, own: &Path) -> Result<()> {
         // One that is being removed right now is gone between two looks.
         let Ok(stored) = root.container_state(id) else { continue };
         let whole = stored.status != Status::Removing && is_live(&stored);
-        let Some(record) = (!whole).then(|| root.container(id).ok()).flatten() else { continue };
+        if whole {
+            continue;
+        }
+        let record = match root.container(id) {
+            Ok(record) => record,
+            Err(e) => {
+                // A power cut came while it was being made: nobody was told of it.
+                if !settled && e.kind == store::Kind::NotFound {
+                    let _ = root.remove_container(id);
+                }
+                continue;
+            }
+        };
         if stored.status == Status::Removing && !claim::is_being_removed(&stored) {
             // Not worth an error: whoever wants it gone says so again.
             let _ = super::remove::resume(site, &record);
@@ -36,6 +49,8 @@ pub fn settle(root: &Root, place: &Place, own: &Path) -> Result<()> {
         let abandoned = is_active(stored.status) || stored.supervisor.is_some();
         if abandoned && !is_live(&stored) {
             repair(site, &record)?;
+        } else if folders.contains(id.short()) {
+            clear_folder(site, id);
         }
     }
     if !settled {
@@ -50,6 +65,14 @@ fn run_folders(place: &Place) -> HashSet<String> {
     let entries = std::fs::read_dir(place.path()).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     names.filter(|name| name.len() == 12 && name.bytes().all(|b| b.is_ascii_hexdigit())).collect()
+}
+
+/// Removes the run folder of a container that nobody has: its supervisor gave it back and could not do so.
+fn clear_folder(site: Site<'_>, id: &ContainerId) {
+    let Ok(_alone) = site.root.lock_container(id) else { return };
+    if site.root.container_state(id).is_ok_and(|state| !is_live(&state)) {
+        let _ = store::remove::tree(&site.place.of(id));
+    }
 }
 
 /// Brings one container whose supervisor died in order.
@@ -78,7 +101,7 @@ fn repair(site: Site<'_>, record: &Record) -> Result<()> {
         }
         if state.supervisor == me {
             state.error = "its supervisor is gone".into();
-            (state.process, state.supervisor, state.root) = (None, None, None);
+            (state.process, state.supervisor, state.run, state.root) = (None, None, None, None);
         }
         ours = state.status != Status::Removing;
         if ours && asked.request.remove && !state.kept {

@@ -90,17 +90,29 @@ pub fn kill(site: Site<'_>, record: &Record, name: &str, signal: i32) -> Result<
 
 /// Sends the container's process a signal by the OCI runtime.
 pub(super) fn send(site: Site<'_>, record: &Record, signal: &str) -> Result<()> {
-    runtime(site, record, &["kill", record.id.as_str(), signal], "runtime kill")
+    runtime(site, record, &["kill", record.id.as_str(), signal], "runtime kill").map(drop)
 }
 
-fn runtime(site: Site<'_>, record: &Record, words: &[&str], name: &str) -> Result<()> {
+fn runtime(site: Site<'_>, record: &Record, words: &[&str], name: &str) -> Result<Vec<u8>> {
     let tools = Tools::new(&Asked::of(record)?.request.programs, site.own.to_owned());
     let mut command = execute::runtime(&tools, &site.place.runtime());
     command.args(words);
-    execute::run(command, name).map(drop)
+    execute::run(command, name)
 }
 
-/// `ctr pause`: freezes all processes of the container.
+/// Whether the container's process is frozen, as the runtime has it (runtime-spec, "State"); `None` where it cannot tell.
+fn is_frozen(site: Site<'_>, record: &Record) -> Option<bool> {
+    let told = runtime(site, record, &["state", record.id.as_str()], "runtime state").ok()?;
+    let told: serde_json::Value = serde_json::from_slice(&told).ok()?;
+    match told["status"].as_str()? {
+        "paused" => Some(true),
+        "running" => Some(false),
+        _ => None,
+    }
+}
+
+/// `ctr pause`: freezes all processes of the container. It is written down before it is so: the runtime ends its work also
+/// when we are killed, and who is written down as frozen can always be thawed.
 pub fn pause(site: Site<'_>, record: &Record) -> Result<()> {
     let id = &record.id;
     let now = super::state(site.root, id)?;
@@ -115,9 +127,13 @@ pub fn pause(site: Site<'_>, record: &Record) -> Result<()> {
         }
         _ => return Err(not_running(id)),
     }
-    runtime(site, record, &["pause", id.as_str()], "runtime pause")
-        .map_err(|e| conflict(format!("Cannot pause container {id}: {e}")))?;
     settle_status(site, record, Status::Running, Status::Paused)?;
+    if let Err(e) = runtime(site, record, &["pause", id.as_str()], "runtime pause") {
+        if is_frozen(site, record) != Some(true) {
+            settle_status(site, record, Status::Paused, Status::Running)?;
+        }
+        return Err(conflict(format!("Cannot pause container {id}: {e}")));
+    }
     events::container(site.root, record, "pause", &[]);
     Ok(())
 }
@@ -125,7 +141,9 @@ pub fn pause(site: Site<'_>, record: &Record) -> Result<()> {
 /// `ctr unpause`: lets them go on.
 pub fn unpause(site: Site<'_>, record: &Record) -> Result<()> {
     let id = &record.id;
-    if super::state(site.root, id)?.status != Status::Paused {
+    let status = super::state(site.root, id)?.status;
+    // Another program may have frozen it.
+    if status != Status::Paused && !(status == Status::Running && is_frozen(site, record) == Some(true)) {
         return Err(conflict(format!("Container {id} is not paused")).hint("ctr ps --filter status=paused lists those"));
     }
     thaw(site, record).map_err(|e| conflict(format!("Cannot unpause container {id}: {e}")))
@@ -133,7 +151,12 @@ pub fn unpause(site: Site<'_>, record: &Record) -> Result<()> {
 
 /// Lets a frozen container go on, and tells.
 pub(super) fn thaw(site: Site<'_>, record: &Record) -> Result<()> {
-    runtime(site, record, &["resume", record.id.as_str()], "runtime resume")?;
+    if let Err(e) = runtime(site, record, &["resume", record.id.as_str()], "runtime resume") {
+        // Whoever was to freeze it was killed before.
+        if is_frozen(site, record) != Some(false) {
+            return Err(e);
+        }
+    }
     settle_status(site, record, Status::Paused, Status::Running)?;
     events::container(site.root, record, "unpause", &[]);
     Ok(())

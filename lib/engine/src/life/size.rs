@@ -36,7 +36,7 @@ pub fn written(root: &Root, id: &ContainerId) -> u64 {
 }
 
 /// Bytes in the layers below the writable one; the machine's own root file system counts as none.
-pub fn below(root: &Root, record: &Record) -> u64 {
+pub fn below<A>(root: &Root, record: &Record<A>) -> u64 {
     let chains = record.layers.iter().filter_map(|layer| {
         let name = layer.parent()?.file_name()?.to_str()?;
         format!("sha256:{name}").parse::<Digest>().ok().map(spec::ChainId)

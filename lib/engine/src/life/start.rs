@@ -3,26 +3,17 @@
 use super::stop::{self, Manner};
 use super::{Site, claim, conflict};
 use crate::attach::{self, End};
+use crate::launch::Starting;
 use crate::machine::Machine;
 use crate::{Error, Result, events, launch};
-use std::os::unix::net::UnixStream;
 use std::process::Child;
 use std::time::{Duration, Instant};
-use store::{Record, State, Status};
+use store::{Record, Root, State, Status};
 
 /// How often a container that somebody else starts is looked at, and how long.
 const POLL: Duration = Duration::from_millis(5);
 const TRIES: u32 = 5;
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A container that is being started by us.
-#[derive(Debug)]
-pub struct Starting {
-    /// Our end of its supervisor's socket: what it writes, and how it goes.
-    pub socket: UnixStream,
-    /// Its supervisor.
-    pub supervisor: Child,
-}
 
 /// Starts the supervisor of a container that does not run; `None` where it runs already.
 pub fn begin(site: Site<'_>, record: &Record, machine: &Machine) -> Result<Option<Starting>> {
@@ -36,8 +27,7 @@ pub fn begin(site: Site<'_>, record: &Record, machine: &Machine) -> Result<Optio
         Status::Running | Status::Restarting => return Ok(None),
         Status::Created | Status::Exited => {}
     }
-    let (socket, supervisor) = launch::start(site.root, record, site.place, site.own, machine)?;
-    Ok(Some(Starting { socket, supervisor }))
+    launch::start(site.root, record, site.place, site.own, machine, &[]).map(Some)
 }
 
 /// `ctr start`: returns when the container runs, or has run; one that runs already is no error, as in docker.
@@ -50,7 +40,7 @@ pub fn start(site: Site<'_>, record: &Record, machine: &Machine) -> Result<()> {
             Ok(end) => end,
             Err(e) => {
                 let _ = starting.supervisor.wait();
-                return Err(with_last_words(site, record, e));
+                return Err(with_last_words(site.root, record, e));
             }
         };
         match end {
@@ -74,10 +64,10 @@ pub fn start(site: Site<'_>, record: &Record, machine: &Machine) -> Result<()> {
 }
 
 /// A supervisor that went away without a word may have left some in its log.
-pub fn with_last_words(site: Site<'_>, record: &Record, error: Error) -> Error {
-    let words = std::fs::read_to_string(launch::supervisor_log(site.root, record)).unwrap_or_default();
+pub fn with_last_words(root: &Root, record: &Record, error: Error) -> Error {
+    let words = std::fs::read_to_string(launch::supervisor_log(root, record)).unwrap_or_default();
     match words.lines().find(|line| !line.trim().is_empty()) {
-        Some(line) => conflict(format!("{error}: {line}")),
+        Some(line) => Error { hint: error.hint.clone(), ..conflict(format!("{error}: {line}")) },
         None => error,
     }
 }
@@ -91,6 +81,15 @@ fn wait_started(site: Site<'_>, record: &Record) -> Result<()> {
         std::thread::sleep(POLL);
     }
     Ok(())
+}
+
+/// Waits for the supervisor of a container that has ended, so that everything of it is cleared away when the command returns; not for one
+/// that starts its container again and stays.
+pub fn see_off(root: &Root, record: &Record, supervisor: &mut Child) {
+    let goes_on = super::state(root, &record.id).is_ok_and(|state| super::is_active(state.status));
+    if !goes_on {
+        let _ = supervisor.wait();
+    }
 }
 
 /// `ctr restart`: stops it if it runs, and starts it; `name` is what the user calls it.

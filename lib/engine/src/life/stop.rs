@@ -1,19 +1,15 @@
 //! `stop`: asking the process to end, and after a while ending it.
 
 use super::identity::{handle, is_live, wait};
-use super::{Asked, Site, signal};
+use super::{Asked, Site, owner, signal};
 use crate::{Result, events};
 use nix::sys::signal::Signal;
 use rustix::process::Signal as Number;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use store::{Record, State, Status};
 
 /// docker's seconds between asking and ending.
 pub const GRACE: Duration = Duration::from_secs(10);
-/// How long a supervisor gets to put everything away.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How often a container that is still being put together is looked at.
-const POLL: Duration = Duration::from_millis(5);
 
 /// How a container is asked to end.
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,18 +34,9 @@ pub(super) fn end(site: Site<'_>, record: &Record, manner: Manner, keep: bool) -
             state.kept = keep;
         }
     };
-    let mut now = site.root.update_container(&record.id, mark).map_err(crate::error::store)?;
+    let now = site.root.update_container(&record.id, mark).map_err(crate::error::store)?;
     let was_paused = now.status == Status::Paused;
-    let start = Instant::now();
-    // One that waits to be started again, or is being put together, has no process yet.
-    while is_live(&now) && now.process.is_none() && start.elapsed() < PATIENCE {
-        wake(site, record);
-        std::thread::sleep(POLL);
-        now = match site.root.container_state(&record.id) {
-            Err(e) if e.kind == store::Kind::NotFound => return Ok(true),
-            other => other.map_err(crate::error::store)?,
-        };
-    }
+    let Some(now) = owner::until_process(site, record, now)? else { return Ok(true) };
     if !is_live(&now) {
         return Ok(false);
     }
@@ -57,7 +44,7 @@ pub(super) fn end(site: Site<'_>, record: &Record, manner: Manner, keep: bool) -
     let number = manner.signal.unwrap_or_else(|| signal::to_stop(&asked));
     let seconds = manner.seconds.or(signal::seconds(&asked)).unwrap_or(GRACE.as_secs() as i64);
     let grace = u64::try_from(seconds).ok().map(Duration::from_secs);
-    let supervisor = now.supervisor.and_then(handle);
+    let supervisor = now.supervisor.and_then(|id| Some((id, handle(id)?)));
     if let Some(process) = now.process.and_then(handle) {
         let tell = |number: i32| events::container(site.root, record, "kill", &[("signal", &number.to_string())]);
         let ended = |limit| wait(&process, limit);
@@ -74,21 +61,16 @@ pub(super) fn end(site: Site<'_>, record: &Record, manner: Manner, keep: bool) -
                 // The runtime has lost its state, or is not ours any more: the process is known all the same.
                 let _ = rustix::process::pidfd_send_signal(&process, Number::KILL);
             }
-            if !ended(Some(PATIENCE)) {
+            if !ended(Some(owner::PATIENCE)) {
                 return killed.map(|()| true);
             }
         }
     }
-    match supervisor {
-        Some(supervisor) => drop(wait(&supervisor, Some(PATIENCE))),
+    let put_away = supervisor.is_some_and(|(id, supervisor)| owner::until_put_away(site, record, id, &supervisor));
+    if !put_away {
         // Its supervisor died before it: nobody else puts away what is left.
-        None => super::settle(site.root, site.place, site.own)?,
+        super::settle(site.root, site.place, site.own)?;
     }
     events::container(site.root, record, "stop", &[]);
     Ok(true)
-}
-
-/// Makes a supervisor that waits look at the state: it polls its socket.
-pub(super) fn wake(site: Site<'_>, record: &Record) {
-    let _ = std::os::unix::net::UnixStream::connect(site.place.of(&record.id).join("attach"));
 }

@@ -78,13 +78,18 @@ pub fn resources(limits: &Limits) -> Value {
 
 /// `linux.cgroupsPath`: below `--cgroup-parent`, else below a folder of ours; none for an ordinary user without a delegated group.
 pub fn cgroups_path(limits: &Limits, machine: &Machine, id: &str) -> Option<String> {
-    let parent = Some(limits.cgroup_parent.trim_matches('/')).filter(|p| !p.is_empty()).unwrap_or("veneer");
+    let parent = parent(limits);
     match (machine.rootless, machine.cgroups) {
         (false, _) => Some(format!("/{parent}/{id}")),
         // Without a slash at its beginning the path lies beside our own group.
         (true, Cgroups::V2) if machine.delegated => Some(format!("{parent}/{id}")),
         (true, _) => None,
     }
+}
+
+/// The group that groups of containers lie in, without slashes around it.
+pub(crate) fn parent(limits: &Limits) -> &str {
+    Some(limits.cgroup_parent.trim_matches('/')).filter(|p| !p.is_empty()).unwrap_or("veneer")
 }
 
 /// The size of `/dev/shm` in bytes.

@@ -2,6 +2,8 @@
 
 use super::tag;
 use crate::life::Asked;
+use crate::{Error, Kind, Result};
+use regex_lite::Regex;
 use std::collections::BTreeMap;
 use store::Record;
 
@@ -10,17 +12,17 @@ pub fn of(record: &Record, asked: &Asked, usual_tag: &str) -> BTreeMap<String, S
     let options = &asked.request.logging.options;
     let get = |name: &str| options.get(name).map(String::as_str).unwrap_or_default();
     let mut all = BTreeMap::new();
-    let mut take = |list: &str, pattern: &str, pairs: &[(String, String)]| {
+    let mut take = |list: &str, pattern: &str, pairs: BTreeMap<String, String>| {
         let named: Vec<&str> = list.split(',').filter(|name| !name.is_empty()).collect();
-        for (name, value) in pairs {
-            if named.contains(&name.as_str()) || (!pattern.is_empty() && matches(pattern, name)) {
-                all.insert(name.clone(), value.clone());
-            }
-        }
+        // It was looked at when the container was made.
+        let pattern = Some(pattern).filter(|text| !text.is_empty()).and_then(|text| Regex::new(text).ok());
+        let is_meant = |name: &str| named.contains(&name) || pattern.as_ref().is_some_and(|p| p.is_match(name));
+        all.extend(pairs.into_iter().filter(|(name, _)| is_meant(name)));
     };
-    take(get("labels"), get("labels-regex"), &labels(record));
-    let env: Vec<_> = asked.defaults.env.iter().chain(&asked.request.env).filter_map(|e| pair(e)).collect();
-    take(get("env"), get("env-regex"), &env);
+    take(get("labels"), get("labels-regex"), asked.labels());
+    let env = asked.defaults.env.iter().chain(&asked.request.env).filter_map(|setting| setting.split_once('='));
+    let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    take(get("env"), get("env-regex"), env);
     let template = if get("tag").is_empty() { usual_tag } else { get("tag") };
     if !template.is_empty() {
         all.insert("tag".into(), tag::of(record, template));
@@ -28,63 +30,42 @@ pub fn of(record: &Record, asked: &Asked, usual_tag: &str) -> BTreeMap<String, S
     all
 }
 
-fn pair(text: &str) -> Option<(String, String)> {
-    text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
-}
-
-/// The labels that were asked for, in whichever of the two ways they are kept: a list of `NAME=VALUE`, or an object.
-fn labels(record: &Record) -> Vec<(String, String)> {
-    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    match record.asked.pointer("/request/labels") {
-        Some(serde_json::Value::Array(list)) => list.iter().filter_map(|l| pair(l.as_str()?)).collect(),
-        Some(serde_json::Value::Object(map)) => map.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// The part of regular expressions that names of labels need: `^`, `$`, `.`, `.*` and `|` between whole patterns.
-fn matches(pattern: &str, name: &str) -> bool {
-    pattern.split('|').any(|one| {
-        let (one, start) = one.strip_prefix('^').map_or((one, false), |rest| (rest, true));
-        let (one, end) = one.strip_suffix('$').map_or((one, false), |rest| (rest, true));
-        let name: Vec<char> = name.chars().collect();
-        let pattern: Vec<char> = one.trim_matches(['(', ')']).chars().collect();
-        let starts = if start { 0..=0 } else { 0..=name.len() };
-        starts.into_iter().any(|from| fits(&pattern, &name[from..], end))
+/// Refuses what is no regular expression, with docker's words.
+pub fn check(pattern: &str) -> Result<()> {
+    Regex::new(pattern).map(drop).map_err(|e| {
+        let text = format!("failed to initialize logging driver: error parsing regexp: {e}: `{pattern}`");
+        Error::new(Kind::Request, "", text)
     })
-}
-
-fn fits(pattern: &[char], text: &[char], to_the_end: bool) -> bool {
-    match pattern {
-        [] => !to_the_end || text.is_empty(),
-        [one, '*', rest @ ..] => {
-            let mut at = 0;
-            loop {
-                if fits(rest, &text[at..], to_the_end) {
-                    return true;
-                }
-                match text.get(at) {
-                    Some(c) if *one == '.' || one == c => at += 1,
-                    _ => return false,
-                }
-            }
-        }
-        ['\\', one, rest @ ..] => text.first() == Some(one) && fits(rest, &text[1..], to_the_end),
-        [one, rest @ ..] => match text.first() {
-            Some(c) if *one == '.' || one == c => fits(rest, &text[1..], to_the_end),
-            _ => false,
-        },
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::*;
+    use crate::process::Defaults;
+    use crate::request::Request;
+    use crate::request::logging::Logging;
 
     #[test]
-    fn patterns() {
-        assert!(matches("^com\\.acme\\.", "com.acme.role") && !matches("^com\\.acme\\.", "com-acme.role"));
-        assert!(matches("a.*z$", "xabcz") && !matches("a.*z$", "xabczy"));
-        assert!(matches("(one|two)", "two") && !matches("^one$|^two$", "twofold"));
+    fn what_is_named_or_fits_is_told_and_an_image_has_labels_too() {
+        let options = ["labels-regex=^[a-z]+\\.role$", "env=X", "env-regex=^(A|B)\\d?$"].map(str::to_owned);
+        let logging = Logging::parse(None, &options).unwrap();
+        let mut asked = Asked { request: Request { logging, ..Request::default() }, defaults: Defaults::default() };
+        asked.defaults.labels.insert("acme.role".into(), "db".into());
+        asked.defaults.labels.insert("acme2.role".into(), "no".into());
+        asked.request.env = ["X=1", "A7=2", "C=3"].map(str::to_owned).to_vec();
+        let record = Record {
+            id: spec::ContainerId::from_random([7; 32]),
+            name: "box".into(),
+            created: String::new(),
+            image: "host".into(),
+            image_id: None,
+            layers: Vec::new(),
+            asked: serde_json::Value::Null,
+        };
+        let told = of(&record, &asked, "");
+        let want = [("acme.role", "db"), ("X", "1"), ("A7", "2")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        assert_eq!(told, want.into());
+        let error = Logging::parse(None, &["env-regex=(".to_owned()]).unwrap_err().to_string();
+        assert!(error.starts_with("failed to initialize logging driver: error parsing regexp: "), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! The files of a log: appended to, put aside when they are full, compressed, removed when there are too many.
 //!
 //! ```text
-//! NAME      written to         ─ full ─▶ NAME.1 ─▶ NAME.2 … NAME.(max-1) ─▶ gone
+//! NAME.new ─▶ NAME  written to  ─ full ─▶ NAME.1 ─▶ NAME.2 … NAME.(max-1) ─▶ gone
 //! NAME.1.gz                             compressed by a process of its own; NAME.1 goes once it is whole
 //! ```
 //!
@@ -99,16 +99,24 @@ impl Files {
 
     fn rotate(&mut self) -> io::Result<()> {
         let _alone = self.root.lock_container(&self.id).map_err(io::Error::other)?;
+        // First of all: where there is no room for another file, all stays as it is. Who reads along keeps the old one.
+        let fresh = numbered(&self.path, "new");
+        remove(&fresh)?;
+        let file = append_to(&fresh)?;
         let last = self.rotation.max_files - 1;
-        if last == 0 {
-            // Who reads along keeps the old file and finds another one under its name.
-            let fresh = numbered(&self.path, "new");
-            let _ = std::fs::remove_file(&fresh);
-            self.file = append_to(&fresh)?;
-            std::fs::rename(&fresh, &self.path)?;
-            self.size_bytes = 0;
-            return Ok(());
+        if last > 0 && self.path.exists() {
+            self.shift(last)?;
+            std::fs::rename(&self.path, aside(&self.path, 1))?;
+            self.aside = self.rotation.compress;
         }
+        std::fs::rename(&fresh, &self.path)?;
+        self.file = file;
+        self.size_bytes = 0;
+        Ok(())
+    }
+
+    /// Makes room for another file that is put aside.
+    fn shift(&self, last: u32) -> io::Result<()> {
         for number in (1..=last).rev() {
             let (plain, packed) = (aside(&self.path, number), compressed(&self.path, number));
             if number == last {
@@ -121,11 +129,6 @@ impl Files {
                 std::fs::rename(&packed, compressed(&self.path, number + 1))?;
             }
         }
-        let first = aside(&self.path, 1);
-        std::fs::rename(&self.path, &first)?;
-        self.file = append_to(&self.path)?;
-        self.size_bytes = 0;
-        self.aside = self.rotation.compress;
         Ok(())
     }
 

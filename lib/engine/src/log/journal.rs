@@ -4,9 +4,9 @@
 use super::{Entry, attributes};
 use crate::life::Asked;
 use crate::{Error, Kind, Result};
-use std::io;
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use store::Record;
 
 /// Where a journal listens.
@@ -98,20 +98,68 @@ fn member_name(name: &str) -> String {
     clean.trim_start_matches('_').to_owned()
 }
 
-/// What the journal has of the container.
-pub(super) fn entries(record: &Record) -> Result<Vec<Entry>> {
-    let fail = |e: io::Error| {
-        Error::new(Kind::Failed, "execute", "journalctl").because(e).hint("it reads what the journal keeps")
-    };
-    let output = Command::new("journalctl")
-        .args(["--quiet", "--no-pager", "--all", "--output", "json"])
-        .arg(format!("CONTAINER_ID_FULL={}", record.id))
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .map_err(fail)?;
-    let lines = String::from_utf8_lossy(&output.stdout);
-    Ok(lines.lines().filter_map(|line| entry(&serde_json::from_str(line).ok()?)).collect())
+/// Reads what the journal has of a container, and then what has come since.
+#[derive(Debug)]
+pub(super) struct Reader {
+    id: String,
+    /// The last entry that was read (`__CURSOR`).
+    cursor: Option<String>,
+    /// The `journalctl` that is being read.
+    now: Option<(Child, BufReader<ChildStdout>)>,
+}
+
+impl Reader {
+    /// From the beginning.
+    pub(super) fn new(record: &Record) -> Self {
+        Self { id: record.id.to_string(), cursor: None, now: None }
+    }
+
+    /// The next entry, or `None` where there is none yet.
+    pub(super) fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+        loop {
+            let (child, out) = match &mut self.now {
+                Some(now) => now,
+                None => self.now.insert(self.ask()?),
+            };
+            let mut line = Vec::new();
+            if out.read_until(b'\n', &mut line)? == 0 {
+                let mut said = String::new();
+                child.stderr.take().map(|mut err| err.read_to_string(&mut said)).transpose()?;
+                let status = child.wait()?;
+                self.now = None;
+                return match status.success() {
+                    true => Ok(None),
+                    false => Err(io::Error::other(format!("journalctl: {}", said.trim()))),
+                };
+            }
+            let Ok(value) = serde_json::from_slice::<serde_json::Value>(&line) else { continue };
+            self.cursor = value["__CURSOR"].as_str().map(str::to_owned).or(self.cursor.take());
+            if let Some(entry) = entry(&value) {
+                return Ok(Some(entry));
+            }
+        }
+    }
+
+    /// Asks for all that comes after what was read.
+    fn ask(&self) -> io::Result<(Child, BufReader<ChildStdout>)> {
+        let mut command = Command::new("journalctl");
+        command.args(["--quiet", "--no-pager", "--all", "--output", "json"]);
+        command.args(self.cursor.iter().map(|cursor| format!("--after-cursor={cursor}")));
+        command.arg(format!("CONTAINER_ID_FULL={}", self.id));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|e| io::Error::new(e.kind(), format!("execute journalctl: {e}")))?;
+        let out = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        Ok((child, BufReader::new(out)))
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if let Some((mut child, _)) = self.now.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 fn entry(value: &serde_json::Value) -> Option<Entry> {

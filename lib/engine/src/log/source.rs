@@ -25,7 +25,8 @@ pub struct Source {
 #[derive(Debug)]
 enum From {
     Files(Files),
-    Journal(VecDeque<Entry>),
+    Journal(super::journal::Reader),
+    Nothing,
 }
 
 #[derive(Debug)]
@@ -46,15 +47,13 @@ impl Source {
         let decode: Decode = match asked.request.logging.driver {
             Driver::JsonFile => json::read,
             Driver::Local => local::read,
-            Driver::Journald => {
-                return Ok(Self { from: From::Journal(super::journal::entries(record)?.into()) });
-            }
+            Driver::Journald => return Ok(Self { from: From::Journal(super::journal::Reader::new(record)) }),
             Driver::None => {
                 return Err(Error::new(Kind::Request, "", "configured logging driver does not support reading")
                     .hint("it was made with --log-driver none"));
             }
         };
-        let Some(path) = path(root, record, asked) else { return Ok(Self { from: From::Journal(VecDeque::new()) }) };
+        let Some(path) = path(root, record, asked) else { return Ok(Self { from: From::Nothing }) };
         let fail = |e: io::Error| crate::error::system("read", path.display(), e);
         let parts = files::parts(&path).map_err(fail)?.into();
         Ok(Self { from: From::Files(Files { path, decode, parts, now: None, bytes: Vec::new(), at: 0 }) })
@@ -64,7 +63,8 @@ impl Source {
     pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
         match &mut self.from {
             From::Files(files) => files.next_entry(),
-            From::Journal(entries) => Ok(entries.pop_front()),
+            From::Journal(reader) => reader.next_entry(),
+            From::Nothing => Ok(None),
         }
     }
 }

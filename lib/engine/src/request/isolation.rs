@@ -279,8 +279,6 @@ pub struct Security {
     pub seccomp: Option<Filter>,
     /// `apparmor=`
     pub apparmor: Option<String>,
-    /// `label=`
-    pub labels: Vec<String>,
     /// `systempaths=unconfined`: nothing is masked or read-only.
     pub open_paths: bool,
     /// `writable-cgroups=`
@@ -314,11 +312,7 @@ impl Security {
                 "known are no-new-privileges, seccomp, apparmor, label, systempaths, writable-cgroups, mask and unmask",
             )
         })?;
-        let switch = || match value {
-            "true" | "1" | "t" | "T" | "TRUE" | "True" => Ok(true),
-            "false" | "0" | "f" | "F" | "FALSE" | "False" => Ok(false),
-            _ => Err(unknown()),
-        };
+        let switch = || super::truth(value).ok_or_else(unknown);
         let mut privileges = None;
         match key {
             "no-new-privileges" => privileges = Some(switch()?),
@@ -330,7 +324,8 @@ impl Security {
                 }
             }
             "apparmor" => self.apparmor = Some(value.into()),
-            "label" => self.labels.push(value.into()),
+            // Among the options for inspect, and nothing else: there is nobody here to give such labels.
+            "label" => {}
             "systempaths" if value == "unconfined" => self.open_paths = true,
             "writable-cgroups" => self.writable_cgroups = switch()?,
             "mask" => self.masks.extend(value.split(':').map(str::to_owned)),

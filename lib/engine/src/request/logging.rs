@@ -113,6 +113,9 @@ impl Logging {
             return Err(Error::new(Kind::Request, "", format!("logger: logging mode not supported: {mode}")));
         }
         self.rotation()?;
+        for name in ["labels-regex", "env-regex"] {
+            self.options.get(name).map_or(Ok(()), |pattern| crate::log::attributes::check(pattern))?;
+        }
         if let Some(template) = self.options.get("tag") {
             crate::log::tag::check(template)?;
         }
@@ -141,9 +144,8 @@ impl Logging {
         }
         let compress = match get("compress").map(String::as_str) {
             None => self.driver == Driver::Local,
-            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => true,
-            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => false,
-            Some(other) => return Err(wrong(format!("strconv.ParseBool: parsing \"{other}\": invalid syntax"))),
+            Some(text) => super::truth(text)
+                .ok_or_else(|| wrong(format!("strconv.ParseBool: parsing \"{text}\": invalid syntax")))?,
         };
         if compress && get("compress").is_some() && max_files < 2 {
             let text = "compress cannot be true when max-file is less than 2 or max-size is not set";

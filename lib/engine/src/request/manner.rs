@@ -20,10 +20,8 @@ pub struct Manner {
     pub domainname: Option<String>,
     /// `--unsetenv`: variables of the image that are left out.
     pub unset: Vec<String>,
-    /// `--unsetenv-all`: all of them are.
+    /// `--unsetenv-all`: all of them are, and `PATH` and `TERM`.
     pub unset_all: bool,
-    /// `--preserve-fds`: how many descriptors from 3 on are kept.
-    pub preserve_fds: u32,
     /// `--annotation`
     pub annotations: BTreeMap<String, String>,
     /// `--personality`

@@ -6,8 +6,8 @@
 mod csv;
 mod flags;
 
-use super::wrong;
-use crate::Result;
+use crate::request::wrong;
+use crate::{Error, Result};
 use flags::Flags;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -100,12 +100,14 @@ impl Volume {
         if source.is_empty() || target.is_empty() {
             return Err(empty());
         }
-        let source = path(source, current_dir).ok_or_else(|| no_volumes(source))?;
+        let folder = path(source, current_dir);
+        let kind = if folder.is_some() { "bind" } else { "volume" };
         let because = |why: String| {
-            wrong(format!("invalid volume specification: '{text}': invalid mount config for type \"bind\": {why}"))
+            refused(format!("invalid volume specification: '{text}': invalid mount config for type \"{kind}\": {why}"))
         };
         let target = destination(target).map_err(because)?;
         let flags = Flags::parse(mode)?;
+        let source = folder.ok_or_else(|| no_volumes(source))?;
         if flags.no_copy {
             return Err(because("field VolumeOptions must not be specified".into()));
         }
@@ -115,7 +117,7 @@ impl Volume {
     /// Reads `--tmpfs`' value: `TARGET[:OPTIONS]`.
     pub fn tmpfs(text: &str) -> Result<Self> {
         let (target, mode) = text.split_once(':').unwrap_or((text, ""));
-        let target = destination(target).map_err(wrong)?;
+        let target = destination(target).map_err(refused)?;
         let options = flags::tmpfs(mode)?;
         let read_only = options.iter().any(|o| o == "ro");
         Ok(Self { target, read_only, kind: Kind::Tmpfs, mode: mode.into(), options, ..Self::default() })
@@ -138,7 +140,7 @@ pub fn distinct(all: Vec<Volume>) -> Result<Vec<Volume>> {
     for volume in all {
         match kept.iter().find(|other| other.target == volume.target) {
             Some(other) if *other == volume => {}
-            Some(_) => return Err(wrong(format!("Duplicate mount point: {}", volume.target))),
+            Some(_) => return Err(refused(format!("Duplicate mount point: {}", volume.target))),
             None => kept.push(volume),
         }
     }
@@ -154,7 +156,7 @@ fn path(text: &str, current_dir: &Path) -> Option<PathBuf> {
 }
 
 /// The path without `.` and `..`, by its letters alone, as docker cleans them.
-fn tidy(path: &Path) -> PathBuf {
+pub(crate) fn tidy(path: &Path) -> PathBuf {
     use std::path::Component;
     path.components().fold(PathBuf::new(), |mut out, component| {
         match component {
@@ -177,16 +179,21 @@ fn destination(text: &str) -> std::result::Result<String, String> {
     }
 }
 
-fn no_volumes(name: &str) -> crate::Error {
+/// What the client lets pass.
+fn refused(text: impl std::fmt::Display) -> Error {
+    Error::new(crate::Kind::Refused, "", text)
+}
+
+fn no_volumes(name: &str) -> Error {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     let fits = name.len() > 1 && name.chars().all(allowed) && name.starts_with(|c: char| c.is_ascii_alphanumeric());
     if !fits && !name.starts_with('/') {
-        return wrong(format!(
+        return refused(format!(
             "create {name}: {name:?} includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. \
              If you intended to pass a host directory, use absolute path"
         ));
     }
-    crate::Error::new(crate::Kind::Request, "volume", name)
+    Error::new(crate::Kind::Refused, "volume", name)
         .because("volumes without a folder of the machine are not there yet")
         .hint(format!("give a folder by its path: -v ./{0}:/{0}", name.trim_start_matches('/')))
 }

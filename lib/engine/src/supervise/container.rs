@@ -1,7 +1,7 @@
 //! The OCI runtime's verbs, as a supervisor uses them.
 
 use super::probe::Probe;
-use crate::execute::{self, Execution};
+use crate::execute::{self, Execution, Running};
 use crate::plan::Plan;
 use crate::request::health::Check;
 use crate::{Error, Kind, Result};
@@ -10,12 +10,12 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use spec::ContainerId;
 use std::io::IoSliceMut;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-/// A container that is created, waits for `start`, and whose streams we hold.
+/// A container that runs, and whose streams we hold.
 #[derive(Debug)]
 pub(super) struct Container {
     /// PID 1 of the container, our child.
@@ -30,13 +30,14 @@ pub(super) struct Container {
     pub(super) terminal: Option<OwnedFd>,
 }
 
-/// `create`: gives the container its streams and has everything made but its process's start.
-pub(super) fn create(execution: &Execution<'_>, state: &Path, plan: &Plan) -> Result<Container> {
+/// `run --detach`: gives the container its streams, and `given` as its descriptors 3, 4 and so on, and has it made and started. One program where `create` and `start` are two; what it
+/// makes is our child all the same, since we are a subreaper.
+pub(super) fn run(execution: &Execution<'_>, state: &Path, plan: &Plan, given: &[OwnedFd]) -> Result<Container> {
     let tmp = &execution.values.tmp;
     let pid_file = tmp.join("pid");
     let log = tmp.join("runtime.log");
     let mut command = execution.runtime(state);
-    command.arg("--log").arg(&log).args(["--log-format", "json", "create", "--bundle"]);
+    command.arg("--log").arg(&log).args(["--log-format", "json", "run", "--detach", "--bundle"]);
     command.arg(tmp.join("bundle")).arg("--pid-file").arg(&pid_file);
     let fail = |e: std::io::Error| Error::new(Kind::Failed, "make", "the container's streams").because(e);
 
@@ -52,19 +53,25 @@ pub(super) fn create(execution: &Execution<'_>, state: &Path, plan: &Plan) -> Re
         streams = Streams::attach(&mut command, plan.interactive).map_err(fail)?;
         None
     };
-    command.arg(plan.id.as_str());
-    let status = command.status().map_err(|e| {
+    let status = if given.is_empty() {
+        command.arg(plan.id.as_str()).status()
+    } else {
+        let given: Vec<BorrowedFd<'_>> = given.iter().map(AsFd::as_fd).collect();
+        command.arg("--preserve-fds").arg(given.len().to_string()).arg(plan.id.as_str());
+        sys::given::spawn(&mut command, &given).and_then(|mut child| child.wait())
+    };
+    let status = status.map_err(|e| {
         let name = command.get_program().to_string_lossy().into_owned();
         Error::new(Kind::Failed, "execute", name).because(e).hint("--runtime names the OCI runtime")
     })?;
     // The command holds our ends of the container's streams; they must go, or its output would never end.
     drop(command);
     if !status.success() {
-        return Err(runtime_error(&log, "create", &streams.leftover()));
+        return Err(runtime_error(&log, &streams.leftover()));
     }
     let pid = std::fs::read_to_string(&pid_file).ok().and_then(|text| text.trim().parse::<i32>().ok());
-    let pid = pid
-        .ok_or_else(|| Error::new(Kind::Failed, "runtime create", pid_file.display()).because("no pid was written"))?;
+    let pid =
+        pid.ok_or_else(|| Error::new(Kind::Failed, "runtime run", pid_file.display()).because("no pid was written"))?;
     let process = Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH).and_then(|p| pidfd_open(p, PidfdFlags::empty()));
     let process = process.map_err(|e| fail(e.into()))?;
     let terminal = listener.map(|listener| receive_terminal(&listener)).transpose().map_err(fail)?;
@@ -78,17 +85,6 @@ pub(super) fn create(execution: &Execution<'_>, state: &Path, plan: &Plan) -> Re
     Ok(Container { pid, process, input, output, terminal })
 }
 
-/// `start`: lets the process run.
-pub(super) fn start(execution: &Execution<'_>, state: &Path, id: &ContainerId) -> Result<()> {
-    let log = execution.values.tmp.join("runtime.log");
-    let mut command = execution.runtime(state);
-    command.arg("--log").arg(&log).args(["--log-format", "json", "start", id.as_str()]);
-    execute::run(command, "runtime start").map(drop).map_err(|e| {
-        let said = e.to_string();
-        runtime_error(&log, "start", said.as_bytes())
-    })
-}
-
 /// `kill`: sends PID 1 a signal.
 pub(super) fn kill(execution: &Execution<'_>, state: &Path, id: &ContainerId, signal: i32) -> Result<()> {
     let mut command = execution.runtime(state);
@@ -96,27 +92,27 @@ pub(super) fn kill(execution: &Execution<'_>, state: &Path, id: &ContainerId, si
     execute::run(command, "runtime kill").map(drop)
 }
 
-/// `exec`: what looks at the container's health, `words` with all else as its own process has it.
+/// `exec`: what looks at the container's health, `words` with all else as its own process has it. `runtime` is the runtime
+/// without a verb, `pid_file` the name of a file in `tmp` that no other look writes.
 pub(super) fn probe(
-    execution: &Execution<'_>,
-    state: &Path,
+    mut runtime: Command,
+    tmp: &Path,
+    pid_file: &str,
     id: &ContainerId,
     check: Check,
     words: &[String],
 ) -> Result<Probe> {
-    let tmp = &execution.values.tmp;
     let process = crate::health::write_process(&tmp.join("bundle/config.json"), words)?;
-    let pid_file = tmp.join("health.pid");
-    let mut command = execution.runtime(state);
-    command.args(["exec", "--process"]).arg(process).arg("--pid-file").arg(&pid_file).arg(id.as_str());
-    Ok(Probe::new(check, command, pid_file))
+    let pid_file = tmp.join(pid_file);
+    runtime.args(["exec", "--process"]).arg(process).arg("--pid-file").arg(&pid_file).arg(id.as_str());
+    Ok(Probe::new(check, runtime, pid_file))
 }
 
-/// `delete --force`: whatever is left of the container.
-pub(super) fn delete(execution: &Execution<'_>, state: &Path, id: &ContainerId) -> Result<()> {
+/// Begins `delete --force`: whatever is left of the container.
+pub(super) fn delete(execution: &Execution<'_>, state: &Path, id: &ContainerId) -> Result<Running> {
     let mut command = execution.runtime(state);
     command.args(["delete", "--force", id.as_str()]);
-    execute::run(command, "runtime delete").map(drop)
+    Running::begin(command, "runtime delete")
 }
 
 /// Our ends of a container's pipes.
@@ -128,7 +124,7 @@ struct Streams {
 
 impl Streams {
     /// Makes pipes and gives `command` the other ends.
-    fn attach(command: &mut std::process::Command, interactive: bool) -> std::io::Result<Self> {
+    fn attach(command: &mut Command, interactive: bool) -> std::io::Result<Self> {
         let pipe = || pipe_with(PipeFlags::CLOEXEC);
         let mut streams = Self::default();
         if interactive {
@@ -195,11 +191,16 @@ fn kind_of(message: &str) -> Kind {
 }
 
 /// What the runtime says went wrong: the last error of its JSON log, else what it printed.
-fn runtime_error(log: &Path, verb: &str, printed: &[u8]) -> Error {
+fn runtime_error(log: &Path, printed: &[u8]) -> Error {
     let printed = String::from_utf8_lossy(printed).into_owned();
     let printed_line = || printed.lines().rev().find(|l| !l.trim().is_empty() && !l.starts_with("hint: "));
     let message = logged_error(log).map(|(_, message)| message).or_else(|| Some(printed_line()?.trim().to_owned()));
-    let message = message.unwrap_or_else(|| format!("the runtime's {verb} failed and did not say why"));
+    let message = message.unwrap_or_else(|| "the runtime failed and did not say why".to_owned());
+    // docker's engine creates and starts, and these are the words its users know.
+    let message = match message.strip_prefix("run failed: ") {
+        Some(rest) => format!("create failed: {rest}"),
+        None => message,
+    };
     let error = Error::new(kind_of(&message), "", message);
     match printed.lines().find_map(|l| l.strip_prefix("hint: ")) {
         Some(hint) => error.hint(hint),

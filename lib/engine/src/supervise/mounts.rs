@@ -4,9 +4,8 @@
 //! them; a mount that was private there would stay, and its disk with it. So what is private, and neither ours nor needed, is
 //! detached as soon as the container has its own. Before another run the supervisor goes back to where it came from.
 
+use crate::mountinfo::{self, Mount};
 use rustix::mount::{UnmountFlags, unmount};
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 /// File systems of the kernel's own, which keep no disk busy and are needed.
@@ -20,7 +19,10 @@ const PROGRAMS: [&str; 11] =
 /// Detaches what is not needed: everything private but what `needed` paths are on and what lies below `ours`.
 pub(super) fn leave(needed: &[&Path], ours: &Path) {
     let Ok(text) = std::fs::read_to_string("/proc/self/mountinfo") else { return };
-    let mut doomed: Vec<PathBuf> = text.lines().filter_map(|line| doomed(line, needed, ours)).collect();
+    // The kernel's names have no links in them.
+    let needed: Vec<PathBuf> = needed.iter().map(|path| crate::place::real(path)).collect();
+    let ours = crate::place::real(ours);
+    let mut doomed: Vec<PathBuf> = mountinfo::parse(&text).filter_map(|mount| doomed(mount, &needed, &ours)).collect();
     // Those on top first.
     doomed.reverse();
     for point in doomed {
@@ -29,37 +31,15 @@ pub(super) fn leave(needed: &[&Path], ours: &Path) {
     }
 }
 
-/// The mount point that a line of mountinfo (proc(5)) tells of, if it is to go.
-fn doomed(line: &str, needed: &[&Path], ours: &Path) -> Option<PathBuf> {
-    let (mount, source) = line.split_once(" - ")?;
-    let mut fields = mount.split(' ');
-    let point = PathBuf::from(unescape(fields.nth(4)?));
-    let is_tied = fields.skip(1).any(|tag| tag.starts_with("shared:") || tag.starts_with("master:"));
-    let kind = source.split(' ').next()?;
-    let is_needed = needed.iter().copied().chain(PROGRAMS.map(Path::new)).any(|path| path.starts_with(&point));
+/// The mount point, if it is to go.
+fn doomed(mount: Mount<'_>, needed: &[PathBuf], ours: &Path) -> Option<PathBuf> {
+    let is_tied = mount.has("shared:") || mount.has("master:");
+    let Mount { point, kind, .. } = mount;
+    let is_needed =
+        needed.iter().map(PathBuf::as_path).chain(PROGRAMS.map(Path::new)).any(|path| path.starts_with(&point));
     let programs = PROGRAMS.iter().any(|path| point.starts_with(path));
     let stays = is_tied || is_needed || programs || KERNELS.contains(&kind) || point.starts_with(ours);
     (!stays && point != Path::new("/")).then_some(point)
-}
-
-/// `\040` and the like are bytes.
-fn unescape(text: &str) -> OsString {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let octal = (*first == b'\\').then(|| tail.get(..3)).flatten();
-        match octal.and_then(|o| u8::from_str_radix(std::str::from_utf8(o).ok()?, 8).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[3..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    OsString::from_vec(bytes)
 }
 
 #[cfg(test)]
@@ -68,7 +48,8 @@ mod tests {
 
     #[test]
     fn private_mounts_go_but_for_ours_and_what_is_needed() {
-        let gone = |line: &str| doomed(line, &[Path::new("/var/lib/veneer")], Path::new("/run/veneer/ab"));
+        let needed = [PathBuf::from("/var/lib/veneer")];
+        let gone = |line: &str| doomed(mountinfo::parse(line).next().unwrap(), &needed, Path::new("/run/veneer/ab"));
         let line =
             |point: &str, tags: &str, kind: &str| format!("36 35 98:0 / {point} rw,noatime{tags} - {kind} /dev/x rw");
         assert_eq!(gone(&line("/mnt/a\\040b", "", "ext4")), Some("/mnt/a b".into()));

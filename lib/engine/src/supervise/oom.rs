@@ -3,12 +3,17 @@
 //! cgroup v1 tells by an eventfd that is registered with `memory.oom_control` (Documentation/admin-guide/cgroup-v1/memory.rst, 10),
 //! v2 by `memory.events` becoming ready with POLLPRI. Both count kills as `oom_kill`, which is read once more at the end.
 
+use crate::limits::document::parent;
+use crate::request::limits::Limits;
 use rustix::event::{EventfdFlags, PollFlags, eventfd};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+/// cgroup v1's tree of memory groups.
+const TREE: &str = "/sys/fs/cgroup/memory";
 
 /// A container's memory group.
 #[derive(Debug)]
@@ -22,9 +27,11 @@ pub(super) struct Memory {
 
 impl Memory {
     /// The memory group of the process `pid`, where that is one of the container `id`'s own.
-    pub(super) fn of(pid: i32, id: &str) -> Option<Self> {
+    pub(super) fn of(pid: i32, id: &str, limits: &Limits) -> Option<Self> {
         let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-        let folder = text.lines().find_map(|line| folder(line, id))?;
+        // A process that has ended is in no group of v1 any more; the group is there yet.
+        let usual = || Path::new(TREE).join(parent(limits)).join(id);
+        let folder = text.lines().find_map(|line| folder(line, id)).unwrap_or_else(usual);
         match File::open(folder.join("memory.oom_control")) {
             Ok(counts) => Some(Self { event: register(&folder, &counts), counts, seen: 0 }),
             Err(_) => Some(Self { counts: File::open(folder.join("memory.events")).ok()?, event: None, seen: 0 }),
@@ -72,7 +79,7 @@ fn folder(line: &str, id: &str) -> Option<PathBuf> {
         return None;
     }
     let tree = if controllers.split(',').any(|c| c == "memory") {
-        Path::new("/sys/fs/cgroup/memory")
+        Path::new(TREE)
     } else if number == "0" && Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
         Path::new("/sys/fs/cgroup")
     } else {

@@ -3,6 +3,7 @@
 
 use crate::health::{self, Look, OUTPUT_BYTES, Status};
 use crate::request::health::Check;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -97,6 +98,22 @@ impl Probe {
         None
     }
 
+    /// Looks now, and waits for what it finds: not longer than the check's timeout and the runtime's own end.
+    pub(super) fn look_now(mut self) -> Look {
+        self.next = Instant::now();
+        loop {
+            if let Some(look) = self.turn(|| false) {
+                return look;
+            }
+            let rest = self.next().saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(rest).ok();
+            let mut fds: Vec<PollFd<'_>> =
+                self.descriptors().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+            // Interrupted is as good as ready: everything is looked at again.
+            let _ = poll(&mut fds, timeout.as_ref());
+        }
+    }
+
     fn begin(&mut self) -> Option<Look> {
         let start = jiff::Timestamp::now();
         let _ = std::fs::remove_file(&self.pid_file);
@@ -167,12 +184,13 @@ fn kill_by_file(file: &std::path::Path) {
         std::fs::read_to_string(file).ok().and_then(|t| t.trim().parse().ok()).into_iter().collect();
     let mut at = 0;
     while let Some(pid) = pids.get(at).copied() {
-        let Some(Ok(process)) = Pid::from_raw(pid).map(|pid| pidfd_open(pid, PidfdFlags::empty())) else { return };
+        at += 1;
+        // One that has ended already leaves the others.
+        let Some(Ok(process)) = Pid::from_raw(pid).map(|pid| pidfd_open(pid, PidfdFlags::empty())) else { continue };
         // Stopped first: it must not start more while its children are read.
         let _ = pidfd_send_signal(&process, Signal::STOP);
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         pids.extend(children.split_whitespace().filter_map(|text| text.parse::<i32>().ok()));
         let _ = pidfd_send_signal(&process, Signal::KILL);
-        at += 1;
     }
 }

@@ -13,7 +13,7 @@ use clients::Sent;
 use input::Input;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{WaitIdOptions, waitid};
+use rustix::process::{WaitIdOptions, WaitIdStatus, waitid};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
@@ -23,10 +23,12 @@ mod clients;
 mod input;
 mod visits;
 
-pub(super) use clients::Clients;
+pub(super) use clients::{Clients, PATIENCE};
 
 /// How long output is waited for after the process has ended: something else may hold the other end of the pipe.
 const DRAIN: Duration = Duration::from_secs(1);
+/// How long somebody who takes nothing is waited for after the container was stopped by hand; docker's time. The log has it all.
+const LAST: Duration = Duration::from_secs(2);
 
 /// What one round of polling found.
 #[derive(Debug, Default)]
@@ -108,6 +110,9 @@ impl Pump<'_, '_> {
             self.ended = Some((reap(&self.process)?, Instant::now()));
             self.watch.stop();
         }
+        if self.ended.is_some() && self.clients.are_stuck(LAST) && self.watch.is_unwanted() {
+            self.clients.give_up_stuck(LAST);
+        }
         if let Some((_, since)) = self.ended.as_mut().filter(|_| self.clients.full()) {
             // Who reads slowly is not cut off: the time runs only while there is room for more.
             *since = Instant::now();
@@ -134,7 +139,7 @@ impl Pump<'_, '_> {
         if let Some(file) = self.log.take_aside() {
             self.watch.compress(&file);
         }
-        self.watch.turn(&ready.watch, ready.busy);
+        self.watch.turn(&ready.watch, ready.busy, &self.visits.pids());
         Ok(())
     }
 
@@ -252,14 +257,16 @@ fn copy(from: &mut Option<OwnedFd>, channel: Channel, log: &mut Writer, clients:
 /// Takes the ended process's exit code.
 fn reap(process: &OwnedFd) -> Result<u8> {
     let status = waitid(rustix::process::WaitId::PidFd(process.as_fd()), WaitIdOptions::EXITED).map_err(failed)?;
-    Ok(match status {
-        Some(status) => match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => code as u8,
-            (None, Some(signal)) => 128_u8.wrapping_add(signal as u8),
-            (None, None) => 255,
-        },
-        None => 255,
-    })
+    Ok(status.map_or(255, |status| code(&status)))
+}
+
+/// A process's end as an exit code, as shells have it.
+fn code(status: &WaitIdStatus) -> u8 {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => code as u8,
+        (None, Some(signal)) => 128_u8.wrapping_add(signal as u8),
+        (None, None) => 255,
+    }
 }
 
 fn failed(e: Errno) -> Error {

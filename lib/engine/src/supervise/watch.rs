@@ -5,7 +5,7 @@
 
 use super::oom::Memory;
 use super::probe::Probe;
-use crate::life::{Asked, signal};
+use crate::life::{Asked, signal, stop};
 use crate::request::health::{Check, OnFailure};
 use crate::{Result, events, health};
 use nix::sys::signal::{SigSet, Signal};
@@ -27,17 +27,25 @@ pub(super) struct Watch<'a> {
     pub(super) record: &'a Record,
     pub(super) asked: &'a Asked,
     pub(super) own: &'a Path,
+    /// PID 1 of the container, which the pump waits for.
+    pub(super) first: i32,
     /// Sends the container's process a signal.
     pub(super) kill: &'a dyn Fn(i32) -> Result<()>,
-    pub(super) signals: SignalFd,
+    pub(super) signals: &'a SignalFd,
     pub(super) memory: Option<Memory>,
     pub(super) probe: Option<Probe>,
     /// When it is killed: it ran long enough, or was asked to end and has not.
     pub(super) deadline: Option<Instant>,
+    /// When it has run long enough.
+    pub(super) limit: Option<Instant>,
+    /// Whether it had, and was killed for that.
+    pub(super) timed_out: bool,
     /// Whether it is started again whatever its policy says.
     pub(super) again: bool,
     /// When memory is given back.
     pub(super) rest_at: Option<Instant>,
+    /// Whether there may be children that have ended behind one that somebody else waits for.
+    pub(super) unreaped: bool,
 }
 
 /// The signals a supervisor hears by descriptor: requests to end, and children that have.
@@ -47,6 +55,11 @@ pub(super) fn signals() -> Result<SignalFd> {
     let fail = |e: nix::errno::Errno| crate::error::system("signalfd", "", e);
     set.thread_block().map_err(fail)?;
     SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(fail)
+}
+
+/// Whether a signal says that the container is to end.
+pub(crate) fn asks_to_end(info: &nix::libc::signalfd_siginfo) -> bool {
+    ![Signal::SIGCHLD, Signal::SIGHUP].map(|signal| signal as u32).contains(&info.ssi_signo)
 }
 
 /// What is looked at, as asked and as the image says.
@@ -70,8 +83,8 @@ impl Watch<'_> {
         first.map(|at| at.saturating_duration_since(Instant::now()))
     }
 
-    /// Does what is due; `busy` says that something happened at all.
-    pub(super) fn turn(&mut self, ready: &[bool], busy: bool) {
+    /// Does what is due; `busy` says that something happened at all, `visits` are children that somebody waits for.
+    pub(super) fn turn(&mut self, ready: &[bool], busy: bool, visits: &[i32]) {
         if ready.first() == Some(&true) {
             self.hear();
         }
@@ -82,9 +95,13 @@ impl Watch<'_> {
         let now = Instant::now();
         if self.deadline.is_some_and(|at| at <= now) {
             self.deadline = None;
+            self.timed_out = self.limit.is_some_and(|at| at <= now);
             let _ = (self.kill)(Signal::SIGKILL as i32);
         }
         self.look();
+        if self.unreaped {
+            self.reap(visits);
+        }
         if busy {
             self.rest_at = Some(now + QUIET);
         } else if self.rest_at.is_some_and(|at| at <= now) {
@@ -104,6 +121,12 @@ impl Watch<'_> {
         }
     }
 
+    /// Whether somebody wants the container to end: who reads slowly is not waited for then.
+    pub(super) fn is_unwanted(&self) -> bool {
+        // It may have been removed by force.
+        !self.root.container_state(&self.record.id).is_ok_and(|state| !state.stopped_by_hand)
+    }
+
     /// Compresses what was put aside of the log, in a process of its own.
     pub(super) fn compress(&self, file: &PathBuf) {
         let mut command = Command::new(self.own);
@@ -116,31 +139,28 @@ impl Watch<'_> {
     fn hear(&mut self) {
         while let Ok(Some(info)) = self.signals.read_signal() {
             if info.ssi_signo == Signal::SIGCHLD as u32 {
-                self.reap();
-            } else if info.ssi_signo != Signal::SIGHUP as u32 {
+                self.unreaped = true;
+            } else if asks_to_end(&info) {
                 // As if somebody had said `ctr stop`.
                 self.ask_to_end(true);
             }
         }
     }
 
-    /// Takes children that have ended, but for those somebody waits for.
-    fn reap(&self) {
+    /// Takes children that have ended, but for those somebody waits for: PID 1, what looks at the container's health, `visits`. The kernel
+    /// shows one at a time, so that others may stand behind one of those until it has been taken, which is so by the next round.
+    fn reap(&mut self, visits: &[i32]) {
         let options = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
-        let kept: Vec<i32> = self.probe.iter().filter_map(Probe::pid).collect();
-        while let Ok(status) = waitid(Id::All, options | WaitPidFlag::WNOWAIT) {
-            let Some(pid) = status.pid().filter(|pid| !kept.contains(&pid.as_raw()) && !self.is_first(pid.as_raw()))
-            else {
+        let probe = self.probe.as_ref().and_then(Probe::pid);
+        let is_waited_for = |pid: i32| pid == self.first || Some(pid) == probe || visits.contains(&pid);
+        self.unreaped = false;
+        while let Some(pid) = waitid(Id::All, options | WaitPidFlag::WNOWAIT).ok().and_then(|status| status.pid()) {
+            if is_waited_for(pid.as_raw()) {
+                self.unreaped = true;
                 return;
-            };
+            }
             let _ = waitid(Id::Pid(pid), options);
         }
-    }
-
-    /// Whether this is PID 1 of the container.
-    fn is_first(&self, pid: i32) -> bool {
-        let state = self.root.container_state(&self.record.id);
-        state.is_ok_and(|state| state.process.is_some_and(|process| process.pid == pid))
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -161,7 +181,7 @@ impl Watch<'_> {
             self.change(|state| state.stopped_by_hand = true);
         }
         let _ = (self.kill)(signal::to_stop(self.asked));
-        let seconds = signal::seconds(self.asked).unwrap_or(10);
+        let seconds = signal::seconds(self.asked).unwrap_or(stop::GRACE.as_secs() as i64);
         let grace = u64::try_from(seconds).ok().map(|seconds| Instant::now() + Duration::from_secs(seconds));
         self.deadline = [self.deadline, grace].into_iter().flatten().min();
     }

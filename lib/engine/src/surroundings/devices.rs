@@ -1,5 +1,6 @@
 //! Device nodes of the machine, and how its mounts travel.
 
+use crate::mountinfo::{self, Mount};
 use crate::request::device::Device;
 use crate::request::wrong;
 use crate::{Error, Kind, Result};
@@ -101,22 +102,34 @@ fn node(source: &Path, target: PathBuf, access: &str, found: &rustix::fs::Stat) 
 pub(super) fn check_propagation(source: &Path, propagation: &str, rootless: bool) -> Result<()> {
     let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let resolved = source.canonicalize().unwrap_or_else(|_| source.to_owned());
-    let mount = text
-        .lines()
-        .filter_map(|line| {
-            let fields = line.split_once(" - ")?.0;
-            let point = fields.split(' ').nth(4)?;
-            resolved.starts_with(point).then_some((point, fields))
-        })
-        .max_by_key(|(point, _)| point.len());
-    let Some((point, fields)) = mount else { return Ok(()) };
-    let has = |word: &str| fields.split(' ').skip(6).any(|field| field.starts_with(word));
+    let Some(mount) = mount_of(&text, &resolved) else { return Ok(()) };
     let what = match propagation {
         // The kernel makes a slave of every mount that an ordinary user's namespace takes over.
-        "shared" | "rshared" if !(has("shared:") || rootless && has("master:")) => "a shared mount",
-        "slave" | "rslave" if !has("shared:") && !has("master:") => "a shared or slave mount",
+        "shared" | "rshared" if !(mount.has("shared:") || rootless && mount.has("master:")) => "a shared mount",
+        "slave" | "rslave" if !mount.has("shared:") && !mount.has("master:") => "a shared or slave mount",
         _ => return Ok(()),
     };
+    let point = mount.point.display();
     Err(wrong(format!("path {} is mounted on {point} but it is not {what}", source.display()))
         .hint(format!("mount --make-rshared {point}")))
+}
+
+/// The mount that `path` is on: of those that lead there, the last one covers the others.
+fn mount_of<'a>(mountinfo: &'a str, path: &Path) -> Option<Mount<'a>> {
+    mountinfo::parse(mountinfo)
+        .filter(|mount| path.starts_with(&mount.point))
+        .max_by_key(|mount| mount.point.as_os_str().len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mount_a_path_is_on_may_have_blanks_in_its_name() {
+        let text = "1 0 8:1 / / rw shared:1 - ext4 a rw\n2 1 8:2 / /my\\040disk rw - ext4 b rw\n";
+        let on = |path: &str| mount_of(text, Path::new(path)).map(|mount| mount.point);
+        assert_eq!(on("/my disk/x"), Some("/my disk".into()));
+        assert_eq!(on("/my"), Some("/".into()));
+    }
 }

@@ -17,6 +17,7 @@ use super::place::{self, Found, Place};
 use super::plugin::Plugin;
 use super::{ipam, rules};
 use crate::attribute::Attributes;
+use crate::mac::Mac;
 use port::Port;
 use serde::Deserialize;
 use spec::cni::{Attachment, Cidr, Failure, Interface, Ip, Route, Success};
@@ -427,7 +428,11 @@ fn ensure_address(here: &mut Place, target: &Found, wanted: Cidr, force: bool) -
         here.apply_unless("take address from", &name, &[take], libc::EADDRNOTAVAIL)?;
     }
     // Its own hardware address, set: else it would take the lowest of its ports' and change with them.
-    let mac: Vec<u8> = target.mac().split(':').filter_map(|b| u8::from_str_radix(b, 16).ok()).collect();
+    // One that lost its last port before it was set has none: then one made of the address.
+    let mut mac: Vec<u8> = target.mac().split(':').filter_map(|b| u8::from_str_radix(b, 16).ok()).collect();
+    if mac.iter().all(|byte| *byte == 0) {
+        mac = Mac::of(wanted.address).0.to_vec();
+    }
     if wanted.address.is_ipv6() {
         let _ = place::set(&format!("ipv6/conf/{name}/accept_dad"), "0");
     }

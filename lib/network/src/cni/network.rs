@@ -210,6 +210,6 @@ mod tests {
         assert_eq!(mapping("", ""), "8080:80/tcp");
         assert_eq!(mapping("127.0.0.1", "UDP"), "127.0.0.1:8080:80/udp");
         assert_eq!(mapping("::1", "tcp"), "[::1]:8080:80/tcp");
-        assert!(mapping("::1", "tcp").parse::<crate::port::Spec>().is_ok());
+        assert!(mapping("::1", "tcp").parse::<spec::published::Published>().is_ok());
     }
 }

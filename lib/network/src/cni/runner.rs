@@ -21,13 +21,13 @@ use crate::error::{Error, Kind, Result, failed};
 use crate::mac::Mac;
 use crate::namespace::Namespace;
 use crate::network;
-use crate::port::Spec;
 use crate::publish::{Outcome, Published};
 use crate::state::{self, Durability, State};
 use chain::Mapping;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use spec::cni::{Cidr, Failure, Success, Version};
+use spec::published::Published as Spec;
 use std::io::Write;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -63,6 +63,14 @@ impl Runner<'_> {
     /// Attaches.
     pub fn attach(&self, wish: &Wish) -> Result<Attachment> {
         let definition = network::find(self.state, &wish.network)?;
+        let named;
+        let wish = match wish.interface.is_empty() {
+            true => {
+                named = wish.named(self.state)?;
+                &named
+            }
+            false => wish,
+        };
         let namespace = Namespace::open(&wish.namespace)?;
         let _lock = self.state.lock_network(&wish.network)?;
         let file = self.file(&wish.network, &wish.container, &wish.interface);

@@ -9,11 +9,15 @@
 //! also if nobody detached it: the kernel tells of links that go (`RTMGRP_LINK`).
 //!
 //! Books of other networks are looked at when a name is not found in the own one, and counted for who is on them too.
+//!
+//! Of an overlay network whose hosts are known by etcd the folder is watched as well in which this host's server replaces
+//! what it knows of the others: names of containers there are known as soon as it knows them.
 
 use crate::definition::Definition;
 use crate::dns::resolv::{Stamp, stamp};
 use crate::dns::source::{self, Member};
-use crate::dns::zone::{Origin, Zone};
+use crate::dns::zone::{Entry, Origin, Zone};
+use crate::driver::Driver;
 use crate::error::{Result, failed, refused};
 use crate::link::{self, Link};
 use crate::socket::{Message, Socket};
@@ -37,7 +41,7 @@ const AF_BRIDGE: u8 = libc::AF_BRIDGE as u8;
 #[derive(Debug)]
 pub(crate) struct Books {
     state: State,
-    network: String,
+    definition: Definition,
     caller: u64,
     origin: Origin,
     path: PathBuf,
@@ -45,6 +49,8 @@ pub(crate) struct Books {
     watching: bool,
     links: netlink_sys::Socket,
     members: Vec<Member>,
+    /// Containers on other hosts.
+    elsewhere: Vec<Entry>,
     /// Outer ends of interfaces that are known not to be there, and those not seen yet.
     gone: HashSet<String>,
     unseen: HashSet<String>,
@@ -57,19 +63,24 @@ impl Books {
     pub(crate) fn open(state: &State, definition: &Definition, caller: u64) -> Result<Self> {
         let wrong = |e: io::Error| failed("watch the leases of network", &definition.name, e);
         let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map_err(|e| wrong(e.into()))?;
+        if let (Driver::Overlay, Some(folder)) = (definition.driver, state.view_path(&definition.name).parent()) {
+            // Made before the server's mounts became read-only.
+            watch.add_watch(folder, AddWatchFlags::IN_MOVED_TO).map_err(|e| wrong(e.into()))?;
+        }
         let mut links = netlink_sys::Socket::new(netlink_sys::protocols::NETLINK_ROUTE).map_err(wrong)?;
         let groups = netlink_sys::SocketAddr::new(0, libc::RTMGRP_LINK as u32);
         links.bind(&groups).and_then(|()| links.set_non_blocking(true)).map_err(wrong)?;
         let origin = source::origin(definition);
         let mut books = Self {
             state: state.clone(),
-            network: definition.name.clone(),
+            definition: definition.clone(),
             caller,
             path: state.lease_path(&definition.name),
             watch,
             watching: false,
             links,
             members: Vec::new(),
+            elsewhere: Vec::new(),
             gone: HashSet::new(),
             unseen: HashSet::new(),
             zone: Zone::new(origin.clone(), []),
@@ -113,8 +124,13 @@ impl Books {
                 | AddWatchFlags::IN_CLOSE_WRITE;
             self.watching = self.watch.add_watch(&self.path, mask).is_ok();
         }
-        let Ok(members) = source::members(&self.state, &self.network, self.caller) else { return };
-        if members != self.members {
+        let elsewhere = source::elsewhere(&self.state, &self.definition);
+        let moved = elsewhere != self.elsewhere;
+        self.elsewhere = elsewhere;
+        let members = source::members(&self.state, &self.definition.name, self.caller);
+        if let Ok(members) = members
+            && members != self.members
+        {
             let outers: HashSet<&str> = members.iter().map(|m| m.outer.as_str()).collect();
             let known: HashSet<&str> = self.members.iter().map(|m| m.outer.as_str()).collect();
             self.unseen.retain(|outer| outers.contains(outer.as_str()));
@@ -122,12 +138,15 @@ impl Books {
             self.unseen.extend(outers.difference(&known).filter(|o| !o.is_empty()).map(|o| (*o).to_owned()));
             self.members = members;
             self.rebuild();
+        } else if moved {
+            self.rebuild();
         }
     }
 
     fn rebuild(&mut self) {
         let there = |member: &&Member| !self.gone.contains(&member.outer);
-        self.zone = Zone::new(self.origin.clone(), self.members.iter().filter(there).map(|m| m.entry.clone()));
+        let here = self.members.iter().filter(there).map(|m| &m.entry);
+        self.zone = Zone::new(self.origin.clone(), here.chain(&self.elsewhere).cloned());
     }
 
     /// How many containers are on the network.
@@ -194,7 +213,7 @@ impl Books {
 
     /// The names of the network, and of the others that `container` is on.
     pub(crate) fn zones(&mut self, container: Option<&str>) -> (&Zone, Vec<&Zone>) {
-        self.others.refresh(&self.state, &self.network, self.caller);
+        self.others.refresh(&self.state, &self.definition.name, self.caller);
         let on = |zone: &&Zone| container.is_some_and(|container| zone.has(container));
         (&self.zone, self.others.zones().filter(on).collect())
     }
@@ -208,13 +227,15 @@ impl Books {
 /// What is known of other networks.
 #[derive(Debug, Default)]
 struct Others {
-    folder: Option<Stamp>,
+    /// The folder of the books, and that of what is known of other hosts.
+    folders: Option<[Option<Stamp>; 2]>,
     known: HashMap<String, Other>,
 }
 
 #[derive(Debug)]
 struct Other {
-    book: Option<Stamp>,
+    /// The book, and what is known of other hosts.
+    files: [Option<Stamp>; 2],
     zone: Zone,
     servers: Vec<IpAddr>,
 }
@@ -225,27 +246,33 @@ impl Others {
     }
 
     fn refresh(&mut self, state: &State, own: &str, caller: u64) {
-        let folder = state.lease_path(own).parent().and_then(stamp);
-        if folder.is_some() && folder == self.folder {
+        let folders = [state.lease_path(own), state.view_path(own)].map(|path| path.parent().and_then(stamp));
+        if self.folders == Some(folders) {
             return;
         }
         let names = state.list().unwrap_or_default();
         self.known.retain(|name, _| names.contains(name));
         for name in names.iter().filter(|name| *name != own) {
-            let book = stamp(&state.lease_path(name));
-            if self.known.get(name).is_some_and(|other| other.book == book) {
+            let files = [state.lease_path(name), state.view_path(name)].map(|path| stamp(&path));
+            if self.known.get(name).is_some_and(|other| other.files == files) {
                 continue;
             }
             // What cannot be read stays as it was.
             let Ok(Some(definition)) = Definition::load(state, name) else { continue };
             let Ok(members) = source::members(state, name, caller) else { continue };
-            let members = if source::has_names(&definition) { members } else { Vec::new() };
-            let zone = Zone::new(source::origin(&definition), members.into_iter().map(|m| m.entry));
-            self.known.insert(name.clone(), Other { book, zone, servers: source::addresses(&definition) });
+            let mut entries: Vec<Entry> = Vec::new();
+            if source::has_names(&definition) {
+                entries.extend(members.into_iter().map(|m| m.entry));
+                entries.extend(source::elsewhere(state, &definition));
+            }
+            let zone = Zone::new(source::origin(&definition), entries);
+            self.known.insert(name.clone(), Other { files, zone, servers: source::addresses(&definition) });
         }
-        let changed = folder.map(|(_, _, s, ns, _)| Duration::new(s.unsigned_abs(), ns as u32));
-        let age = changed.zip(SystemTime::UNIX_EPOCH.elapsed().ok()).and_then(|(then, now)| now.checked_sub(then));
-        self.folder = folder.filter(|_| age.is_some_and(|age| age > UNSETTLED));
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let settled = |(_, _, s, ns, _): &Stamp| {
+            now.checked_sub(Duration::new(s.unsigned_abs(), *ns as u32)).is_some_and(|age| age > UNSETTLED)
+        };
+        self.folders = Some(folders).filter(|[books, _]| books.is_some() && folders.iter().flatten().all(settled));
     }
 }
 

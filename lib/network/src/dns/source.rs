@@ -1,12 +1,16 @@
-//! Where names come from: a network's definition and its book of leases, read as what a name server needs.
+//! Where names come from: a network's definition, its book of leases, and of an overlay network what is known of other
+//! hosts; read as what a name server needs.
 
 use crate::bridge;
 use crate::definition::Definition;
 use crate::dns::name::Name;
-use crate::dns::zone::{Entry, Origin, short};
+use crate::dns::zone::{Entry, Origin};
+use crate::driver::Driver;
 use crate::error::Result;
 use crate::lease::{Book, Process};
+use crate::overlay::view::View;
 use crate::state::State;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// A container on the network.
@@ -26,11 +30,7 @@ pub(crate) fn members(state: &State, network: &str, caller: u64) -> Result<Vec<M
     let members = book.leases().filter(|lease| lease.caller == caller).map(|lease| Member {
         entry: Entry {
             container: lease.container.clone(),
-            names: [lease.name.as_deref().unwrap_or_else(|| short(&lease.container))]
-                .into_iter()
-                .chain(lease.aliases.iter().map(String::as_str))
-                .map(str::to_owned)
-                .collect(),
+            names: lease.names(),
             addresses: lease.addresses.clone(),
             servers: lease.dns.clone(),
         },
@@ -38,6 +38,28 @@ pub(crate) fn members(state: &State, network: &str, caller: u64) -> Result<Vec<M
         attacher: lease.attacher,
     });
     Ok(members.collect())
+}
+
+/// The containers on other hosts of `network`: of an overlay network whose hosts are known by etcd. They come and go with
+/// what this host's server writes down ([`crate::overlay::view`]).
+pub(crate) fn elsewhere(state: &State, definition: &Definition) -> Vec<Entry> {
+    if definition.driver != Driver::Overlay {
+        return Vec::new();
+    }
+    let view = View::load(state, &definition.name);
+    let Some(local) = view.local else { return Vec::new() };
+    let mut found: BTreeMap<(IpAddr, &str, &str), Entry> = BTreeMap::new();
+    for (address, claim) in view.elsewhere(local) {
+        let whose = (claim.host, claim.container.as_str(), claim.interface.as_str());
+        let entry = found.entry(whose).or_insert_with(|| Entry {
+            container: claim.container.clone(),
+            names: claim.names.clone(),
+            addresses: Vec::new(),
+            servers: Vec::new(),
+        });
+        entry.addresses.push(address);
+    }
+    found.into_values().collect()
 }
 
 /// What a network is, as far as its names go.

@@ -4,12 +4,10 @@
 //! also below the network's name and below its domain, if it has one. A name that several containers have leads to all.
 
 use crate::dns::name::Name;
+use crate::lease::short;
 use crate::pool::Subnet;
 use std::collections::HashMap;
 use std::net::IpAddr;
-
-/// How much of a long id people type.
-const SHORT_ID: usize = 12;
 
 /// A container's interface on the network.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,11 +50,6 @@ pub(crate) struct Host {
     pub(crate) name: Option<Name>,
     /// Its own name servers.
     pub(crate) servers: Vec<IpAddr>,
-}
-
-/// An id as people type it.
-pub(crate) fn short(id: &str) -> &str {
-    id.get(..SHORT_ID).unwrap_or(id)
 }
 
 impl Zone {

@@ -53,10 +53,12 @@ impl fmt::Display for Mode {
 }
 
 /// Makes a macvlan. Of `queue_length` broadcasts that wait for the kernel's worker (`bcqueuelen`) the parent keeps the
-/// largest that any child asked for.
-pub fn create(child: &Child<'_>, mode: Mode, queue_length: Option<u32>) -> Request {
+/// largest that any child asked for. For groups that more children than `queued_from` listen to the kernel's worker does it,
+/// for others they are handed on at once (`bclim`, kernels from 6.4); with a negative number all are.
+pub fn create(child: &Child<'_>, mode: Mode, queue_length: Option<u32>, queued_from: Option<i32>) -> Request {
     let mut data = vec![InfoMacVlan::Mode(mode.wire())];
     data.extend(queue_length.map(InfoMacVlan::BcQueueLen));
+    data.extend(queued_from.map(InfoMacVlan::BcCutoff));
     child.create(InfoKind::MacVlan, InfoData::MacVlan(data))
 }
 
@@ -79,7 +81,7 @@ mod tests {
     fn it_stands_on_its_parent() {
         let mac = Some(Mac([2, 0, 0, 0, 0, 1]));
         let child = Child { name: "eth0", parent: 7, namespace: None, mac, mtu: Some(1400) };
-        let payload = create(&child, Mode::Vepa, Some(100)).payload;
+        let payload = create(&child, Mode::Vepa, Some(100), Some(2)).payload;
         let link = Link::read(&Message { kind: libc::RTM_NEWLINK, payload }).expect("a link");
         assert_eq!((link.kind.as_str(), link.below, link.mtu, link.mac), ("macvlan", Some(7), 1400, mac));
     }

@@ -81,6 +81,7 @@ const NAT_TYPE: u16 = 1;
 const NAT_FAMILY: u16 = 2;
 const NAT_REG_ADDR_MIN: u16 = 3;
 const NAT_REG_PROTO_MIN: u16 = 5;
+const NAT_SNAT: u32 = 0;
 const NAT_DNAT: u32 = 1;
 
 const EXPR_NAME: u16 = 1;
@@ -173,6 +174,8 @@ pub enum Expression {
     ByPort(Family, &'static str),
     /// `dnat ip to ip daddr . meta l4proto . th dport map @MAP`
     ByAddress(Family, &'static str),
+    /// `snat ip to iifname map @MAP`; the family is said by another step
+    LeaveBy(Family, &'static str),
     /// `ct state a,b`: one of these bits.
     CtStateAny(u32),
     /// `ct status dnat`
@@ -285,6 +288,7 @@ impl Expression {
                     ],
                 )
             }
+            Self::LeaveBy(family, map) => vec![meta(META_KEY_IIFNAME, FIRST), translate(map), snat(family)],
             Self::CtStateAny(bits) => ct_any(CT_KEY_STATE, bits),
             Self::CtStatusDnat => ct_any(CT_KEY_STATUS, IPS_DST_NAT),
             Self::Masquerade => vec![("masq", None)],
@@ -356,6 +360,14 @@ fn dnat(family: Family) -> Part {
         .be32(NAT_FAMILY, family.number().into())
         .be32(NAT_REG_ADDR_MIN, FIRST)
         .be32(NAT_REG_PROTO_MIN, at(family.width()));
+    ("nat", Some(data))
+}
+
+fn snat(family: Family) -> Part {
+    let data = Attributes::new()
+        .be32(NAT_TYPE, NAT_SNAT)
+        .be32(NAT_FAMILY, family.number().into())
+        .be32(NAT_REG_ADDR_MIN, FIRST);
     ("nat", Some(data))
 }
 

@@ -30,11 +30,15 @@ pub const NETWORKS: Set = set("networks", &[Interface]);
 pub const OUTBOUND4: Set = set("outbound4", &[Interface]);
 /// The same for IPv6.
 pub const OUTBOUND6: Set = set("outbound6", &[Interface]);
+/// Those whose containers leave under one IPv4 address that was told, whatever the route.
+pub const FROM4: Set = map("from4", &[Interface], &[Address4]);
+/// The same for IPv6.
+pub const FROM6: Set = map("from6", &[Interface], &[Address6]);
 /// Links that nothing leaves and nothing enters.
 pub const INTERNAL: Set = set("internal", &[Interface]);
 /// Links that reach each other, because their networks are not isolated.
 pub const OPEN: Set = set("open", &[Interface]);
-/// Each link with itself, where its containers may talk to each other.
+/// Each link with itself, where its containers may talk to each other; and with each link that is trusted to reach them.
 pub const WITHIN: Set = set("within", &[Interface, Interface]);
 /// Single addresses that leave under this machine's, where there is no link to tell them by.
 pub const SOURCES4: Set = set("sources4", &[Address4]);
@@ -62,9 +66,9 @@ pub const CLAIMS6: Set = map("claims6", &[Protocol, Port], &[Mark]);
 pub const LOOPBACK6: Set = set("loopback6", &[Address6]);
 
 /// All of them.
-pub const SETS: [Set; 17] = [
-    NETWORKS, OUTBOUND4, OUTBOUND6, INTERNAL, OPEN, WITHIN, SOURCES4, SOURCES6, ITSELF4, ITSELF6, PORTS4, PORTS6,
-    BOUND4, BOUND6, CLAIMS4, CLAIMS6, LOOPBACK6,
+pub const SETS: [Set; 19] = [
+    NETWORKS, OUTBOUND4, OUTBOUND6, FROM4, FROM6, INTERNAL, OPEN, WITHIN, SOURCES4, SOURCES6, ITSELF4, ITSELF6, PORTS4,
+    PORTS6, BOUND4, BOUND6, CLAIMS4, CLAIMS6, LOOPBACK6,
 ];
 
 const PUBLISHED: Chain = Chain { name: "published", base: None };
@@ -94,7 +98,7 @@ pub struct Rule {
 pub fn rules() -> Vec<Rule> {
     use Expression::{
         Accept, ByAddress, ByPort, CtStateAny, CtStatusDnat, Drop, Ends, FromOutside, InterfaceIn, InterfaceOut,
-        InterfacesIn, Jump, Masquerade, NotTo, NotToGroup, Return, Routed, Source, SourceLoopback, ToLoopback,
+        InterfacesIn, Jump, LeaveBy, Masquerade, NotTo, NotToGroup, Return, Routed, Source, SourceLoopback, ToLoopback,
         ToThisMachine,
     };
     let rule = |chain: &Chain, comment, expressions| Rule { chain: chain.name, comment, expressions };
@@ -123,6 +127,8 @@ pub fn rules() -> Vec<Rule> {
         rule(&POSTROUTING, "one's own published port", vec![CtStatusDnat, Ends(V6, ITSELF6.name), Masquerade]),
         // Open networks see each other as they are.
         rule(&POSTROUTING, "between open networks", vec![InterfaceIn(OPEN.name), InterfaceOut(OPEN.name), Accept]),
+        rule(&POSTROUTING, "leaving a network by one address", vec![NotToGroup(V4), LeaveBy(V4, FROM4.name)]),
+        rule(&POSTROUTING, "leaving a network by one address", vec![NotToGroup(V6), LeaveBy(V6, FROM6.name)]),
         rule(&POSTROUTING, "leaving a network", vec![NotToGroup(V4), InterfaceIn(OUTBOUND4.name), Masquerade]),
         rule(&POSTROUTING, "leaving a network", vec![NotToGroup(V6), InterfaceIn(OUTBOUND6.name), Masquerade]),
         rule(&POSTROUTING, "leaving a link", vec![NotToGroup(V4), Source(V4, SOURCES4.name), Routed, Masquerade]),

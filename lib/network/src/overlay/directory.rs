@@ -14,7 +14,7 @@
 use crate::definition::Definition;
 use crate::error::{Error, Kind, Result};
 use crate::etcd::{Client, Event, Pair, Watch};
-use crate::lease::Process;
+use crate::lease::{Lease, Process};
 use crate::mac::Mac;
 use crate::overlay::membership::Cluster;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,28 @@ pub struct Claim {
     pub interface: String,
     /// Who took it: while that lives, the container's lease may be still to come.
     pub attacher: Process,
+    /// What the container is called on the network; none where a netwire of before wrote this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+}
+
+impl Claim {
+    /// That of `lease` on the host with address `host`.
+    pub fn of(lease: &Lease, host: IpAddr) -> Self {
+        Self {
+            host,
+            mac: lease.mac,
+            container: lease.container.clone(),
+            interface: lease.interface.clone(),
+            attacher: lease.attacher,
+            names: lease.names(),
+        }
+    }
+
+    /// Whether it is of this container's interface on this host.
+    fn is_of(&self, host: IpAddr, container: &str, interface: &str) -> bool {
+        (self.host, self.container.as_str(), self.interface.as_str()) == (host, container, interface)
+    }
 }
 
 /// A member as it stands in etcd.
@@ -197,9 +219,23 @@ impl Directory {
             let key = self.address_key(*address);
             let Some(pair) = self.client.get(&key)? else { continue };
             if let Some(Record::Address(_, claim, _)) = self.record(&pair)
-                && (claim.host, claim.container.as_str(), claim.interface.as_str()) == (host, container, interface)
+                && claim.is_of(host, container, interface)
             {
                 self.client.delete_if(&pair)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes down how the container of `lease` is called now. Whoever follows sees a record change, never vanish.
+    pub fn rename(&mut self, host: IpAddr, lease: &Lease) -> Result<()> {
+        for address in &lease.addresses {
+            let Some(pair) = self.client.get(&self.address_key(*address))? else { continue };
+            if let Some(Record::Address(_, claim, _)) = self.record(&pair)
+                && claim.is_of(host, &lease.container, &lease.interface)
+                && claim.names != lease.names()
+            {
+                self.client.replace_if(&pair, &bytes(&Claim { names: lease.names(), ..claim }))?;
             }
         }
         Ok(())

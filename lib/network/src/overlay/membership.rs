@@ -103,7 +103,7 @@ impl Membership {
         let path = state.membership_path(network);
         let mut bytes = serde_json::to_vec_pretty(self).map_err(|e| state::damaged(&path, e))?;
         bytes.push(b'\n');
-        state::replace(&path, &bytes, Durability::Disk)
+        state::replace_locked(&path, &bytes, Durability::Disk)
     }
 
     /// The other hosts, where they are known without asking anybody; `local` is this one's own address.

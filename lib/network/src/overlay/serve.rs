@@ -215,6 +215,7 @@ impl<'a> Keeper<'a> {
         view.merge(Vec::new(), Instant::now());
         let lease = view.lease;
         view.server = Some(Process::own());
+        view.local = Some(local);
         view.connected = false;
         let now = Instant::now();
         Ok(Self {
@@ -331,17 +332,15 @@ impl<'a> Keeper<'a> {
                 })
             };
             let unknown: Vec<IpAddr> = lease.addresses.iter().filter(|address| !known(address)).copied().collect();
+            let renamed = |taken: &Taken| taken.claim.names != lease.names();
+            if unknown.is_empty() && lease.addresses.iter().any(|a| self.view.addresses.get(a).is_some_and(renamed)) {
+                directory.rename(self.local, lease)?;
+            }
             // Who is attaching just now sees to it itself.
             if unknown.is_empty() || lease.attacher.is_alive() {
                 continue;
             }
-            let claim = Claim {
-                host: self.local,
-                mac: lease.mac,
-                container: lease.container.clone(),
-                interface: lease.interface.clone(),
-                attacher: lease.attacher,
-            };
+            let claim = Claim::of(lease, self.local);
             for (address, theirs) in directory.claim(&unknown, &claim)?.err().unwrap_or_default() {
                 let (ours, there, host) = (&lease.container, &theirs.container, theirs.host);
                 trouble = Some(format!("{address} is twice: {ours} has it here, {there} on host {host}"));

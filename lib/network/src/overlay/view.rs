@@ -23,6 +23,9 @@ pub struct View {
     /// The number of this host's lease in etcd.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<i64>,
+    /// This host's address among the members.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<IpAddr>,
     /// Whether etcd answers.
     #[serde(default)]
     pub connected: bool,
@@ -61,7 +64,7 @@ impl View {
     pub fn store(&self, state: &State, network: &str) -> Result<()> {
         let path = state.view_path(network);
         let bytes = serde_json::to_vec(self).map_err(|e| state::damaged(&path, e))?;
-        state::replace(&path, &bytes, Durability::Run)
+        state::replace_locked(&path, &bytes, Durability::Run)
     }
 
     /// Everything as it stood in etcd at one moment. What is missing there is kept as missing since `now`.
@@ -115,15 +118,24 @@ impl View {
 
     /// What the kernel's tables of the host with address `local` should say: the containers of hosts that are members.
     pub fn forwarding(&self, local: IpAddr) -> Forwarding {
-        let is_peer = |host: &IpAddr| *host != local && host.is_ipv4() == local.is_ipv4();
-        let there = |claim: &Claim| is_peer(&claim.host) && self.hosts.contains_key(&claim.host);
-        let elsewhere = self.addresses.iter().filter(|(_, taken)| there(&taken.claim));
-        let place = |taken: &Taken| Place { mac: taken.claim.mac, host: taken.claim.host };
+        let place = |claim: &Claim| Place { mac: claim.mac, host: claim.host };
         Forwarding {
-            hosts: self.hosts.keys().copied().filter(is_peer).collect(),
-            places: Some(elsewhere.map(|(address, taken)| (*address, place(taken))).collect()),
+            hosts: self.hosts.keys().copied().filter(|host| is_peer(*host, local)).collect(),
+            places: Some(self.elsewhere(local).map(|(address, claim)| (address, place(claim))).collect()),
         }
     }
+
+    /// The addresses of containers on other hosts than the one with address `local`, and whose they are: of hosts that are
+    /// members, so that they can be reached.
+    pub fn elsewhere(&self, local: IpAddr) -> impl Iterator<Item = (IpAddr, &Claim)> {
+        let all = self.addresses.iter().map(|(address, taken)| (*address, &taken.claim));
+        all.filter(move |(_, claim)| is_peer(claim.host, local) && self.hosts.contains_key(&claim.host))
+    }
+}
+
+/// Hosts are reached by addresses of the own one's family.
+fn is_peer(host: IpAddr, local: IpAddr) -> bool {
+    host != local && host.is_ipv4() == local.is_ipv4()
 }
 
 #[cfg(test)]
@@ -150,6 +162,7 @@ mod tests {
             container: format!("c{n}"),
             interface: "eth0".into(),
             attacher: Process::own(),
+            names: Vec::new(),
         };
         Record::Address([10, 9, 0, n].into(), claim, b"{}".to_vec())
     }

@@ -14,10 +14,10 @@
 use crate::error::{Result, failed};
 use crate::lease;
 use crate::nft::ports::Entry;
-use crate::port::Protocol;
 use crate::state::State;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
+use spec::published::Protocol;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -295,8 +295,8 @@ fn read(bytes: &[u8], now: &str) -> Contents {
 #[cfg(test)]
 mod tests {
     use super::{Book, Way, file_name, list};
-    use crate::port::Protocol::{Tcp, Udp};
     use crate::state::State;
+    use spec::published::Protocol::{Tcp, Udp};
     use std::io::Write;
 
     #[test]

@@ -4,7 +4,7 @@ use super::book::{Book, Door, Way, entries};
 use super::socket::{Obstacle, try_bind};
 use crate::error::{Error, Kind, Result};
 use crate::nft::ports::{self, Entry};
-use crate::port::{Host, Protocol, Spec};
+use spec::published::{Host, Protocol, Published as Spec};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

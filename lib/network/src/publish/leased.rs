@@ -7,8 +7,8 @@ use crate::error::{Error, Kind, Result};
 use crate::lease::{Book, Lease};
 use crate::network;
 use crate::nft::{self, Facts, ports};
-use crate::port::Spec;
 use crate::state::State;
+use spec::published::Published as Spec;
 use std::net::IpAddr;
 
 /// Publishes ports of a container that is attached; to the first network by name that it is on, unless one is named.
@@ -75,13 +75,18 @@ pub fn unpublish_everywhere(
     container: &str,
     specs: Option<&[Spec]>,
 ) -> Result<()> {
-    if let Some(network) = network {
-        return unpublish(state, network, container, specs);
+    let on = |network: &str| {
+        let definition = Definition::load(state, network)?;
+        let specs = specs.map(|specs| match &definition {
+            Some(definition) => on_its_address(definition, specs),
+            None => specs.to_vec(),
+        });
+        unpublish(state, network, container, specs.as_deref())
+    };
+    match network {
+        Some(network) => on(network),
+        None => super::book::list(state, Some(container))?.iter().try_for_each(|(network, ..)| on(network)),
     }
-    for (network, ..) in super::book::list(state, Some(container))? {
-        unpublish(state, &network, container, specs)?;
-    }
-    Ok(())
 }
 
 /// Publishes ports of a container that has `lease` on the network.
@@ -101,7 +106,13 @@ pub fn publish_attached(state: &State, definition: &Definition, lease: &Lease, s
         return Err(error(format!("network {} is internal: nothing comes in", definition.name))
             .hint("attach the container to a network that is not"));
     }
-    publish(state, &target(definition, lease), specs)
+    publish(state, &target(definition, lease), &on_its_address(definition, specs))
+}
+
+/// `specs` with the address that the network publishes on, where they name none.
+fn on_its_address(definition: &Definition, specs: &[Spec]) -> Vec<Spec> {
+    let own = definition.published_on();
+    specs.iter().map(|spec| Spec { address: spec.address.or(own), ..spec.clone() }).collect()
 }
 
 /// Makes sure again of what beside the packet rules lets packets through to a container's ports: links that were made anew

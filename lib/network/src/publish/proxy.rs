@@ -17,14 +17,14 @@ mod launch;
 mod relay;
 mod streams;
 
-use super::book;
+use super::{book, door};
 use crate::error::{Error, Kind, Result, failed};
 use crate::lease::Process;
 use crate::nft::ports::{self, Entry};
-use crate::port::Protocol;
 use crate::state::{Durability, State};
 pub use relay::serve;
 use serde::{Deserialize, Serialize};
+use spec::published::Protocol;
 use std::path::{Path, PathBuf};
 
 const PUBLISH: &str = "publish";
@@ -51,7 +51,7 @@ pub(super) fn ensure(state: &State, network: &str, container: &str, wanted: &[En
         match ports::are_free(std::slice::from_ref(entry)) {
             Ok(true) => {}
             Ok(false) => {
-                return Err(Error::new(Kind::InUse, PUBLISH, launch::door(entry))
+                return Err(Error::new(Kind::InUse, PUBLISH, door(entry))
                     .because("port is already allocated")
                     .hint("netwire publish --list shows whose it is"));
             }
@@ -135,7 +135,7 @@ fn remove(path: &Path) -> Result<()> {
 }
 
 fn folder(state: &State) -> PathBuf {
-    state.lease_path(".proxies").with_extension("")
+    state.run_folder(".proxies")
 }
 
 fn path(state: &State, network: &str, container: &str) -> PathBuf {

@@ -4,8 +4,8 @@
 //! hindered, but is reached only where the packet rules do not come first. What is refused is what a process listens at
 //! now; that somebody's outgoing connection happens to come from the port is no reason.
 
-use crate::port::Protocol;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, ipproto, socket_with, sockopt};
+use spec::published::Protocol;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -125,7 +125,7 @@ fn process_with(inode: &str) -> Option<(String, u32)> {
 #[cfg(test)]
 mod tests {
     use super::{Obstacle, try_bind};
-    use crate::port::Protocol::{Tcp, Udp};
+    use spec::published::Protocol::{Tcp, Udp};
     use std::net::{TcpListener, TcpStream, UdpSocket};
 
     #[test]

@@ -2,8 +2,8 @@
 
 use super::Routes;
 use crate::error::{Error, Kind, Result};
-use crate::port::{Host, Protocol, Spec};
 use serde::{Deserialize, Serialize};
+use spec::published::{Host, Protocol, Published as Spec};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
 const PUBLISH: &str = "publish";

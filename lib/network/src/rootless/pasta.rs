@@ -9,8 +9,8 @@ use super::{ADDRESS, ADDRESS_6, ATTACH, Forward, GATEWAY, GATEWAY_6, NAME_SERVER
 use crate::error::{Error, Kind, Result, failed};
 use crate::lease::Process;
 use crate::namespace::Namespace;
-use crate::port::Protocol;
 use nix::sys::signal::SigSet;
+use spec::published::Protocol;
 use std::ffi::OsString;
 use std::io::{Read, Seek};
 use std::os::fd::AsFd;

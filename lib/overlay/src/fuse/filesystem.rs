@@ -436,7 +436,10 @@ impl Filesystem for Served {
     fn set_xattr(&self, request: &Request<'_>, name: &OsStr, value: &[u8], mode: XattrMode) -> Answer<()> {
         self.serving.offered.xattr(name)?;
         let node = self.node(request)?;
-        self.stack.set_xattr(&node, name, value, mode.flags)?;
+        let set = self.stack.set_xattr(&node, name, value, mode.flags);
+        // Copied up it may be, whatever came of the rest.
+        self.tell_outdated();
+        set?;
         if mode.kill_set_group_id {
             let stat = self.stack.stat(&node)?;
             if stat.mode & libc::S_ISGID != 0 {
@@ -460,7 +463,9 @@ impl Filesystem for Served {
 
     fn remove_xattr(&self, request: &Request<'_>, name: &OsStr) -> Answer<()> {
         self.serving.offered.xattr(name)?;
-        self.stack.remove_xattr(&self.node(request)?, name)
+        let removed = self.stack.remove_xattr(&self.node(request)?, name);
+        self.tell_outdated();
+        removed
     }
 
     fn allocate(&self, request: &Request<'_>, span: Span, mode: u32) -> Answer<()> {

@@ -7,6 +7,7 @@
 use crate::error::{Error, Kind, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use spec::runtime::Process;
 
 /// A document that could be read.
 #[derive(Debug)]
@@ -35,6 +36,19 @@ pub(crate) fn read<T: DeserializeOwned>(raw: &[u8]) -> Result<Read<T>> {
             let place = place_of::<T>(&tree, &error.to_string());
             Err(Error::new(Kind::Invalid, "", place).because(error))
         }
+    }
+}
+
+/// Refuses an I/O priority without a class, which the types would make one up for.
+pub(crate) fn check_io_priority(raw: &[u8], process: &Process) -> Result<()> {
+    if process.io_priority().is_none() {
+        return Ok(());
+    }
+    let tree: Value = serde_json::from_slice(raw).unwrap_or_default();
+    let of = tree.get("process").unwrap_or(&tree);
+    match of.pointer("/ioPriority/class") {
+        Some(_) => Ok(()),
+        None => Err(crate::error::invalid("process.ioPriority.class", "", "is missing")),
     }
 }
 
@@ -113,6 +127,17 @@ mod tests {
         assert_eq!(read.document.exec_cpu_affinity().as_ref().unwrap().initial(), &None);
         // The text that is kept can be read again without any of this.
         assert!(super::read::<Process>(&read.mended.unwrap()).unwrap().mended.is_none());
+    }
+
+    #[test]
+    fn an_io_priority_has_a_class() {
+        let check = |raw: &str| {
+            let process = read::<Process>(raw.as_bytes()).unwrap().document;
+            super::check_io_priority(raw.as_bytes(), &process).map_err(|e| e.to_string())
+        };
+        let refused = check(&process(r#""ioPriority":{"priority":3}"#));
+        assert_eq!(refused, Err("process.ioPriority.class: is missing".to_owned()));
+        assert_eq!(check(&process(r#""ioPriority":{"class":"IOPRIO_CLASS_BE","priority":3}"#)), Ok(()));
     }
 
     #[test]

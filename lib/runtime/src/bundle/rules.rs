@@ -39,9 +39,45 @@ pub(super) fn check(spec: &Spec, warnings: &mut Vec<Error>) -> Result<()> {
         warnings.push(note(name, "", "is ignored: it is for another platform"));
     }
     match spec.linux() {
-        Some(linux) => check_linux(linux, warnings),
-        None => check_namespaces(&Linux::default(), &[], warnings),
+        Some(linux) => check_linux(linux, warnings)?,
+        None => check_namespaces(&Linux::default(), &[], warnings)?,
     }
+    check_mounts(spec)
+}
+
+/// Without a mount namespace the container is in the runtime's (runtime-spec "Namespaces"), where what is mounted for it would be seen by
+/// all and outlive it: it has a root, and nothing that takes a mount.
+fn check_mounts(spec: &Spec) -> Result<()> {
+    if makes_mounts(spec) {
+        return Ok(());
+    }
+    let linux = spec.linux().as_ref();
+    let some = |paths: Option<&Option<Vec<String>>>| paths.is_some_and(|p| p.as_ref().is_some_and(|p| !p.is_empty()));
+    let takes = [
+        ("mounts", spec.mounts().as_ref().is_some_and(|m| !m.is_empty())),
+        ("root.readonly", spec.root().as_ref().and_then(spec::runtime::Root::readonly).unwrap_or(false)),
+        ("process.terminal", process_of(spec)?.terminal().unwrap_or(false)),
+        ("linux.maskedPaths", some(linux.map(Linux::masked_paths))),
+        ("linux.readonlyPaths", some(linux.map(Linux::readonly_paths))),
+        (
+            "linux.rootfsPropagation",
+            linux.is_some_and(|l| l.rootfs_propagation().as_ref().is_some_and(|p| !p.is_empty())),
+        ),
+    ];
+    match takes.into_iter().find(|(_, given)| *given) {
+        Some((field, _)) => Err(invalid(
+            field,
+            "",
+            "needs a mount namespace in linux.namespaces: without one it would be the machine's",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Whether the container has a mount namespace that is not the runtime's.
+pub(crate) fn makes_mounts(spec: &Spec) -> bool {
+    let namespaces = spec.linux().as_ref().and_then(|l| l.namespaces().as_deref());
+    has(namespaces.unwrap_or_default(), Namespace::Mnt)
 }
 
 fn note(field: &'static str, subject: impl std::fmt::Display, why: &str) -> Error {
@@ -109,9 +145,6 @@ fn joins(namespaces: &[LinuxNamespace], kind: Namespace) -> bool {
 }
 
 fn check_namespaces(linux: &Linux, namespaces: &[LinuxNamespace], warnings: &mut Vec<Error>) -> Result<()> {
-    if !has(namespaces, Namespace::Mnt) {
-        return Err(invalid("linux.namespaces", "", "has no mount namespace, which this runtime needs"));
-    }
     for one in namespaces {
         if one.path().as_ref().is_some_and(|p| !p.as_os_str().is_empty() && !p.is_absolute()) {
             let kind = Namespace::from(one.typ());

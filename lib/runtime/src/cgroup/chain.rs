@@ -4,7 +4,7 @@
 //! thread. A cgroup namespace shows that group as its root only where it is made behind [`ChainGroup::enter`].
 
 use super::layout::Layout;
-use super::{Cgroup, Entrance, Options, PARENT};
+use super::{Cgroup, Entrance, Options, PARENT, View};
 use crate::error::{Result, failed, invalid};
 use serde_json::json;
 use spec::runtime::LinuxResources;
@@ -72,7 +72,7 @@ pub fn for_chain(path: Option<&Path>, limits: &ChainLimits) -> Result<ChainGroup
     let ours = found.is_none();
     let cgroup = if ours {
         // Without limits it is there to be counted.
-        let options = Options { accounting: limits.is_empty(), container: false };
+        let options = Options { accounting: limits.is_empty(), container: false, ..Options::default() };
         Cgroup::create_in(&layout, path, Some(&limits.resources(counts_swap(&layout))?), &options)?
     } else if limits.is_empty() {
         found
@@ -108,6 +108,11 @@ impl ChainGroup {
     pub fn enter(&self) -> Result<()> {
         let name = self.cgroup.folders().next().map(|f| f.display().to_string()).unwrap_or_default();
         self.entrance.enter().map_err(|e| failed("enter cgroup", name, e))
+    }
+
+    /// What a root file system of the command's own shows of it.
+    pub(crate) fn view(&self) -> View {
+        self.cgroup.view()
     }
 
     /// The v2 folder for `CLONE_INTO_CGROUP`, which spares the wait of [`ChainGroup::enter`]; `None` where there are v1 groups.

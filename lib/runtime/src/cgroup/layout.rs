@@ -51,8 +51,10 @@ impl Hierarchy {
 /// The machine's hierarchies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Layout {
-    /// v1, one a controller or set of them; named ones (systemd's own) are not among them.
+    /// v1, one a controller or set of them; named ones are not among them.
     pub(super) v1: Vec<Hierarchy>,
+    /// Those of v1 without controllers: systemd's own.
+    pub(super) named: Vec<Hierarchy>,
     /// v2; beside v1 it usually has no controllers.
     pub(super) v2: Option<Hierarchy>,
 }
@@ -83,11 +85,13 @@ impl Layout {
                     let controllers = controllers(&root).split_whitespace().map(str::to_owned).collect();
                     Hierarchy { controllers, root, own }
                 });
-            } else if !list.starts_with("name=") {
+            } else {
                 let controllers: Vec<String> = list.split(',').map(str::to_owned).collect();
-                let folders = std::iter::once(list).chain(list.split(','));
+                let name = list.strip_prefix("name=");
+                let folders = std::iter::once(name.unwrap_or(list)).chain(list.split(','));
                 let folder = folders.map(|name| root.join(name)).find(|folder| magic(folder) == CGROUP_SUPER_MAGIC);
-                layout.v1.extend(folder.map(|root| Hierarchy { controllers, root, own }));
+                let of_its_kind = if name.is_some() { &mut layout.named } else { &mut layout.v1 };
+                of_its_kind.extend(folder.map(|root| Hierarchy { controllers, root, own }));
             }
         }
         layout

@@ -343,11 +343,11 @@ mod tests {
     }
 
     fn v1() -> Layout {
-        Layout { v1: ["cpu", "cpuset", "memory", "pids", "blkio"].map(|c| hierarchy(&[c])).into(), v2: None }
+        Layout { v1: ["cpu", "cpuset", "memory", "pids", "blkio"].map(|c| hierarchy(&[c])).into(), ..Layout::default() }
     }
 
     fn v2() -> Layout {
-        Layout { v1: Vec::new(), v2: Some(hierarchy(&["cpu", "cpuset", "memory", "pids", "io"])) }
+        Layout { v2: Some(hierarchy(&["cpu", "cpuset", "memory", "pids", "io"])), ..Layout::default() }
     }
 
     fn written(document: serde_json::Value, layout: &Layout) -> Vec<String> {

@@ -24,7 +24,7 @@ pub(super) fn run(chain: &Chain, maps: Option<&Maps>) -> Result<u8> {
     if let Some(maps) = maps.filter(|_| from_outside.is_none()) {
         maps.write_own()?;
     }
-    match settle(chain, None)? {}
+    match settle(chain, None, None)? {}
 }
 
 /// The user namespace will be whose we are when it is made.

@@ -37,6 +37,10 @@ pub(super) fn run(chain: &Chain, maps: Option<&Maps>) -> Result<u8> {
     let status = Status::open(chain)?;
     let channel = if needs_words(chain, maps) { Some(Channel::pair()?) } else { None };
     let leads = !chain.terminal && !chain.new_session && chain.makes(Namespace::Pid) && foreground::is_ours();
+    for number in &chain.held {
+        // Ours stays open as it came to us; the command's copy goes with its exec.
+        sys::spawn::inherited(*number).map_err(|e| failed("hold descriptor", number, e))?;
+    }
     let us = match chain.kill_child {
         Some(_) => Some(own_pidfd()?),
         None => None,
@@ -45,6 +49,7 @@ pub(super) fn run(chain: &Chain, maps: Option<&Maps>) -> Result<u8> {
         true => Some(cgroup::for_chain(chain.cgroup_path.as_deref(), &chain.limits)?),
         false => None,
     };
+    let before = relay::hold();
     let place = chain.place();
     let born = match chain.owner {
         None => clone(chain, 0)?,
@@ -52,6 +57,7 @@ pub(super) fn run(chain: &Chain, maps: Option<&Maps>) -> Result<u8> {
     };
     drop(place);
     let Some(pid) = born else {
+        relay::let_go(&before);
         let channel = channel.map(|(ours, theirs)| {
             drop(ours);
             theirs
@@ -175,6 +181,9 @@ fn child(
     leads: bool,
 ) -> Result<std::convert::Infallible> {
     die_with_maker(chain);
+    for number in &chain.held {
+        sys::spawn::close_on_exec(*number).map_err(|e| failed("close descriptor", number, e))?;
+    }
     if let Some(maker) = maker {
         // Gone before we asked to die with it.
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -196,7 +205,7 @@ fn child(
         make_late(chain)?;
     }
     wait_for_word(chain)?;
-    settle(chain, chain.terminal.then_some(&TerminalTo(channel)))
+    settle(chain, chain.terminal.then_some(&TerminalTo(channel)), group)
 }
 
 fn hear(chain: &Chain, channel: &Channel) -> Result<()> {

@@ -8,14 +8,13 @@ use super::overlay::{self, Layers};
 use crate::error::{Error, Kind, Result, failed, invalid};
 use crate::file;
 use crate::rootfs::masks::QUIET;
-use crate::rootfs::mounts::bind_file;
-use crate::rootfs::nodes::DEFAULT;
+use crate::rootfs::mounts::{bind_file, clone_tree};
+use crate::rootfs::nodes::{DEFAULT, LINKS};
 use crate::rootfs::options::{Attributes, NODEV, NOEXEC, NOSUID, Options, RDONLY};
 use crate::rootfs::tree::{Make, Tree, is_dir};
 use crate::rootfs::{attach, copy_of, fsmount};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, makedev};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, makedev};
 use rustix::io::Errno;
-use rustix::mount::OpenTreeFlags;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -93,14 +92,14 @@ pub(super) enum Ready<'a> {
 pub(super) fn prepare(operation: &Operation) -> Result<Ready<'_>> {
     Ok(match operation {
         Operation::Bind { source, destination, read_only, devices, if_there } => {
-            let flags = OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_RECURSIVE;
-            let opened = rustix::mount::open_tree(CWD, source, flags);
-            if *if_there && opened.as_ref().is_err_and(|e| *e == Errno::NOENT) {
+            let opened = clone_tree(source, true);
+            let missing = opened.as_ref().is_err_and(|e| e.raw_os_error() == Some(libc::ENOENT));
+            if *if_there && missing {
                 return Ok(Ready::Nothing);
             }
             let mount = opened.map_err(|e| {
                 let error = failed("bind", source.display(), e);
-                if e == Errno::NOENT {
+                if missing {
                     error.hint("or leave it out where it is not there: --bind-try, --ro-bind-try")
                 } else {
                     error
@@ -203,9 +202,7 @@ impl Site {
         let mount = match fsmount::detached("proc", "proc", &options) {
             Ok(mount) => mount,
             Err(refused) if refused.is(libc::EPERM) && !self.own_pids => {
-                let flags =
-                    OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_RECURSIVE;
-                let mount = rustix::mount::open_tree(CWD, "/proc", flags).map_err(|e| failed("bind", "/proc", e))?;
+                let mount = clone_tree(Path::new("/proc"), true).map_err(|e| failed("bind", "/proc", e))?;
                 let attr = MountAttr { set: QUIET, ..MountAttr::default() };
                 mount_setattr(mount.as_fd(), c"", true, &attr)
                     .map_err(|e| failed("set mount attributes of", destination.display(), e))?;
@@ -238,15 +235,7 @@ impl Site {
             let at = self.tree.ensure(&place, Make::File).map_err(say)?;
             bind_file(fd.as_fd(), at.as_fd()).map_err(say)?;
         }
-        let links = [
-            ("fd", "/proc/self/fd"),
-            ("stdin", "/proc/self/fd/0"),
-            ("stdout", "/proc/self/fd/1"),
-            ("stderr", "/proc/self/fd/2"),
-            ("core", "/proc/kcore"),
-            ("ptmx", "pts/ptmx"),
-        ];
-        for (name, target) in links {
+        for (name, target) in LINKS.into_iter().chain([("ptmx", "pts/ptmx")]) {
             self.symlink(OsStr::new(target), &destination.join(name))?;
         }
         let pts = ["newinstance", "ptmxmode=0666", "mode=0620"].map(str::to_owned).to_vec();

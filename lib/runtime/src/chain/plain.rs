@@ -9,10 +9,12 @@ use crate::error::{Result, failed};
 use crate::namespace::Namespace;
 use crate::rootfs::fsmount;
 use crate::rootfs::masks::QUIET;
+use crate::rootfs::mounts::clone_tree;
 use crate::rootfs::options::{Attributes, Options};
+use crate::seccomp::Program;
 use crate::{capabilities, command, landlock, reaper, terminal};
 use rustix::fs::CWD;
-use rustix::mount::{MountPropagationFlags, MoveMountFlags, OpenTreeFlags, open_tree};
+use rustix::mount::{MountPropagationFlags, MoveMountFlags};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +22,7 @@ use std::path::{Path, PathBuf};
 pub(super) fn enter(chain: &Chain, terminal: Option<&TerminalTo<'_>>) -> Result<std::convert::Infallible> {
     // The caller's devpts serves it, which a new root may not have.
     let made = terminal.map(|_| terminal::open_here()).transpose()?;
-    let filter = super::sandbox::filter(chain, false)?;
+    let filters = super::sandbox::filters(chain, false)?;
     let word = chain.propagation.as_deref().unwrap_or("rprivate");
     if chain.makes(Namespace::Mnt) {
         let peers = peers(&chain.keep_shared)?;
@@ -49,8 +51,8 @@ pub(super) fn enter(chain: &Chain, terminal: Option<&TerminalTo<'_>>) -> Result<
     }
     landlock::restrict(&chain.landlock, chain.landlock_version)?;
     // With no_new_privs the filter comes last, without it while the right to install one is there.
-    if let Some(filter) = filter.as_ref().filter(|_| !chain.no_new_privs) {
-        filter.install()?;
+    if !chain.no_new_privs {
+        install(&filters)?;
     }
     become_ids(chain.uid, chain.gid)?;
     if chain.capabilities.is_empty() {
@@ -68,22 +70,25 @@ pub(super) fn enter(chain: &Chain, terminal: Option<&TerminalTo<'_>>) -> Result<
         }
         capabilities::restrict(&drop, &add)?;
     }
-    if let Some(filter) = filter.as_ref().filter(|_| chain.no_new_privs) {
-        filter.install()?;
+    if chain.no_new_privs {
+        install(&filters)?;
     }
     die_with_maker(chain);
     if chain.init {
-        reaper::stand_in_front()?;
+        reaper::stand_in_front(found.args.iter().map(|word| word.as_bytes()))?;
     }
     sys::spawn::reset_signal(libc::SIGPIPE);
     Err(found.exec())
 }
 
+fn install(filters: &[Program]) -> Result<()> {
+    filters.iter().try_for_each(|filter| filter.install().map(drop))
+}
+
 /// Copies of the mounts at `folders`, which are peers of theirs as long as nobody has changed that.
 fn peers(folders: &[PathBuf]) -> Result<Vec<OwnedFd>> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     let copy =
-        |folder: &PathBuf| open_tree(CWD, folder, flags).map_err(|e| failed("copy the mounts of", folder.display(), e));
+        |folder: &PathBuf| clone_tree(folder, true).map_err(|e| failed("copy the mounts of", folder.display(), e));
     folders.iter().map(copy).collect()
 }
 

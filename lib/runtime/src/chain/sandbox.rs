@@ -8,6 +8,7 @@
 use super::fork::TerminalTo;
 use super::operation::{self, Operation, Site};
 use super::{CapabilityChange, Chain, Sandbox, Seccomp};
+use crate::cgroup::{ChainGroup, View};
 use crate::channel::Channel;
 use crate::command::Change;
 use crate::defence::{Defence, is_off};
@@ -17,10 +18,10 @@ use crate::namespace::Namespace;
 use crate::process::Prepared;
 use crate::rootfs::options::{NODEV, NOSUID, Options, RDONLY};
 use crate::rootfs::tree::Tree;
-use crate::rootfs::{attach, cgroups, entries, fsmount, masks, mounts, nodes, pivot};
+use crate::rootfs::{attach, entries, fsmount, masks, mounts, nodes, pivot};
 use crate::{bundle, command, file, idmap, landlock, seccomp, terminal};
-use rustix::fs::{CWD, OFlags};
-use rustix::mount::{MountPropagationFlags, OpenTreeFlags};
+use rustix::fs::OFlags;
+use rustix::mount::MountPropagationFlags;
 use spec::runtime::{
     Capabilities, Capability, LinuxCapabilitiesBuilder, LinuxSeccomp, Process, ProcessBuilder, UserBuilder,
 };
@@ -34,8 +35,9 @@ pub(super) fn enter(
     chain: &Chain,
     sandbox: &Sandbox,
     terminal: Option<&TerminalTo<'_>>,
+    group: Option<&ChainGroup>,
 ) -> Result<std::convert::Infallible> {
-    let filter = filter(chain, true)?;
+    let filters = filters(chain, true)?;
     let quiet_terminal = chain.seccomp != Seccomp::Unconfined && shares_terminal(chain);
     let caller = std::env::current_dir().ok();
     let machines = if terminal.is_some() { terminal::open_here().ok() } else { None };
@@ -43,7 +45,7 @@ pub(super) fn enter(
         // Keys of the caller stay outside; where there are no keyrings there is nothing to keep.
         let _ = sys::spawn::join_session_keyring(None);
     }
-    let mut site = build(chain, sandbox)?;
+    let mut site = build(chain, sandbox, group)?;
     let made = match terminal {
         None => None,
         Some(_) => Some(open_terminal(chain, sandbox, &site, machines)?),
@@ -83,7 +85,7 @@ pub(super) fn enter(
     Launch {
         process: &process,
         prepared: &prepared,
-        seccomp: filter.as_ref(),
+        seccomp: &filters,
         // No device list is in force here, so nodes may not be made unless that was asked for by name.
         devices_listed: chain.capabilities.contains(&CapabilityChange::Add(Capability::Mknod, true)),
         preserve_fds: chain.preserve_fds,
@@ -96,13 +98,12 @@ pub(super) fn enter(
 }
 
 /// The root with everything in it, not yet the root.
-fn build(chain: &Chain, sandbox: &Sandbox) -> Result<Site> {
+fn build(chain: &Chain, sandbox: &Sandbox, group: Option<&ChainGroup>) -> Result<Site> {
     let operations = sandbox.operations.iter().map(operation::prepare).collect::<Result<Vec<_>>>()?;
     let root = match &sandbox.root {
         None => None,
         Some(given) => Some(open_root(given)?),
     };
-    let view = if root.is_some() { cgroups::load_view() } else { cgroups::View::default() };
 
     // Slave, not private: what the machine mounts below a bound folder later still arrives; nothing ever travels back.
     let propagation = match chain.propagation.as_deref() {
@@ -126,6 +127,7 @@ fn build(chain: &Chain, sandbox: &Sandbox) -> Result<Site> {
     };
     if root.is_some() {
         let own_cgroup_namespace = chain.makes(Namespace::Cgroup);
+        let view = group.map_or_else(View::load_own, ChainGroup::view);
         let site = mounts::Site { tree: &tree, cgroups: &view, own_cgroup_namespace };
         for entry in entries::of_defaults()? {
             site.mount(&entry)?;
@@ -157,9 +159,8 @@ fn throttles() -> Vec<String> {
 /// The folder `given` by its whole name, as a detached mount, and as the place where that goes.
 fn open_root(given: &Path) -> Result<(PathBuf, OwnedFd, OwnedFd)> {
     let path = bundle::absolute(given).map_err(|e| failed("open root", given.display(), e))?;
-    let flags = OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_RECURSIVE;
     let place = file::open_dir(&path).map_err(|e| failed("open root", path.display(), e))?;
-    let clone = rustix::mount::open_tree(CWD, &path, flags).map_err(|e| failed("open root", path.display(), e))?;
+    let clone = mounts::clone_tree(&path, true).map_err(|e| failed("open root", path.display(), e))?;
     Ok((path, clone, place))
 }
 
@@ -271,8 +272,28 @@ fn wanted(chain: &Chain) -> Result<Vec<Capability>> {
     Ok(all)
 }
 
-/// The filter of system calls that `chain` asks for. Files are the caller's: before the root is another.
-pub(super) fn filter(chain: &Chain, sandboxed: bool) -> Result<Option<seccomp::Program>> {
+/// The filters of system calls that `chain` asks for. Files are the caller's: before the root is another.
+pub(super) fn filters(chain: &Chain, sandboxed: bool) -> Result<Vec<seccomp::Program>> {
+    let mut all: Vec<seccomp::Program> = filter(chain, sandboxed)?.into_iter().collect();
+    for number in &chain.filters {
+        all.push(read_program("--add-seccomp-fd", *number)?);
+    }
+    if chain.no_user_namespaces {
+        all.push(no_user_namespaces()?);
+    }
+    if all.iter().any(seccomp::Program::notifies) {
+        return Err(invalid("--seccomp", "SCMP_ACT_NOTIFY", "nobody here would answer").hint("the OCI verbs can do it"));
+    }
+    Ok(all)
+}
+
+fn read_program(option: &'static str, number: i32) -> Result<seccomp::Program> {
+    let read = sys::spawn::inherited(number).and_then(file::read_all);
+    let bytes = read.map_err(|e| failed("read", format!("{option} {number}"), e))?;
+    seccomp::Program::from_bytes(&bytes)
+}
+
+fn filter(chain: &Chain, sandboxed: bool) -> Result<Option<seccomp::Program>> {
     let program = match &chain.seccomp {
         Seccomp::Unconfined => return Ok(None),
         Seccomp::Unsaid if !sandboxed => return Ok(None),
@@ -285,15 +306,8 @@ pub(super) fn filter(chain: &Chain, sandboxed: bool) -> Result<Option<seccomp::P
             })?;
             seccomp::compile(&profile)?
         }
-        Seccomp::Program(number) => {
-            let read = sys::spawn::inherited(*number).and_then(file::read_all);
-            let bytes = read.map_err(|e| failed("read --seccomp", number, e))?;
-            seccomp::Program::from_bytes(&bytes)?
-        }
+        Seccomp::Program(number) => read_program("--seccomp", *number)?,
     };
-    if program.notifies() {
-        return Err(invalid("--seccomp", "SCMP_ACT_NOTIFY", "nobody here would answer").hint("the OCI verbs can do it"));
-    }
     Ok(Some(program))
 }
 
@@ -331,13 +345,28 @@ fn no_typing() -> Result<seccomp::Program> {
             // The kernel looks at 32 bits of it.
             "args": [{ "index": 1, "value": 0xffff_ffff_u64, "valueTwo": request, "op": "SCMP_CMP_MASKED_EQ" }] })
     });
+    all_but(&serde_json::json!(forbidden))
+}
+
+/// Forbids making user namespaces. clone3(2) has its flags in memory, where no filter looks: without it the C library does with clone(2).
+fn no_user_namespaces() -> Result<seccomp::Program> {
+    let new_user = |name: &str| {
+        serde_json::json!({ "names": [name], "action": "SCMP_ACT_ERRNO", "errnoRet": libc::EPERM,
+            "args": [{ "index": 0, "value": libc::CLONE_NEWUSER, "valueTwo": libc::CLONE_NEWUSER, "op": "SCMP_CMP_MASKED_EQ" }] })
+    };
+    let clone3 = serde_json::json!({ "names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": libc::ENOSYS });
+    all_but(&serde_json::json!([new_user("clone"), new_user("unshare"), clone3]))
+}
+
+/// Allows all but these rules of a profile.
+fn all_but(rules: &serde_json::Value) -> Result<seccomp::Program> {
     let arches = match native()? {
         Abi::X86_64 | Abi::X32 => vec!["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
         Abi::I386 => vec!["SCMP_ARCH_X86"],
         Abi::Aarch64 => vec!["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
         Abi::Arm => vec!["SCMP_ARCH_ARM"],
     };
-    let text = serde_json::json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": arches, "syscalls": forbidden });
+    let text = serde_json::json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": arches, "syscalls": rules });
     let profile: LinuxSeccomp =
         serde_json::from_value(text).map_err(|e| Error::new(Kind::Failed, "seccomp", "").because(e))?;
     seccomp::compile(&profile)
@@ -353,10 +382,11 @@ pub(crate) fn kernel() -> (u32, u32) {
 
 #[cfg(test)]
 mod tests {
-    use super::no_typing;
+    use super::{no_typing, no_user_namespaces};
 
     #[test]
-    fn the_filter_against_typing_compiles() {
+    fn filters_of_our_own_compile() {
         assert!(!no_typing().unwrap().instructions().is_empty());
+        assert!(!no_user_namespaces().unwrap().instructions().is_empty());
     }
 }

@@ -28,8 +28,11 @@ pub(super) fn open(enter: &Enter, target: Option<&OwnedFd>) -> Result<Spaces> {
         match path {
             None => all.targets.push(*kind),
             Some(path) => {
-                let fd = rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-                    .map_err(|e| failed("open namespace", path.display(), e))?;
+                let fd = match path.to_str().and_then(|path| path.strip_prefix(':')) {
+                    Some(id) => by_id(*kind, id)?,
+                    None => rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+                        .map_err(|e| failed("open namespace", path.display(), e))?,
+                };
                 all.files.push((*kind, path.display().to_string(), fd));
             }
         }
@@ -59,6 +62,38 @@ pub(super) fn open(enter: &Enter, target: Option<&OwnedFd>) -> Result<Spaces> {
         all.files.push((Namespace::User, "of the parent".to_owned(), parent));
     }
     Ok(all)
+}
+
+/// The namespace with this id (NS_GET_ID of ioctl_nsfs(2); lsns(8) shows it), by the handle of a file of its file system: `struct
+/// nsfs_file_handle` of <linux/nsfs.h>. The first kernels that have ids open only what the rest of the handle fits too: there it is looked
+/// for among the namespaces that processes are in.
+fn by_id(kind: Namespace, id: &str) -> Result<OwnedFd> {
+    let number: u64 = id.parse().map_err(|_| invalid("namespace", format!(":{id}"), "is no id of a namespace"))?;
+    let open = |pid: &str| rustix::fs::openat(CWD, kind.path_of(pid), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let own = open("self").map_err(|e| failed("open namespace", kind.name(), e))?;
+    let of = |file: &OwnedFd| sys::file_handle::handle_of(file.as_fd());
+    let handle = of(&own).map_err(|e| {
+        failed("open namespace", format!(":{id}"), e).hint("ids are known from Linux 6.18 on: name a file or a process")
+    })?;
+    let bytes = [&number.to_ne_bytes()[..], &[0; 8]].concat();
+    let wanted = sys::file_handle::FileHandle { kind: handle.kind, bytes };
+    if let Ok(found) = sys::file_handle::open_handle(own.as_fd(), &wanted, libc::O_RDONLY) {
+        return Ok(found);
+    }
+    let say = |e: rustix::io::Errno| failed("list", "/proc", e);
+    let all = rustix::fs::openat(CWD, "/proc", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    for entry in rustix::fs::Dir::new(all.map_err(say)?).map_err(say)? {
+        let entry = entry.map_err(say)?;
+        let name = entry.file_name().to_string_lossy();
+        if name.parse::<i32>().is_ok()
+            && let Ok(file) = open(&name)
+            && of(&file).is_ok_and(|handle| handle.bytes.starts_with(&number.to_ne_bytes()))
+        {
+            return Ok(file);
+        }
+    }
+    let why = format!("there is no {} namespace of that id, or no process in it", kind.name());
+    Err(Error::new(crate::error::Kind::Failed, "open namespace", format!(":{id}")).because(why))
 }
 
 fn shares(kind: Namespace, pid: i32) -> Result<bool> {

@@ -98,6 +98,11 @@ impl Entry {
         self.destination.components().filter(|c| *c != Component::CurDir).eq(Path::new("/dev").components())
     }
 
+    /// Whether it shows groups.
+    pub(crate) fn is_cgroup(&self) -> bool {
+        matches!(self.kind.as_str(), "cgroup" | "cgroup2")
+    }
+
     /// Whether it shows something of the machine.
     pub(crate) fn is_bind(&self) -> bool {
         self.options.bind.is_some() || self.kind == "none"
@@ -140,7 +145,7 @@ impl Entry {
 /// The root file system `path` as a detached mount, where the container's first process could not reach it by name: in a user
 /// namespace of its own it is nobody to the folders above. None where it can.
 pub(crate) fn clone_root(path: &Path, linux: Option<&Linux>, namespaces: &Namespaces) -> Result<Option<OwnedFd>> {
-    if !namespaces.apart(Namespace::User) {
+    if !namespaces.apart(Namespace::User) || !namespaces.apart(Namespace::Mnt) {
         return Ok(None);
     }
     let detached = match super::mounts::clone_tree(path, true) {

@@ -8,6 +8,7 @@ use super::fsmount::{self, Refused};
 use super::options::{self, Options};
 use super::tree::{Make, Tree, is_dir};
 use super::{attach, cgroups, copy_of};
+use crate::cgroup::View;
 use crate::defence::{Defence, by_name, is_off};
 use crate::error::{Error, Kind, Result, failed, invalid};
 use rustix::fs::{CWD, OFlags};
@@ -24,7 +25,7 @@ const MISMATCH: &str = "Are you trying to mount a directory onto a file (or vice
 #[derive(Debug)]
 pub(crate) struct Site<'a> {
     pub(crate) tree: &'a Tree,
-    pub(crate) cgroups: &'a cgroups::View,
+    pub(crate) cgroups: &'a View,
     pub(crate) own_cgroup_namespace: bool,
 }
 

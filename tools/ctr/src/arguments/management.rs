@@ -98,7 +98,7 @@ const GROUPS: [Group; 4] = [
 
 /// Which command stands in a line, and where.
 #[derive(Debug, PartialEq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// `words[at]` is no management word.
     Plain,
     /// `words[at]` and the next one are the command of this name.
@@ -108,7 +108,7 @@ pub(super) enum Found {
 }
 
 /// Looks at the word that stands where the command does. An unknown command of a management word is an error.
-pub(super) fn find(all: &Command, words: &[OsString]) -> Result<Found, Failure> {
+pub(crate) fn find(all: &Command, words: &[OsString]) -> Result<Found, Failure> {
     let Some(group) = words.first().and_then(|word| GROUPS.iter().find(|group| *word == *group.word)) else {
         return Ok(Found::Plain);
     };
@@ -123,6 +123,45 @@ pub(super) fn find(all: &Command, words: &[OsString]) -> Result<Found, Failure> 
         None => Err(Failure::new(format!("unknown command: ctr {} {next}", group.word))
             .hint(format!("ctr {} --help lists those there are", group.word))),
     }
+}
+
+/// The words, and what each is about.
+pub(crate) fn words() -> impl Iterator<Item = (&'static str, &'static str)> {
+    GROUPS.iter().map(|group| (group.word, group.about))
+}
+
+/// `all` with each management word as a command that has its own below it, and without what is hidden: what a shell completes
+/// and man pages tell.
+pub(crate) fn spelled_out(all: &Command) -> Command {
+    let shown = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    Command::new("ctr")
+        .about(all.get_about().cloned().unwrap_or_default())
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_help_subcommand(true)
+        .disable_version_flag(true)
+        .subcommand_required(true)
+        .args(all.get_arguments())
+        .subcommands(shown)
+        .subcommands(GROUPS.iter().map(|group| below(all, group)))
+}
+
+/// A group's word with its commands below it; further words for a command are its aliases.
+fn below(all: &Command, group: &Group) -> Command {
+    let mut commands: Vec<(&str, Command)> = Vec::new();
+    for (word, name) in group.commands {
+        if let Some((_, command)) = commands.iter_mut().find(|(known, _)| known == name) {
+            if !command.get_all_aliases().any(|alias| alias == *word) {
+                *command = command.clone().visible_alias(*word);
+            }
+        } else if let Some(command) = all.find_subcommand(name) {
+            commands.push((name, command.clone().name(*word).hide(false)));
+        }
+    }
+    Command::new(group.word)
+        .about(group.about)
+        .disable_help_subcommand(true)
+        .subcommand_required(true)
+        .subcommands(commands.into_iter().map(|(_, command)| command))
 }
 
 fn help(all: &Command, group: &Group) -> String {

@@ -8,6 +8,7 @@
 use clap::builder::ArgAction;
 use clap::{Arg, Command};
 use cli::failure::Failure;
+use engine::request::truth;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -80,11 +81,10 @@ impl Read {
             arg.get_long() == Some(&name) || arg.get_all_aliases().is_some_and(|all| all.contains(&name.as_str()))
         };
         let arg = command.get_arguments().find(names).ok_or_else(|| wrong(format!("unknown flag: --{name}")))?;
-        if is_switch(arg) {
+        if is_switch(arg) || may_be_alone(arg) {
             return self.switch(arg, value.as_deref());
         }
         let value = match value {
-            None if may_be_alone(arg) => OsString::from("true"),
             Some(value) => value,
             None => words.next().cloned().ok_or_else(|| wrong(format!("flag needs an argument: --{name}")))?,
         };
@@ -112,7 +112,7 @@ impl Read {
                 return Err(wrong(format!("unknown shorthand flag: '{letter}' in -{}", &shown[at.min(shown.len())..])));
             };
             let rest = &cluster[at + 1..];
-            if is_switch(arg) {
+            if is_switch(arg) || may_be_alone(arg) {
                 match rest.strip_prefix(b"=") {
                     Some(value) => return self.switch(arg, Some(OsStr::from_bytes(value))),
                     None => self.switch(arg, None)?,
@@ -135,22 +135,18 @@ impl Read {
     /// An option without a value, but for the one that pflag lets every switch have.
     fn switch(&mut self, arg: &Arg, value: Option<&OsStr>) -> Result<(), Failure> {
         let id = arg.get_id().as_str();
-        let on = match value.map(|value| value.to_string_lossy().into_owned()).as_deref() {
-            None | Some("1" | "t" | "T" | "true" | "TRUE" | "True") => true,
-            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => false,
-            Some(text) => {
-                let why = format!("strconv.ParseBool: parsing \"{text}\": invalid syntax");
-                return Err(wrong(format!("invalid argument \"{text}\" for \"{}\" flag: {why}", spelled(arg))));
-            }
-        };
+        let text = value.map_or("true".into(), OsStr::to_string_lossy);
+        let on = truth(&text).ok_or_else(|| {
+            let why = format!("strconv.ParseBool: parsing \"{text}\": invalid syntax");
+            wrong(format!("invalid argument \"{text}\" for \"{}\" flag: {why}", spelled(arg)))
+        })?;
         self.options.retain(|(other, _)| other != id);
-        if on {
-            self.options.push((id.to_owned(), name_of(arg)));
-        } else if arg.get_default_values().iter().any(|value| value == "true") {
-            // on by itself: to be off has to be said
+        if !is_switch(arg) {
             let mut word = name_of(arg);
-            word.push("=false");
+            word.push(if on { "=true" } else { "=false" });
             self.options.push((id.to_owned(), word));
+        } else if on {
+            self.options.push((id.to_owned(), name_of(arg)));
         }
         Ok(())
     }
@@ -177,7 +173,7 @@ fn is_switch(arg: &Arg) -> bool {
     !arg.is_positional() && !arg.get_action().takes_values()
 }
 
-/// Whether it takes a value only behind `=`.
+/// Whether it is a switch whose value counts, also where that is false: it takes one only behind `=`.
 fn may_be_alone(arg: &Arg) -> bool {
     arg.get_num_args().is_some_and(|count| count.min_values() == 0)
 }

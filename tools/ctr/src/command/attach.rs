@@ -38,11 +38,19 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let stdin = !args.no_stdin && asked.request.interactive;
     let streams = Streams { stdin, stdout: true, stderr: true, stdin_once: false };
     let options = attach::Options { redraw: true, ..args.attaching.read(streams, tty)? };
-    let end = attach::run(attach::connect(&context.place()?, &record.id)?, options)?;
+    let socket = attach::connect(&context.place()?, &record.id)?;
+    engine::events::container(&root, &record, "attach", &[]);
+    let end = attach::run(socket, options)?;
     match end {
-        End::Detached => Err(Failure::new("read escape sequence")),
+        End::Detached => Ok(left()),
         end => conclude(end),
     }
+}
+
+/// Says that somebody left by the keys; docker's exit code for it. The words stand alone, below what the terminal showed.
+pub(crate) fn left() -> u8 {
+    cli::output::err_line("read escape sequence");
+    cli::exit::FAILED
 }
 
 /// docker's exit code for a stay at a container. Leaving one that was just started is no failure.

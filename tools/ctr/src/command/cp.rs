@@ -75,7 +75,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     };
     match (source, target) {
         (End::Container(_, path), End::Stream) => {
-            copy::write(inside, path, std::io::stdout(), how).or_else(nobody_reads)?;
+            super::whole::to(None, |out| copy::write(inside, path, out, how))?;
         }
         (End::Container(_, path), End::Path(to)) => {
             // docker: what comes out belongs to whoever fetched it
@@ -84,9 +84,6 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
             told(bytes, &absolute(to).display().to_string());
         }
         (End::Stream, End::Container(_, path)) => {
-            if args.archive {
-                how.owner = None;
-            }
             copy::read(std::io::stdin(), inside, path, how)?;
         }
         (End::Path(from), End::Container(container, path)) => {
@@ -99,10 +96,6 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         _ => {}
     }
     Ok(0)
-}
-
-fn nobody_reads(error: engine::Error) -> Result<u64, engine::Error> {
-    if error.raw_os_error() == Some(rustix::io::Errno::PIPE.raw_os_error()) { Ok(0) } else { Err(error) }
 }
 
 /// Whether `path` of a container, without its `.` and `..`, is `folder` or below it.
@@ -149,7 +142,10 @@ impl Opened {
                 path.display(),
                 volume.target
             ))
-            .hint(format!("start it first, or copy to {} itself", volume.source.display())));
+            .hint(match volume.source.as_os_str().is_empty() {
+                true => "start it first".to_owned(),
+                false => format!("start it first, or copy to {} itself", volume.source.display()),
+            }));
         }
         if writes && asked.request.read_only {
             return Err(Failure::new("container rootfs is marked read-only"));

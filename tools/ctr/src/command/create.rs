@@ -4,11 +4,13 @@ use super::Context;
 use crate::context::run_failure;
 use crate::options::Options;
 use cli::failure::{Failure, Outcome};
-use engine::launch::{self, Base};
+use engine::launch::{self, Base, Waiting};
+use engine::life::Site;
 use engine::machine::Machine;
 use engine::place::Place;
 use engine::plan;
 use engine::process::Defaults;
+use engine::request::isolation::Users;
 use engine::request::{HOST, Network, Request};
 use engine::{resolver, tools, wiring};
 use std::path::PathBuf;
@@ -27,12 +29,12 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     // docker: what is wrong with the options is 125, what the engine refuses is 1
-    let mut request = args.options.request().map_err(|failure| failure.code(cli::exit::OURS))?;
+    let mut request = args.options.request()?;
     request.streams = args.options.streams.read(request.interactive, false)?;
     let refused = |failure: Failure| failure.code(cli::exit::FAILED);
     let (request, machine) = checked(request, context).map_err(refused)?;
     context.become_root()?;
-    let made = make(&args.options, &request, machine, context).map_err(refused)?;
+    let made = make(&args.options, &request, machine, context, false).map_err(refused)?;
     super::print(&format!("{}\n", made.record.id))
 }
 
@@ -44,6 +46,8 @@ pub(crate) struct Made {
     pub(crate) own: PathBuf,
     pub(crate) machine: Machine,
     pub(crate) record: Record,
+    /// Its supervisor, where it is to be started at once.
+    pub(crate) waiting: Option<Waiting>,
 }
 
 /// Refuses what cannot be on this machine, and says what will be otherwise than asked.
@@ -61,26 +65,53 @@ pub(crate) fn checked(mut request: Request, context: &Context) -> Result<(Reques
     Ok((request, machine))
 }
 
-/// Writes the container's record; nothing else is made yet.
-pub(crate) fn make(options: &Options, request: &Request, machine: Machine, context: &Context) -> Result<Made, Failure> {
+/// Writes the container's record; nothing else is made yet. With `start` its supervisor is started, and gets ready meanwhile.
+pub(crate) fn make(
+    options: &Options,
+    request: &Request,
+    machine: Machine,
+    context: &Context,
+    start: bool,
+) -> Result<Made, Failure> {
     let mut id_file = options.id_file()?;
     let root = context.store()?;
     let place = context.place()?;
     let own = context.own()?;
     engine::life::settle(&root, &place, &own).map_err(run_failure)?;
-    // The image cannot go between being found and being used.
-    let images = root.lock(store::Lock::Images, store::Mode::Shared)?;
+    // The image cannot go between being found and being used; and who chooses ids that nobody has is alone until it is
+    // written down whose they are.
+    let mode = match request.isolation.users {
+        Users::Auto { .. } => store::Mode::Exclusive,
+        _ => store::Mode::Shared,
+    };
+    let images = root.lock(store::Lock::Images, mode)?;
     let base = base(request, &root).map_err(run_failure)?;
     let request = &engine::surroundings::settled(request, &root, &machine).map_err(run_failure)?;
-    let record = launch::create(&root, request, &base, options.name.as_deref().filter(|name| !name.is_empty()))
-        .map_err(run_failure)?;
+    options.network.check_links(&root)?;
+    if let (Some(name), true) = (&options.name, options.replace) {
+        replace(Site { root: &root, place: &place, own: &own }, name).map_err(run_failure)?;
+    }
+    let begun =
+        start.then(|| launch::begin(&root, request, &place, &own, &machine)).transpose().map_err(run_failure)?;
+    let name = options.name.as_deref().filter(|name| !name.is_empty());
+    let (record, waiting) = launch::create(&root, request, &base, name, begun).map_err(run_failure)?;
     drop(images);
     engine::events::container(&root, &record, "create", &[]);
     id_file.write(record.id.as_str())?;
     if request.image == HOST {
         tell_what_is_left_out(&machine);
     }
-    Ok(Made { root, place, own, machine, record })
+    Ok(Made { root, place, own, machine, record, waiting })
+}
+
+/// podman's `--replace`: the container called `name` goes, even if it runs.
+fn replace(site: Site<'_>, name: &str) -> engine::Result<()> {
+    match site.root.find_container(name) {
+        Ok(record) if record.name == name => engine::life::remove::remove(site, &record, true),
+        Ok(_) => Ok(()),
+        Err(e) if e.kind == store::Kind::NotFound => Ok(()),
+        Err(e) => Err(engine::error::store(e)),
+    }
 }
 
 /// The image a request names.

@@ -107,7 +107,7 @@ fn containers(root: &Root, details: &mut Vec<String>) -> Result<Sum, cli::Failur
         } else {
             sum.free_bytes += bytes;
         }
-        let status = format!("{:?}", state.status).to_lowercase();
+        let status = super::ps::state_word(state.status).to_owned();
         table.push([
             record.id.short().to_owned(),
             record.image.clone(),

@@ -144,8 +144,8 @@ impl Filter {
             "volume" | "network" | "plugin" | "daemon" | "service" | "node" | "secret" | "config" => named(&self.key),
             "image" => {
                 let image = if told.kind == "image" { attribute("name") } else { attribute("image") };
-                let bare = |name: &str| name.split_once(':').map_or(name, |(name, _)| name).to_owned();
-                told.actor.id == value || image.is_some_and(|image| image == value || bare(image) == value)
+                let bare = |name: &str| name.parse::<spec::Reference>().is_ok_and(|r| r.familiar_repository() == value);
+                told.actor.id == value || image.is_some_and(|image| image == value || bare(image))
             }
             "label" => match value.split_once('=') {
                 Some((key, value)) => attribute(key) == Some(value),
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn lines_and_filters() {
         let attributes =
-            [("image", "busybox:1"), ("name", "web"), ("a", "b")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+            [("image", "localhost:5000/app:1"), ("name", "web"), ("a", "b")].map(|(n, v)| (n.to_owned(), v.to_owned()));
         let told = Told {
             kind: "container".into(),
             action: "exec_create: sh".into(),
@@ -181,7 +181,10 @@ mod tests {
             line: "{}".into(),
         };
         let text = line(&told);
-        assert!(text.ends_with(" container exec_create: sh 1234 (a=b, image=busybox:1, name=web)\n"), "{text}");
+        assert!(
+            text.ends_with(" container exec_create: sh 1234 (a=b, image=localhost:5000/app:1, name=web)\n"),
+            "{text}"
+        );
         assert!(text.contains(":20.000000001"), "{text}");
         for (filters, want) in [
             (&["container=web"][..], true),
@@ -190,8 +193,9 @@ mod tests {
             (&["container=db", "container=web"], true),
             (&["event=exec_create"], true),
             (&["event=start", "type=container"], false),
-            (&["image=busybox"], true),
-            (&["image=busybox:1", "label=a=b", "label=a"], true),
+            (&["image=localhost:5000/app"], true),
+            (&["image=localhost"], false),
+            (&["image=localhost:5000/app:1", "label=a=b", "label=a"], true),
             (&["label=a=b", "label=c"], false),
             (&["type=image"], false),
         ] {

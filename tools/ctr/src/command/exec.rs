@@ -2,6 +2,7 @@
 //! own streams; else the container's supervisor starts it, and we are attached to it ([`engine::exec`]).
 
 use super::Context;
+use crate::options::process;
 use crate::options::streams::check_terminal;
 use cli::failure::{Failure, Outcome};
 use engine::attach::{self, End, Keys};
@@ -12,7 +13,7 @@ use engine::place::Place;
 use engine::request::streams::Streams;
 use engine::tools::Tools;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use store::{Record, Root, Status};
 
@@ -100,7 +101,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         exec,
         tools: Tools::new(&asked.request.programs, context.own()?),
     };
-    let words = args.command.join(" ");
+    // docker: the program, a blank, the arguments
+    let words =
+        args.command.split_first().map_or_else(String::new, |(first, rest)| format!("{first} {}", rest.join(" ")));
     scene.tell(&format!("exec_create: {words}"), &[]);
     scene.tell(&format!("exec_start: {words}"), &[]);
     match (args.detach, args.tty) {
@@ -138,10 +141,12 @@ impl Scene<'_> {
         if !interactive {
             command.stdin(Stdio::null());
         }
-        let child = command.spawn().map_err(|e| {
+        let ran = command.spawn().map_err(|e| {
             Failure::new(format!("execute {}: {e}", command.get_program().display())).code(cli::exit::CANNOT_EXECUTE)
-        })?;
-        let status = attach::wait_for(child)?;
+        });
+        let ended = ran.and_then(|child| Ok(attach::wait_for(child)?));
+        // What it was to have, secrets of `-e` among it, is not left lying about.
+        let status = ended.inspect_err(|_| self.exec.forget())?;
         let code = match (status.code(), status.signal()) {
             (Some(code), _) => code as u8,
             (None, signal) => cli::exit::signalled(signal.unwrap_or(0)),
@@ -163,7 +168,7 @@ impl Scene<'_> {
             ..attach::Options::all(streams.stdin, true)
         };
         match attach::run(self.supervisor()?, options)? {
-            End::Detached => Err(Failure::new("read escape sequence")),
+            End::Detached => Ok(super::attach::left()),
             end => super::attach::conclude(end),
         }
     }
@@ -185,32 +190,14 @@ impl Scene<'_> {
     }
 }
 
-/// `--env-file`, then `-e`, which has the last word.
+/// `--env-file`, then `-e`, which has the last word; a variable that we have not is left out, as in docker.
 fn environment(args: &Args) -> Result<Vec<String>, Failure> {
     let mut env = Vec::new();
     for file in &args.env_file {
-        let text = read(file)?;
-        let lines = text.lines().map(str::trim_start).filter(|l| !l.is_empty() && !l.starts_with('#'));
-        env.extend(lines.filter_map(resolved));
+        env.extend(process::from_file(file)?);
     }
-    env.extend(args.env.iter().filter_map(|text| resolved(text)));
+    env.extend(args.env.iter().filter_map(|text| process::setting(text)));
     Ok(env)
-}
-
-fn read(file: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(file).map_err(|e| {
-        let why =
-            if e.kind() == std::io::ErrorKind::NotFound { "no such file or directory".into() } else { e.to_string() };
-        Failure::new(format!("open {}: {why}", file.display())).hint("--env-file names a file with NAME=VALUE lines")
-    })
-}
-
-/// `NAME=value`, or ours where only a name is given; one we have not is left out, as in docker.
-fn resolved(text: &str) -> Option<String> {
-    if text.contains('=') {
-        return Some(text.to_owned());
-    }
-    std::env::var(text).ok().map(|value| format!("{text}={value}"))
 }
 
 fn variable(text: &str) -> Result<String, String> {

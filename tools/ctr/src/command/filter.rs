@@ -21,6 +21,14 @@ pub(crate) fn invalid(key: &str, value: &str) -> Failure {
     Failure::new(format!("Invalid filter '{key}={value}'"))
 }
 
+/// A label with the value it has to have, where one is given.
+pub(crate) fn label(text: &str) -> (String, Option<String>) {
+    match text.split_once('=') {
+        Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+        None => (text.to_owned(), None),
+    }
+}
+
 /// A moment in docker's ways: seconds since 1970 (with a fraction), a date with or without time and zone, or a span back
 /// from now (`10m`, `1h30m`). Without a zone it is local time.
 pub(crate) fn moment(text: &str) -> Result<Timestamp, Failure> {
@@ -85,12 +93,11 @@ fn date(text: &str) -> Option<Timestamp> {
         _ => text.to_owned(),
     };
     let local: jiff::civil::DateTime = whole.strip_suffix('Z').unwrap_or(&whole).parse().ok()?;
-    if whole.ends_with('Z') {
-        return local.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
-    }
-    let near = local.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
-    let offset = cli::local_zone(near).map_or(0, |zone| zone.offset_seconds);
     let time = local.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+    if whole.ends_with('Z') {
+        return Some(time);
+    }
+    let offset = cli::local_zone(time.as_second()).map_or(0, |zone| zone.offset_seconds);
     time.checked_sub(jiff::SignedDuration::from_secs(offset)).ok()
 }
 

@@ -2,11 +2,10 @@
 
 use super::Context;
 use cli::failure::{Failure, Outcome};
-use engine::health::{self, Look};
 use engine::life::{self, Asked};
 use engine::request::health::Check;
 use engine::tools::Tools;
-use std::process::Stdio;
+use engine::{health, supervise};
 use store::Status;
 
 /// Options of `ctr healthcheck`.
@@ -41,19 +40,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         return Err(ours(Failure::from(life::not_running(&record.id))));
     }
     let place = context.place().map_err(ours)?;
-    let config = place.of(&record.id).join("bundle/config.json");
-    let process = health::write_process(&config, &words).map_err(|e| ours(e.into()))?;
     let tools = Tools::new(&asked.request.programs, context.own().map_err(ours)?);
-    let mut command = engine::execute::runtime(&tools, &place.runtime());
-    command.args(["exec", "--process"]).arg(process).arg(record.id.as_str()).stdin(Stdio::null());
-    let start = jiff::Timestamp::now().to_string();
-    let output = command.output().map_err(|e| ours(Failure::new(format!("execute the runtime: {e}"))))?;
-    let look = Look {
-        start,
-        end: jiff::Timestamp::now().to_string(),
-        exit_code: output.status.code().unwrap_or(-1),
-        output: health::shortened(&[output.stdout, output.stderr].concat()),
-    };
+    let runtime = engine::execute::runtime(&tools, &place.runtime());
+    let look = supervise::look(runtime, &place.of(&record.id), &record.id, check.clone(), &words);
+    let look = look.map_err(|e| ours(e.into()))?;
     let good = look.exit_code == 0;
     let mut changed = None;
     root.update_container(&record.id, |state| changed = health::note(state, look, &check))

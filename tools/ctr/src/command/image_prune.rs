@@ -1,9 +1,14 @@
 //! `ctr image prune`: removes images without a name, or all that no container uses.
 
 use super::Context;
-use cli::failure::Outcome;
+use cli::failure::{Failure, Outcome};
 use cli::human;
 use engine::images::{Prune, Removed, prune};
+use engine::life::prune::Which;
+
+/// docker's words for what goes.
+pub(crate) const ALL: &str = "all images without at least one container associated to them";
+pub(crate) const DANGLING: &str = "all dangling images";
 
 /// Options of `ctr image prune`.
 #[derive(Debug, clap::Args)]
@@ -31,10 +36,17 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         }
     }
     let which = super::prune::which(&others)?;
-    let kind = if all { "all images without at least one container associated to them" } else { "all dangling images" };
+    let kind = if all { ALL } else { DANGLING };
     if !args.force && !super::prune::confirmed(&format!("This will remove {kind}."))? {
         return Ok(0);
     }
+    let (told, freed_bytes) = images(all, which, context)?;
+    let gap = if told.is_empty() { "" } else { "\n" };
+    super::print(&format!("{told}{gap}Total reclaimed space: {}\n", human::size(freed_bytes)))
+}
+
+/// Removes them; what is told of it, and how many bytes that freed.
+pub(crate) fn images(all: bool, which: Which, context: &Context) -> Result<(String, u64), Failure> {
     let having = which.labels.into_iter().map(|(name, value)| (true, name, value));
     let lacking = which.not_labels.into_iter().map(|(name, value)| (false, name, value));
     let what =
@@ -49,7 +61,6 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
                 Removed::Deleted(id) => format!("deleted: {id}\n"),
             };
         }
-        text.push('\n');
     }
-    super::print(&format!("{text}Total reclaimed space: {}\n", human::size(freed_bytes)))
+    Ok((text, freed_bytes))
 }

@@ -107,16 +107,12 @@ enum Filter {
 impl Filter {
     fn parse(text: &str) -> Result<Self, Failure> {
         let (key, value) = text.split_once('=').ok_or_else(|| super::filter::malformed(text, "-f, --filter"))?;
-        let label = |text: &str| match text.split_once('=') {
-            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-            None => (text.to_owned(), None),
-        };
         Ok(match (key.trim().to_lowercase().as_str(), value) {
             ("dangling", "true" | "1") => Self::Dangling(true),
             ("dangling", "false" | "0") => Self::Dangling(false),
             ("dangling", other) => return Err(super::filter::invalid("dangling", other)),
             ("label", text) => {
-                let (name, value) = label(text);
+                let (name, value) = super::filter::label(text);
                 Self::Label(name, value)
             }
             ("reference", pattern) => Self::Reference(pattern.into()),

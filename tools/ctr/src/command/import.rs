@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// What the image is called
     #[arg(value_name = "REPOSITORY[:TAG]")]
     name: Option<String>,
+    /// docker takes more words, and does nothing with them
+    #[arg(hide = true, num_args = 0..)]
+    more: Vec<String>,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {

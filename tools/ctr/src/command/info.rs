@@ -21,11 +21,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let value = value(context)?;
     match args.format.as_deref() {
         None | Some("") => super::print(&plain(&value)),
-        Some("json") => super::print(&format!("{value}\n")),
+        Some("json" | "{{json .}}") => super::print(&format!("{value}\n")),
         Some(text) => {
-            let template = Template::parse(text).map_err(|f| f.code(64))?;
-            let shown = template.render_shaped(&Shown::row("system.dockerInfo", &value), &value)?;
-            super::print(&(shown + "\n"))
+            let template = Template::parse(text).map_err(|f| f.code(super::inspect::BAD_TEMPLATE))?;
+            template.print("", &Shown::row("system.dockerInfo", &value))
         }
     }
 }
@@ -143,7 +142,7 @@ fn plain(value: &Value) -> String {
     line("OSType", shown("OSType"));
     line("Architecture", shown("Architecture"));
     line("CPUs", shown("NCPU"));
-    line("Total Memory", gibibytes(value["MemTotal"].as_u64().unwrap_or_default()));
+    line("Total Memory", super::stats::binary(value["MemTotal"].as_u64().unwrap_or_default()));
     line("Name", shown("Name"));
     line("ID", shown("ID"));
     line("Docker Root Dir", shown("DockerRootDir"));
@@ -151,8 +150,4 @@ fn plain(value: &Value) -> String {
     line("Experimental", "false".into());
     line("Live Restore Enabled", "true".into());
     text
-}
-
-fn gibibytes(bytes: u64) -> String {
-    format!("{:.4}", bytes as f64 / f64::from(1 << 30)).trim_end_matches('0').trim_end_matches('.').to_owned() + "GiB"
 }

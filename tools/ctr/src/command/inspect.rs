@@ -19,7 +19,7 @@ pub(crate) struct Args {
     format: Option<String>,
     /// Display total file sizes if the type is container
     #[arg(short, long)]
-    size: bool,
+    pub(super) size: bool,
     /// Only inspect objects of the given type: container or image
     #[arg(long = "type", value_name = "string")]
     kind: Option<String>,
@@ -33,7 +33,7 @@ const KINDS: [&str; 10] =
     ["config", "container", "image", "network", "node", "plugin", "secret", "service", "task", "volume"];
 
 /// docker: a template that cannot be read.
-const BAD_TEMPLATE: u8 = 64;
+pub(super) const BAD_TEMPLATE: u8 = 64;
 
 /// `ctr container inspect`.
 pub(crate) fn containers(mut args: Args, context: &Context) -> Outcome {

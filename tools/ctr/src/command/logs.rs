@@ -1,6 +1,7 @@
 //! `ctr logs`: what a container has written.
 
 use super::{Context, filter};
+use crate::format::url;
 use cli::failure::{Failure, Outcome};
 use engine::life::{self, Asked};
 use engine::log::{Entry, Source};
@@ -126,7 +127,7 @@ impl Shown {
             bytes.push(b' ');
         }
         if self.details {
-            let told: Vec<String> = entry.attrs.iter().map(|(k, v)| format!("{}={}", escaped(k), escaped(v))).collect();
+            let told: Vec<String> = entry.attrs.iter().map(|(k, v)| format!("{}={}", url(k), url(v))).collect();
             bytes.extend_from_slice(told.join(",").as_bytes());
             bytes.push(b' ');
         }
@@ -144,33 +145,10 @@ impl Shown {
     }
 }
 
-/// As in a URL's query, Go's url.QueryEscape.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            b' ' => out.push('+'),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
-}
-
 /// A moment, as [`filter::moment`] reads it.
 fn moment(option: &str, text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
     text.map(filter::moment).transpose().map_err(|mut failure| {
         failure.message = format!("invalid value for \"{option}\": {}", failure.message);
         failure
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn details_are_escaped_as_in_a_query() {
-        assert_eq!(escaped("a b=c,d/\u{e9}"), "a+b%3Dc%2Cd%2F%C3%A9");
-    }
 }

@@ -29,7 +29,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         return super::print(&bound.iter().map(line).collect::<String>());
     };
     let (port, protocol) = wanted.split_once('/').unwrap_or((wanted, "tcp"));
-    let port: u16 = port.parse().map_err(|_| Failure::new(format!("invalid port ({port})")))?;
+    let port = engine::port::parse(port)
+        .map_err(|why| Failure::new(format!("Error: invalid port ({port}): {why}")).hint("a number up to 65535"))?;
     bound.retain(|b| b.container_port == port && b.protocol == protocol);
     if bound.is_empty() {
         return Err(Failure::new(format!("Error: No public port '{wanted}' published for {}", args.container)));

@@ -23,22 +23,34 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     if !args.force && !confirmed("This will remove all stopped containers.")? {
         return Ok(0);
     }
+    let (told, freed_bytes) = containers(&which, context)?;
+    let gap = if told.is_empty() { "" } else { "\n" };
+    super::print(&format!("{told}{gap}Total reclaimed space: {}\n", human::size(freed_bytes)))
+}
+
+/// Removes them; what is told of it, and how many bytes that freed.
+pub(crate) fn containers(which: &Which, context: &Context) -> Result<(String, u64), Failure> {
     let root = context.store()?;
     let place = context.place()?;
     let own = context.own()?;
     let site = Site { root: &root, place: &place, own: &own };
     engine::life::settle(&root, &place, &own)?;
-    let pruned = prune::prune(site, &which)?;
-    let mut text = String::new();
+    let pruned = prune::prune(site, which)?;
+    let mut told = String::new();
     if !pruned.removed.is_empty() {
-        text = format!("Deleted Containers:\n{}\n\n", pruned.removed.join("\n"));
+        told = format!("Deleted Containers:\n{}\n", pruned.removed.join("\n"));
     }
-    super::print(&format!("{text}Total reclaimed space: {}\n", human::size(pruned.freed_bytes)))
+    Ok((told, pruned.freed_bytes))
 }
 
 /// Asks as docker does, on standard output; only `y` means yes.
 pub(crate) fn confirmed(warning: &str) -> Result<bool, Failure> {
-    super::print(&format!("WARNING! {warning}\nAre you sure you want to continue? [y/N] "))?;
+    asked(&format!("WARNING! {warning}\nAre you sure you want to continue? [y/N] "))
+}
+
+/// Asks with these words.
+pub(crate) fn asked(words: &str) -> Result<bool, Failure> {
+    super::print(words)?;
     let mut line = String::new();
     let _ = std::io::stdin().lock().read_line(&mut line);
     Ok(line.trim().eq_ignore_ascii_case("y"))
@@ -49,10 +61,7 @@ pub(crate) fn which(filters: &[String]) -> Result<Which, Failure> {
     let mut which = Which::default();
     for filter in filters {
         let (key, value) = filter.split_once('=').ok_or_else(|| super::filter::malformed(filter, "--filter"))?;
-        let label = || match value.split_once('=') {
-            Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
-            None => (value.to_owned(), None),
-        };
+        let label = || super::filter::label(value);
         match key.trim().to_lowercase().as_str() {
             "until" => which.until = Some(super::filter::moment(value)?),
             "label" => which.labels.push(label()),

@@ -43,6 +43,13 @@ pub(crate) struct Args {
     format: Option<String>,
 }
 
+impl Args {
+    /// Whether sizes are asked for: then trees are walked.
+    pub(super) fn measures(&self) -> bool {
+        self.size || self.format.as_deref().is_some_and(|format| format.contains(".Size"))
+    }
+}
+
 const HEADINGS: [(&str, &str); 15] = [
     ("ID", "CONTAINER ID"),
     ("Names", "NAMES"),
@@ -70,7 +77,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let limit = if args.latest && args.last < 0 { 1 } else { args.last };
     let all = args.all || limit > 0 || filters.wants_all();
     let mut shown = list::list(&root, !all)?;
-    shown.retain(|(record, state)| filters.fits(record, state));
+    shown.retain(|one| filters.fits(one));
     if let Ok(limit @ 1..) = usize::try_from(limit) {
         shown.truncate(limit);
     }
@@ -78,12 +85,13 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         if custom.is_some() {
             cli::output::err_line("WARNING: Ignoring custom format, because both --format and --quiet are set.");
         }
-        let id = |r: &Record| if args.no_trunc { r.id.to_string() } else { r.id.short().to_owned() };
-        return super::print(&shown.iter().map(|(r, _)| format!("{}\n", id(r))).collect::<String>());
+        let id = |r: &Record<()>| if args.no_trunc { r.id.to_string() } else { r.id.short().to_owned() };
+        return super::print(&shown.iter().map(|one| format!("{}\n", id(&one.record))).collect::<String>());
     }
-    let size = args.size || custom.is_some_and(|format| format.contains(".Size"));
-    let mut rows = row::Rows::new(&root, args.no_trunc, size);
-    let rows: Vec<Value> = shown.iter().map(|(r, s)| rows.row(r, s)).collect();
+    let rows: Vec<Value> = list::in_parts(&shown, |shown| {
+        let mut rows = row::Rows::new(&root, args.no_trunc, args.measures());
+        shown.iter().map(|one| rows.row(one)).collect()
+    });
     let mut standard =
         String::from("{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}");
     if args.size {

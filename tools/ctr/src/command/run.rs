@@ -8,7 +8,8 @@ use crate::options::streams::{Attaching, check_terminal};
 use cli::failure::{Failure, Outcome};
 use engine::accounts::Accounts;
 use engine::attach::{self, End};
-use engine::launch::{self, Base};
+use engine::launch::{self, Base, Starting};
+use engine::life::start::{see_off, with_last_words};
 use engine::machine::Machine;
 use engine::plan::{self, Inputs, Writable};
 use engine::process;
@@ -16,6 +17,7 @@ use engine::request::{HOST, Network, Request};
 use engine::script;
 use engine::surroundings::Surroundings;
 use engine::tools::Tools;
+use std::os::fd::OwnedFd;
 
 /// Options of `ctr run`.
 #[derive(Debug, clap::Args)]
@@ -31,6 +33,9 @@ pub(crate) struct Args {
     /// Print the single commands this consists of, as a script, and do nothing
     #[arg(long)]
     explain: bool,
+    /// Give it our descriptors 3 to N+2 too
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    preserve_fds: u16,
     /// Print help
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
@@ -40,23 +45,39 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let ours = |failure: Failure| failure.code(cli::exit::OURS);
     let mut request = args.options.request().map_err(ours)?;
     request.streams = args.options.streams.read(request.interactive, args.detach)?;
+    let given = launch::given(args.preserve_fds).map_err(|e| ours(e.into()))?;
     let (request, machine) = create::checked(request, context)?;
     if args.explain {
+        if !given.is_empty() {
+            let why = Failure::new("--preserve-fds cannot be explained: the script is read from a descriptor itself");
+            return Err(ours(why.hint("leave it out")));
+        }
         return explain(&args, &request, &machine, context).map_err(ours);
     }
     context.become_root().map_err(ours)?;
-    start(&args, &request, machine, context)
+    start(&args, &request, machine, &given, context)
 }
 
-fn start(args: &Args, request: &Request, machine: Machine, context: &Context) -> Outcome {
+fn start(args: &Args, request: &Request, machine: Machine, given: &[OwnedFd], context: &Context) -> Outcome {
     check_terminal(request.streams.stdin, request.tty)?;
     let attaching = if args.detach { None } else { Some(args.attaching.read(request.streams, request.tty)?) };
-    let made = create::make(&args.options, request, machine, context);
-    let Made { root, place, own, machine, record } = made.map_err(|failure| match failure.code {
-        cli::exit::FAILED => failure.code(cli::exit::OURS),
+    let made = create::make(&args.options, request, machine, context, true);
+    let Made { root, place, own, machine, record, waiting } = made.map_err(|failure| match failure.code {
+        cli::exit::FAILED => by_its_words(failure),
         _ => failure,
     })?;
-    let (socket, mut supervisor) = launch::start(&root, &record, &place, &own, &machine).map_err(run_failure)?;
+    if attaching.is_some() {
+        engine::events::container(&root, &record, "attach", &[]);
+    }
+    let starting = match waiting {
+        Some(waiting) => waiting.go(given),
+        None => launch::start(&root, &record, &place, &own, &machine, given),
+    };
+    let Starting { socket, mut supervisor } = starting.map_err(run_failure)?;
+    // What goes with its end need not outlive the machine's.
+    if !request.remove {
+        root.sync_container(&record.id).or_else(|e| if e.kind == store::Kind::NotFound { Ok(()) } else { Err(e) })?;
+    }
     let lost = |error: engine::Error| supervisor_lost(error, &root, &record, request.remove);
     let end = match attaching {
         None => attach::until_started(socket).map_err(lost)?,
@@ -71,17 +92,24 @@ fn start(args: &Args, request: &Request, machine: Machine, context: &Context) ->
     if !over {
         return code;
     }
-    let _ = supervisor.wait();
+    see_off(&root, &record, &mut supervisor);
     code
+}
+
+/// docker's client takes the exit code from the words of what went wrong, whatever that was (`toStatusError`).
+fn by_its_words(failure: Failure) -> Failure {
+    let has = |words: &str| failure.message.contains(words);
+    let code = match () {
+        () if has("no such file or directory") || has("executable file not found") => 127,
+        () if has("permission denied") || has("is a directory") => 126,
+        () => cli::exit::OURS,
+    };
+    failure.code(code)
 }
 
 /// The supervisor went away without a word: what it left in its own log, if anything, and no container that nobody wants.
 fn supervisor_lost(error: engine::Error, root: &store::Root, record: &store::Record, remove: bool) -> Failure {
-    let words = std::fs::read_to_string(launch::supervisor_log(root, record)).unwrap_or_default();
-    let mut failure = run_failure(error);
-    if let Some(line) = words.lines().find(|line| !line.trim().is_empty()) {
-        failure.message = format!("{}: {line}", failure.message);
-    }
+    let failure = run_failure(with_last_words(root, record, error));
     if remove && engine::life::state(root, &record.id).is_ok_and(|state| state.status == store::Status::Created) {
         let _ = root.remove_container(&record.id);
     }
@@ -94,7 +122,10 @@ fn explain(args: &Args, request: &Request, machine: &Machine, context: &Context)
     let id = launch::new_id()?;
     let accounts = Accounts::load(&base.layers);
     let shared = match &request.network {
-        Network::Container(_) => engine::life::shared(&context.store()?, &context.place()?, request)?,
+        Network::Container(_) => {
+            engine::surroundings::check_shared(machine)?;
+            engine::life::shared(&context.store()?, &context.place()?, request)?
+        }
         _ => None,
     };
     let hostname = plan::hostname(&id, request, machine, shared.as_ref());

@@ -1,12 +1,25 @@
 //! `ctr secret`: what a container may know and an image must not hold; podman's commands and words.
 
 use super::{Context, each, print};
+use crate::format::Listing;
 use cli::failure::{Failure, Outcome};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 use store::secret::{MAX_BYTES, Secret};
+
+const LISTING: Listing<'_> = Listing {
+    kind: "*main.secretListReport",
+    standard: "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.CreatedAt}}\t{{.UpdatedAt}}",
+    headings: &[
+        ("ID", "ID"),
+        ("Name", "NAME"),
+        ("Driver", "DRIVER"),
+        ("CreatedAt", "CREATED"),
+        ("UpdatedAt", "UPDATED"),
+    ],
+};
 
 /// Options of `ctr secret create`.
 #[derive(Debug, clap::Args)]
@@ -27,6 +40,12 @@ pub(crate) struct Create {
 /// Options of `ctr secret ls`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Ls {
+    /// Only those for which it holds: name=, id=
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+    /// Format by fields: '{{.ID}} {{.Name}}', 'json'
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
     /// Only their ids
     #[arg(short, long)]
     quiet: bool,
@@ -87,30 +106,46 @@ pub(crate) fn create(args: Create, context: &Context) -> Outcome {
 
 pub(crate) fn ls(args: Ls, context: &Context) -> Outcome {
     let root = context.store()?;
-    let Ls { quiet, noheading } = args;
-    let all = root.secrets()?;
+    let Ls { filter, format, quiet, noheading } = args;
+    let mut all = root.secrets()?;
+    for text in &filter {
+        match text.split_once('=') {
+            Some(("name", value)) => all.retain(|secret| secret.name.contains(value)),
+            Some(("id", value)) => all.retain(|secret| secret.id.starts_with(value)),
+            Some((key, _)) => return Err(super::filter::unknown(key).hint("name= and id= are known")),
+            None => return Err(super::filter::malformed(text, "-f, --filter")),
+        }
+    }
     if quiet {
         return print(&all.iter().map(|s| format!("{}\n", s.id)).collect::<String>());
     }
-    let width = all.iter().map(|s| s.name.len()).max().unwrap_or(0).max(8) + 2;
-    let line = |id: &str, name: &str, driver: &str, created: &str| {
-        format!("{id:<27}{name:<width$}{driver:<12}{created:<24}{created}\n")
-    };
-    let heading = format!("{:<27}{:<width$}{:<12}{:<24}UPDATED\n", "ID", "NAME", "DRIVER", "CREATED");
-    let mut text = if noheading { String::new() } else { heading };
-    for secret in all {
+    let row = |secret: &Secret| {
         let created = secret.created.get(..19).unwrap_or(&secret.created).replace('T', " ");
-        text.push_str(&line(&secret.id, &secret.name, "file", &created));
+        json!({ "ID": secret.id, "Name": secret.name, "Driver": "file", "CreatedAt": created, "UpdatedAt": created })
+    };
+    let rows: Vec<serde_json::Value> = all.iter().map(row).collect();
+    let text = LISTING.show(format.as_deref(), &rows)?;
+    let table = format.is_none_or(|format| format.starts_with("table"));
+    match text.split_once('\n') {
+        Some((_, rest)) if noheading && table => print(rest),
+        _ => print(&text),
     }
-    print(&text)
 }
 
 pub(crate) fn inspect(args: Inspect, context: &Context) -> Outcome {
     let root = context.store()?;
     let Inspect { showsecret, format, names } = args;
-    let mut all = Vec::new();
+    let template = format.map(|format| crate::format::Template::parse(&format)).transpose()?;
+    let (mut all, mut failed) = (Vec::new(), false);
     for name in &names {
-        let secret = root.find_secret(name).map_err(|e| Failure::new(format!("inspecting secret: {e}")))?;
+        let secret = match root.find_secret(name) {
+            Ok(secret) => secret,
+            Err(e) => {
+                Failure::new(format!("inspecting secret: {e}")).report("ctr");
+                failed = true;
+                continue;
+            }
+        };
         let mut shown = json!({
             "ID": secret.id,
             "CreatedAt": secret.created,
@@ -122,13 +157,12 @@ pub(crate) fn inspect(args: Inspect, context: &Context) -> Outcome {
         }
         all.push(shown);
     }
-    if let Some(format) = format {
-        let template = crate::format::Template::parse(&format)?;
-        let lines = all.iter().map(|s| template.render(s)).collect::<Result<Vec<_>, _>>()?;
-        return print(&lines.iter().map(|l| format!("{l}\n")).collect::<String>());
-    }
-    let text = serde_json::to_string_pretty(&all).map_err(|e| Failure::new(e.to_string()))?;
-    print(&format!("{text}\n"))
+    let text = match template {
+        Some(template) => all.iter().map(|s| Ok(template.render(s)? + "\n")).collect::<Result<String, Failure>>()?,
+        None => serde_json::to_string_pretty(&all).map_err(|e| Failure::new(e.to_string()))? + "\n",
+    };
+    print(&text)?;
+    Ok(u8::from(failed))
 }
 
 pub(crate) fn rm(args: Rm, context: &Context) -> Outcome {
@@ -167,10 +201,7 @@ fn read(source: &str, env: bool) -> Result<Vec<u8>, Failure> {
             Failure::new(format!("cannot create store secret data: environment variable {source} is not set"))
         });
     }
-    let failed = |e: std::io::Error| {
-        let words = e.to_string();
-        Failure::new(format!("open {source}: {}", words.split(" (os error").next().unwrap_or_default().to_lowercase()))
-    };
+    let failed = |e: std::io::Error| Failure::new(format!("open {source}: {}", crate::options::process::reason(&e)));
     match source {
         "-" => std::io::stdin().take(limit).read_to_end(&mut data).map_err(failed)?,
         file => {

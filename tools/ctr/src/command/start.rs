@@ -4,7 +4,8 @@ use super::Context;
 use crate::options::streams::{Attaching, check_terminal};
 use cli::failure::{Failure, Outcome};
 use engine::attach::{self, End};
-use engine::life::start::{self, Starting};
+use engine::launch::Starting;
+use engine::life::start;
 use engine::life::{Asked, Site};
 use engine::request::streams::Streams;
 use store::{Record, Root};
@@ -69,8 +70,9 @@ fn attached(args: &Args, site: Site<'_>, record: &Record, machine: &engine::mach
     let streams = Streams { stdin, stdout: true, stderr: true, stdin_once: false };
     let attaching = Attaching { detach_keys: args.detach_keys.clone(), sig_proxy: true };
     let options = attaching.read(streams, tty)?;
+    engine::events::container(site.root, record, "attach", &[]);
     let Some(Starting { socket, mut supervisor }) = start::begin(site, record, machine)? else { return Ok(0) };
-    let lost = |error| start::with_last_words(site, record, error);
+    let lost = |error| start::with_last_words(site.root, record, error);
     let end = attach::run(socket, options).map_err(lost)?;
     let over = matches!(end, End::Exited(_) | End::Failed { .. });
     // docker: only `run` tells 126 and 127 apart
@@ -80,6 +82,6 @@ fn attached(args: &Args, site: Site<'_>, record: &Record, machine: &engine::mach
     if !over {
         return code;
     }
-    let _ = supervisor.wait();
+    start::see_off(site.root, record, &mut supervisor);
     code
 }

@@ -121,7 +121,9 @@ fn look(site: Site<'_>, args: &Args, earlier: &mut HashMap<String, Sample>) -> R
 /// The containers, each with what it is called by: as it was typed, or its id.
 fn chosen(site: Site<'_>, args: &Args, first: bool) -> Result<Vec<(String, Record)>, Failure> {
     if args.containers.is_empty() {
-        return Ok(site.root.containers()?.into_iter().map(|record| (record.id.short().to_owned(), record)).collect());
+        let all = life::list::list(site.root, !args.all)?.into_iter();
+        let whole = all.filter_map(|one| site.root.container(&one.record.id).ok());
+        return Ok(whole.map(|record| (record.id.short().to_owned(), record)).collect());
     }
     let mut found = Vec::new();
     for name in &args.containers {
@@ -178,7 +180,7 @@ fn row(called: &str, record: &Record, used: Option<&Used>, no_trunc: bool) -> Va
 }
 
 /// Bytes by powers of 1024 with four digits: `1.172MiB` (go-units, `BytesSize`).
-fn binary(bytes: u64) -> String {
+pub(super) fn binary(bytes: u64) -> String {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut value = bytes as f64;
     let mut unit = 0;

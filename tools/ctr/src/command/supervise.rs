@@ -8,16 +8,16 @@ use std::os::fd::AsFd;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The container's id; standard input is a socket to whoever started us
-    id: String,
+    pub(crate) id: String,
     /// Compress what was put aside of this log of its, and nothing else
     #[arg(long)]
-    compress: Option<std::path::PathBuf>,
+    pub(crate) compress: Option<std::path::PathBuf>,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let root = context.store()?;
-    let record = root.find_container(&args.id)?;
     if let Some(file) = &args.compress {
+        let record = root.find_container(&args.id)?;
         engine::log::files::compress(&root, &record.id, file)?;
         return Ok(cli::exit::DONE);
     }
@@ -25,8 +25,12 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let control = std::io::stdin().as_fd().try_clone_to_owned().map_err(wrong)?;
     let null = std::fs::File::open("/dev/null").map_err(wrong)?;
     rustix::stdio::dup2_stdin(&null).map_err(|e| wrong(e.into()))?;
+    let (place, own) = (context.place()?, context.own()?);
+    // The record may come while we get ready.
+    let ready = engine::supervise::ready(&root, control)?;
+    let record = root.find_container(&args.id)?;
     // What goes wrong is told to the client and written down.
-    match engine::supervise::run(&root, &record, &context.place()?, context.own()?, control) {
+    match engine::supervise::run(&root, &record, &place, own, ready) {
         Ok(()) => Ok(cli::exit::DONE),
         Err(_) => Ok(cli::exit::FAILED),
     }

@@ -1,8 +1,8 @@
 //! `ctr version`: docker's two halves, which here are one program.
 
 use super::Context;
-use crate::format::{Template, Value as Shown};
-use cli::failure::Outcome;
+use crate::format::{Template, Value as Shown, named};
+use cli::failure::{Failure, Outcome};
 use serde_json::{Value, json};
 
 /// Options of `ctr version`.
@@ -15,6 +15,9 @@ pub(crate) struct Args {
 
 /// The version of docker's API whose words and fields ours are.
 pub(crate) const API: &str = "1.50";
+
+/// What docker calls its template.
+const NAME: &str = "version";
 
 /// Go's name for this processor.
 pub(crate) fn architecture() -> String {
@@ -30,11 +33,12 @@ pub(crate) fn run(args: Args, _: &Context) -> Outcome {
     let value = value();
     match args.format.as_deref() {
         None | Some("") => super::print(&plain(&value)),
-        Some("json") => super::print(&format!("{value}\n")),
+        Some("json" | "{{json .}}") => super::print(&format!("{value}\n")),
         Some(text) => {
-            let template = Template::parse(text).map_err(|f| f.code(64))?;
-            let shown = template.render_shaped(&Shown::row("system.versionInfo", &value), &value)?;
-            super::print(&(shown + "\n"))
+            let told =
+                |f: Failure| Failure { message: named(NAME, &f.message), code: super::inspect::BAD_TEMPLATE, ..f };
+            let template = Template::parse(text).map_err(told)?;
+            template.print(NAME, &Shown::row("system.versionInfo", &value))
         }
     }
 }

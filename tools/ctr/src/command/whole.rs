@@ -2,12 +2,44 @@
 
 use cli::failure::Failure;
 use std::fs::File;
+use std::io::{IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+/// Whether what would be written can go to `output`, a file or else standard output; `failed` says what could not be done.
+pub(crate) fn check(output: Option<&Path>, failed: &str) -> Result<(), Failure> {
+    let Some(output) = output else {
+        return match std::io::stdout().is_terminal() {
+            true => Err(Failure::new("cowardly refusing to save to a terminal. Use the -o flag or redirect")),
+            false => Ok(()),
+        };
+    };
+    match output.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.exists()) {
+        Some(parent) => {
+            let why = format!("invalid output path: stat {}: no such file or directory", parent.display());
+            Err(Failure::new(format!("{failed}: {why}")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Writes by `write` to the file `output`, or else to standard output; that nobody reads that on is no failure.
+pub(crate) fn to<T>(
+    output: Option<&Path>,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> engine::Result<T>,
+) -> Result<(), Failure> {
+    let Some(path) = output else {
+        return match write(&mut std::io::stdout()) {
+            Err(e) if e.raw_os_error() != Some(rustix::io::Errno::PIPE.raw_os_error()) => Err(e.into()),
+            _ => Ok(()),
+        };
+    };
+    file(path, |out| write(out).map(drop).map_err(Failure::from))
+}
+
 /// Writes the file at `path` by `write`: beside it, and renamed over it when it is whole. What is no regular file (a pipe, a terminal) is
 /// written to as it is.
-pub(crate) fn file(path: &Path, write: impl FnOnce(&mut File) -> Result<(), Failure>) -> Result<(), Failure> {
+fn file(path: &Path, write: impl FnOnce(&mut File) -> Result<(), Failure>) -> Result<(), Failure> {
     let fail = |what: &'static str, path: &Path, e: std::io::Error| {
         Failure::from(engine::error::system(what, path.display(), e))
     };

@@ -163,7 +163,7 @@ pub(super) fn js(text: &str) -> String {
 }
 
 /// `urlquery`.
-pub(super) fn url(text: &str) -> String {
+pub(crate) fn url(text: &str) -> String {
     let mut out = String::new();
     for b in text.bytes() {
         match b {

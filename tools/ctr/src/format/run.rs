@@ -48,6 +48,12 @@ struct Run<'t> {
 
 /// Runs the templates of `set`, parsed from `text`, on `data`.
 pub(super) fn run(text: &str, set: &Set, data: &Value, strict: bool) -> std::result::Result<String, String> {
+    let (out, wrong) = run_as_far_as_it_goes(text, set, data, strict);
+    wrong.map_or(Ok(out), Err)
+}
+
+/// The same with what was made before something was wrong.
+pub(super) fn run_as_far_as_it_goes(text: &str, set: &Set, data: &Value, strict: bool) -> (String, Option<String>) {
     let mut run = Run {
         text,
         set,
@@ -61,8 +67,8 @@ pub(super) fn run(text: &str, set: &Set, data: &Value, strict: bool) -> std::res
     };
     let main = set.get("").map_or(&[][..], Vec::as_slice);
     match run.nodes(main, data) {
-        Err(Stop::Wrong(why)) => Err(why),
-        _ => Ok(run.out),
+        Err(Stop::Wrong(why)) => (run.out, Some(why)),
+        _ => (run.out, None),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Options of `ctr run` and `ctr create` about what a container is called and where its image comes from.
 
+use super::process::{self, reason};
 use cli::failure::Failure;
 use engine::request::Request;
 use std::fs::File;
@@ -49,12 +50,7 @@ impl Options {
         }
         request.platform.clone_from(&self.platform);
         for file in &self.label_file {
-            let text = std::fs::read_to_string(file).map_err(|e| {
-                Failure::new(format!("open {}: {}", file.display(), system(&e))).hint("--label-file names a file")
-            })?;
-            for line in text.lines().map(str::trim_start).filter(|l| !l.is_empty() && !l.starts_with('#')) {
-                label(request, line);
-            }
+            process::lines(file, "--label-file")?.iter().for_each(|line| label(request, line));
         }
         self.label.iter().for_each(|text| label(request, text));
         Ok(())
@@ -70,19 +66,12 @@ impl Options {
             ))
             .hint("--cidfile names a file that is not there yet"),
             _ => {
-                Failure::new(format!("failed to create the container ID file: open {}: {}", path.display(), system(&e)))
+                Failure::new(format!("failed to create the container ID file: open {}: {}", path.display(), reason(&e)))
                     .hint("--cidfile names a file in a folder that is there")
             }
         })?;
         Ok(IdFile { path: Some(path.clone()), file: Some(file), written: false })
     }
-}
-
-/// The system's word for what went wrong, as Go has it.
-fn system(e: &std::io::Error) -> String {
-    let text = e.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    text[..1].to_lowercase() + &text[1..]
 }
 
 /// `KEY=VALUE`; without a value it is empty.
@@ -104,7 +93,7 @@ impl IdFile {
     pub(crate) fn write(&mut self, id: &str) -> Result<(), Failure> {
         let Some(file) = &mut self.file else { return Ok(()) };
         file.write_all(id.as_bytes())
-            .map_err(|e| Failure::new(format!("failed to write the container ID to the file: {}", system(&e))))?;
+            .map_err(|e| Failure::new(format!("failed to write the container ID to the file: {}", reason(&e))))?;
         self.written = true;
         Ok(())
     }

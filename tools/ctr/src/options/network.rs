@@ -1,5 +1,6 @@
 //! Options of `ctr run` and `ctr create` about networks, docker's all of them.
 
+use cli::failure::Failure;
 use engine::port::{Exposed, Publish};
 use engine::request::Network;
 use engine::wiring::{self, Single, Wiring};
@@ -33,6 +34,9 @@ pub(crate) struct Options {
     /// Another name for it on the first network
     #[arg(long, visible_alias = "net-alias", value_name = "NAME")]
     network_alias: Vec<String>,
+    /// Add link to another container: there are none here
+    #[arg(long, value_name = "NAME[:ALIAS]", hide = true)]
+    link: Vec<String>,
     /// A name server
     #[arg(long, value_name = "IP")]
     dns: Vec<String>,
@@ -48,6 +52,17 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Refuses old links, in docker's words where there is nobody at the other end.
+    pub(crate) fn check_links(&self, root: &store::Root) -> Result<(), Failure> {
+        let Some(link) = self.link.first() else { return Ok(()) };
+        let name = link.split(':').next().unwrap_or_default();
+        let why = match root.find_container(name) {
+            Ok(_) => format!("cannot link to {name}: there are no links here"),
+            Err(e) => format!("could not get container for {name}: {e}"),
+        };
+        Err(Failure::new(why).hint("containers of one network (--network NAME) know each other by name"))
+    }
+
     /// Reads them, with docker's words for what is wrong.
     pub(crate) fn read(&self) -> engine::Result<(Network, Wiring)> {
         let all = |values: &[String], read: fn(&str) -> engine::Result<String>| {

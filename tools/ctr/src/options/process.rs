@@ -2,7 +2,7 @@
 
 use cli::failure::Failure;
 use engine::request::{Request, manner};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What runs in it.
 #[derive(Debug, clap::Args)]
@@ -64,7 +64,7 @@ impl Options {
             request.env.extend(ours.map(|(name, value)| format!("{name}={value}")));
         }
         for file in &self.env_file {
-            from_file(file, &mut request.env)?;
+            request.env.extend(from_file(file)?);
         }
         for text in &self.env {
             if text.is_empty() || text.starts_with('=') {
@@ -92,11 +92,17 @@ impl Options {
     }
 }
 
-/// The variables of a file, a line each; empty lines and those that begin with `#` say nothing.
-fn from_file(file: &std::path::Path, env: &mut Vec<String>) -> Result<(), Failure> {
+/// The variables of a file, a line each.
+pub(crate) fn from_file(file: &Path) -> Result<Vec<String>, Failure> {
+    Ok(lines(file, "--env-file")?.iter().filter_map(|line| setting(line)).collect())
+}
+
+/// The lines of a file of `NAME=value`, which `option` named; empty lines and those that begin with `#` say nothing.
+pub(super) fn lines(file: &Path, option: &str) -> Result<Vec<String>, Failure> {
     let name = file.display();
     let bytes = std::fs::read(file)
-        .map_err(|e| Failure::new(format!("open {name}: {}", reason(&e))).hint("--env-file names a file"))?;
+        .map_err(|e| Failure::new(format!("open {name}: {}", reason(&e))).hint(format!("{option} names a file")))?;
+    let mut lines = Vec::new();
     for (number, line) in bytes.split(|b| *b == b'\n').enumerate() {
         let bad = |why: String| Failure::new(format!("invalid env file ({name}): {why}"));
         let line = std::str::from_utf8(line)
@@ -112,13 +118,13 @@ fn from_file(file: &std::path::Path, env: &mut Vec<String>) -> Result<(), Failur
         if variable.contains(char::is_whitespace) {
             return Err(bad(format!("variable '{variable}' contains whitespaces")));
         }
-        env.extend(setting(line));
+        lines.push(line.to_owned());
     }
-    Ok(())
+    Ok(lines)
 }
 
 /// `NAME=value`, or ours where only a name is given; none where we have not got it.
-fn setting(text: &str) -> Option<String> {
+pub(crate) fn setting(text: &str) -> Option<String> {
     if text.contains('=') {
         return Some(text.to_owned());
     }
@@ -137,7 +143,7 @@ fn timezone(zone: &str) -> Result<String, Failure> {
 }
 
 /// The system's words in lower case, as docker prints them.
-pub(super) fn reason(error: &std::io::Error) -> String {
+pub(crate) fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }

@@ -44,18 +44,24 @@ pub(crate) struct Options {
 impl Options {
     /// Writes them into `request`.
     pub(crate) fn read(&self, request: &mut Request) -> Result<(), Failure> {
+        if self.storage_opt.iter().any(|option| !option.contains('=')) {
+            let failure = Failure::new("invalid storage option").hint("--storage-opt takes KEY=VALUE");
+            return Err(failure.code(cli::exit::OURS));
+        }
         let here = std::env::current_dir().unwrap_or_else(|_| "/".into());
+        let secrets = self.secret.iter().map(|text| Use::parse(text)).collect::<engine::Result<_>>();
+        request.manner.secrets = secrets.map_err(failure)?;
         let mut volumes = Vec::new();
         for text in &self.volume {
-            volumes.push(Volume::parse(text, &here)?);
+            volumes.push(Volume::parse(text, &here).map_err(failure)?);
         }
         for text in &self.mount {
-            volumes.push(Volume::mount(text, &here)?);
+            volumes.push(Volume::mount(text, &here).map_err(failure)?);
         }
         for text in &self.tmpfs {
-            volumes.push(Volume::tmpfs(text)?);
+            volumes.push(Volume::tmpfs(text).map_err(failure)?);
         }
-        request.volumes = distinct(volumes)?;
+        request.volumes = distinct(volumes).map_err(failure)?;
         request.volumes_from.clone_from(&self.volumes_from);
         request.read_only = self.read_only;
         request.manner.read_only_tmpfs = self.read_only_tmpfs;
@@ -63,7 +69,6 @@ impl Options {
         if self.rootfs {
             request.image = here.join(&request.image).to_string_lossy().into_owned();
         }
-        request.manner.secrets = self.secret.iter().map(|text| Use::parse(text)).collect::<engine::Result<_>>()?;
         request.driver.clone_from(&self.driver);
         if let Some(option) = self.storage_opt.first() {
             let message = "--storage-opt is supported only for overlay over xfs with 'pquota' mount option";
@@ -73,4 +78,10 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// With the code that `create` gives.
+fn failure(error: engine::Error) -> Failure {
+    let code = if error.kind == engine::Kind::Refused { cli::exit::FAILED } else { cli::exit::OURS };
+    Failure::from(error).code(code)
 }

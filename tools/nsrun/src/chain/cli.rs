@@ -249,6 +249,12 @@ pub(crate) struct Args {
     /// default, unconfined, a profile (JSON), or an FD with a program
     #[arg(help_heading = RIGHTS, long, value_name = "PROFILE|FD", overrides_with = "seccomp")]
     pub(crate) seccomp: Option<OsString>,
+    /// A compiled program as well, again and again
+    #[arg(help_heading = RIGHTS, long, value_name = "FD")]
+    pub(crate) add_seccomp_fd: Vec<i32>,
+    /// No user namespaces inside
+    #[arg(help_heading = RIGHTS, long)]
+    pub(crate) disable_userns: bool,
     /// Only paths given so can be used at all: this one to read
     #[arg(help_heading = RIGHTS, long, value_name = "PATH")]
     pub(crate) landlock_ro: Vec<PathBuf>,
@@ -297,6 +303,12 @@ pub(crate) struct Args {
     /// A JSON document on this descriptor: child-pid
     #[arg(help_heading = WATCHING, long, value_name = "FD")]
     pub(crate) info_fd: Option<i32>,
+    /// Hold this descriptor open while the command runs
+    #[arg(help_heading = WATCHING, long, value_name = "FD")]
+    pub(crate) sync_fd: Vec<i32>,
+    /// More options, a zero byte behind each, are read from here
+    #[arg(help_heading = WATCHING, long, value_name = "FD")]
+    args: Vec<i32>,
     /// Start the command when this descriptor can be read
     #[arg(help_heading = WATCHING, long, value_name = "FD")]
     pub(crate) block_fd: Option<i32>,

@@ -63,13 +63,17 @@ pub(crate) fn plan(args: Args, words: &[Word], caller: &Caller) -> Result<Chain,
         || args.tty
         || args.new_session
         || args.json_status_fd.is_some()
+        || !args.sync_fd.is_empty()
         || args.info_fd.is_some()
         || args.cgroup_path.is_some()
         || !limits.is_empty();
     let empty_root = sandbox.as_ref().is_some_and(|s| s.root.is_none());
     let landlock = landlock(&args);
     let seccomp = seccomp(args.seccomp.as_deref());
-    let filtered_alone = !matches!(seccomp, Seccomp::Unsaid | Seccomp::Unconfined) && sandbox.is_none();
+    let filtered = !matches!(seccomp, Seccomp::Unsaid | Seccomp::Unconfined)
+        || !args.add_seccomp_fd.is_empty()
+        || args.disable_userns;
+    let filtered_alone = filtered && sandbox.is_none();
     let mut chain = Chain {
         fork: stays,
         cgroup_path: args.cgroup_path.clone(),
@@ -98,6 +102,9 @@ pub(crate) fn plan(args: Args, words: &[Word], caller: &Caller) -> Result<Chain,
         hostname: args.hostname.clone(),
         capabilities: capabilities(words)?,
         seccomp,
+        filters: args.add_seccomp_fd.clone(),
+        no_user_namespaces: args.disable_userns,
+        held: args.sync_fd.clone(),
         landlock,
         landlock_version: args.landlock_abi,
         status: args.json_status_fd,

@@ -168,6 +168,9 @@ pub(crate) struct Delete {
     /// End it first; one that does not exist is no error
     #[arg(short, long)]
     pub(crate) force: bool,
+    /// crun's
+    #[arg(short, long, hide = true)]
+    pub(crate) regex: bool,
 }
 
 #[derive(Debug, ClapArgs)]

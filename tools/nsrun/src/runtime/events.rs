@@ -57,30 +57,11 @@ fn write(line: &serde_json::Value) -> Result<bool, Failure> {
 
 /// A time as Go writes it: `500ms`, `1.5s`, `1m30s`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no duration such as 500ms or 1m30s");
-    let mut rest = text;
-    let mut seconds = 0.0;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
-        let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
-        rest = &rest[digits..];
-        let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-        seconds += number
-            * match &rest[..end] {
-                "h" => 3600.0,
-                "m" => 60.0,
-                "s" => 1.0,
-                "ms" => 1e-3,
-                "us" | "µs" => 1e-6,
-                "ns" => 1e-9,
-                _ => return Err(wrong()),
-            };
-        rest = &rest[end..];
+    let span = spec::duration::parse(text).map_err(|_| format!("{text:?} is no duration such as 500ms or 1m30s"))?;
+    match u64::try_from(span) {
+        Ok(nanoseconds @ 1..) => Ok(Duration::from_nanos(nanoseconds)),
+        _ => Err("duration interval must be greater than 0".to_owned()),
     }
-    if seconds <= 0.0 {
-        return Err("duration interval must be greater than 0".to_owned());
-    }
-    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
 }
 
 #[cfg(test)]

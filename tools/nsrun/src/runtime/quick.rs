@@ -80,7 +80,7 @@ pub(super) fn parse(words: &[OsString]) -> Option<Args> {
             let signal = names.next().map_or(Some("SIGTERM"), OsStr::to_str)?.to_owned();
             Verb::Kill(Kill { id, signal, all: has(&own, "--all") })
         }
-        "delete" => Verb::Delete(Delete { id, force: has(&own, "--force") }),
+        "delete" => Verb::Delete(Delete { id, force: has(&own, "--force"), regex: false }),
         "start" => Verb::Start(Id { id }),
         _ => Verb::State(Id { id }),
     };

@@ -60,6 +60,10 @@ pub(crate) fn run(args: Args, log: &Log) -> Outcome {
             container::kill(root, &kill.id, signal, kill.all)?;
             Ok(exit::DONE)
         }
+        Verb::Delete(delete) if delete.regex => {
+            let hint = "nsrun list --quiet | grep -E PATTERN | xargs -n1 nsrun delete --force";
+            Err(Failure::new("delete --regex: one container at a time, by its name").hint(hint))
+        }
         Verb::Delete(delete) => {
             warn(log, container::delete(root, &delete.id, delete.force)?);
             Ok(exit::DONE)

@@ -165,3 +165,28 @@ fn long_and_unfinished_lines() {
         [("stdout", 4, true), ("stderr", 4, true), ("stdout", 4, true), ("stdout", long, false), ("stdout", 1, false)];
     assert_eq!(got, want);
 }
+
+#[test]
+fn a_rotation_that_cannot_be_loses_nothing_that_was_put_aside() {
+    let lab = Lab::new("json-file", &["max-size=300", "max-file=3"]);
+    let mut writer = lab.writer();
+    say(&mut writer, 0..12);
+    let before = lab.lines();
+    assert!(before.len() > 6, "three files: {before:?}");
+    // no room for another file
+    let new = numbered(&lab.path(), "new");
+    std::fs::create_dir(&new).unwrap();
+    for number in 12..20 {
+        let _ = writer.push(Channel::Stdout, format!("{number}\n").as_bytes());
+    }
+    assert!(lab.lines().starts_with(&before), "{:?}", lab.lines());
+    std::fs::remove_dir(&new).unwrap();
+    // somebody removed the one that is written to
+    std::fs::remove_file(lab.path()).unwrap();
+    let kept = lab.lines();
+    assert!(!kept.is_empty());
+    for number in 20..24 {
+        let _ = writer.push(Channel::Stdout, format!("{number}\n").as_bytes());
+    }
+    assert!(lab.lines().starts_with(&kept) && lab.lines().ends_with(&[23]), "{kept:?} {:?}", lab.lines());
+}

@@ -1,7 +1,8 @@
 //! `--mount`: `key=value` fields with commas between them, a field in double quotes where it has a comma of its own.
 
+use super::super::limits::size;
 use super::super::wrong;
-use super::{Below, Ids, Kind, Volume, destination, flags, no_volumes, path};
+use super::{Below, Ids, Kind, Volume, destination, flags, no_volumes, path, refused};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -68,7 +69,7 @@ pub(super) fn parse(text: &str, current_dir: &Path) -> Result<Volume> {
                 }
             }
             "tmpfs-size" => {
-                let bytes = bytes(&value).ok_or_else(|| bad(format!("invalid value for {key}: {value}")))?;
+                let bytes = size(&value).map_err(|_| bad(format!("invalid value for {key}: {value}")))?;
                 volume.options.push(format!("size={bytes}"));
             }
             "tmpfs-mode" => {
@@ -111,7 +112,7 @@ pub(super) fn parse(text: &str, current_dir: &Path) -> Result<Volume> {
 }
 
 fn finish(mut volume: Volume, kind: &str, source: Option<String>, target: &str, current_dir: &Path) -> Result<Volume> {
-    let config = |why: String| wrong(format!("invalid mount config for type {kind:?}: {why}"));
+    let config = |why: String| refused(format!("invalid mount config for type {kind:?}: {why}"));
     match kind {
         "bind" => {
             let source =
@@ -160,23 +161,6 @@ fn fields(text: &str) -> Vec<String> {
     all
 }
 
-/// A size: `64m` and the like, docker's units.
-fn bytes(text: &str) -> Option<u64> {
-    let text = text.trim().to_ascii_lowercase();
-    let text = text.strip_suffix('b').unwrap_or(&text);
-    let text = text.strip_suffix('i').unwrap_or(text);
-    let shift = match text.chars().last()? {
-        'k' => 10,
-        'm' => 20,
-        'g' => 30,
-        't' => 40,
-        'p' => 50,
-        _ => 0,
-    };
-    let digits = if shift > 0 { &text[..text.len() - 1] } else { text };
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,6 +177,8 @@ mod tests {
         assert_eq!(volume.propagation.as_deref(), Some("rslave"));
         let volume = parse("type=tmpfs,dst=/c,tmpfs-size=1m,tmpfs-mode=0700", Path::new("/here")).unwrap();
         assert_eq!(volume.options, ["size=1048576", "mode=700"]);
+        let volume = parse("type=tmpfs,dst=/c,tmpfs-size=1.5KiB", Path::new("/here")).unwrap();
+        assert_eq!(volume.options, ["size=1536"]);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The words behind `-v SOURCE:TARGET:` and `--tmpfs TARGET:`. Of each sort docker takes one word at most.
 
-use super::super::wrong;
-use super::{Below, Ids, Kind, Volume};
+use super::{Below, Ids, Kind, Volume, refused};
 use crate::Result;
 
 /// What the words come to.
@@ -17,7 +16,7 @@ impl Flags {
     /// Reads `mode`: words between commas.
     pub(super) fn parse(mode: &str) -> Result<Self> {
         let bad = || {
-            wrong(format!("invalid mode: {mode}"))
+            refused(format!("invalid mode: {mode}"))
                 .hint("ro or rw, z or Z, one of [r]shared, [r]slave, [r]private; O, U, idmap")
         };
         let mut flags = Self::default();
@@ -62,7 +61,7 @@ impl Flags {
         }
         if let Some((upper, work)) = overlay {
             if upper.is_some() != work.is_some() {
-                return Err(wrong("must specify both workdir and upperdir for overlay volume"));
+                return Err(refused("must specify both workdir and upperdir for overlay volume"));
             }
             flags.volume.kind = Kind::Overlay { upper, work };
         }
@@ -134,7 +133,7 @@ pub(super) fn tmpfs(mode: &str) -> Result<Vec<String>> {
             WORDS.contains(&word) || PODMAN.contains(&word) || is_propagation(word)
         };
         if !known {
-            return Err(wrong(format!("invalid tmpfs option [{word:?}]")));
+            return Err(refused(format!("invalid tmpfs option [{word:?}]")));
         }
         if word != "notmpcopyup" {
             all.push(word.to_owned());

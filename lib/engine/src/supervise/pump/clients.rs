@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// How much may wait for a client before the container is no longer read.
 const OUTBOX_BYTES: usize = 256 << 10;
 /// How long a client that takes nothing keeps others waiting.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(in crate::supervise) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whoever is attached.
 #[derive(Debug, Default)]
@@ -145,18 +145,34 @@ impl Clients {
         }
         let why = "it took nothing of the container's output for too long, and others are attached".to_owned();
         let word = message(Channel::Event, &Event::Dropped { why });
-        for client in self.all.iter_mut().filter(|c| !c.visitor && c.holds_up()) {
-            if client.stuck.is_some_and(|since| since.elapsed() >= PATIENCE) {
-                client.post(&word);
-                client.leaving = true;
-            }
+        for client in self.all.iter_mut().filter(|c| c.is_stuck(PATIENCE)) {
+            client.post(&word);
+            client.leaving = true;
         }
     }
 
-    /// Waits until everybody has taken what is theirs, or has gone.
-    pub(in crate::supervise) fn flush(&mut self) {
+    /// Whether somebody who holds up the container has taken nothing for `patience`.
+    pub(super) fn are_stuck(&self, patience: Duration) -> bool {
+        self.all.iter().any(|c| c.is_stuck(patience))
+    }
+
+    /// Drops those, with what waits for them.
+    pub(super) fn give_up_stuck(&mut self, patience: Duration) {
+        self.all.iter_mut().filter(|c| c.is_stuck(patience)).for_each(Client::leave);
+    }
+
+    /// Waits until everybody has taken what is theirs, or has gone; with `patience` no longer than nobody takes anything for that.
+    pub(in crate::supervise) fn flush(&mut self, patience: Option<Duration>) {
         self.forget_gone();
-        while self.all.iter().any(|c| !c.outbox.is_empty()) {
+        let mut last = (usize::MAX, Instant::now());
+        loop {
+            let left = self.all.iter().map(|c| c.outbox.len()).sum();
+            if left < last.0 {
+                last = (left, Instant::now());
+            }
+            if left == 0 || patience.is_some_and(|patience| last.1.elapsed() >= patience) {
+                return;
+            }
             let waiting = self.all.iter().filter(|c| !c.outbox.is_empty());
             let mut fds: Vec<_> = waiting.map(|c| PollFd::new(&c.socket, PollFlags::OUT)).collect();
             let _ = poll(&mut fds, Some(&Timespec { tv_sec: 1, tv_nsec: 0 }));
@@ -181,6 +197,10 @@ impl Client {
 
     fn holds_up(&self) -> bool {
         !self.gone && !self.leaving && self.outbox.len() > OUTBOX_BYTES
+    }
+
+    fn is_stuck(&self, patience: Duration) -> bool {
+        !self.visitor && self.holds_up() && self.stuck.is_some_and(|since| since.elapsed() >= patience)
     }
 
     pub(super) fn write(&mut self) {

@@ -22,6 +22,7 @@ struct Visit {
     id: String,
     /// Who asked for it.
     client: u64,
+    pid: i32,
     process: OwnedFd,
     /// Its terminal's master.
     terminal: Option<OwnedFd>,
@@ -56,14 +57,14 @@ impl Watched {
 impl Visits {
     /// Starts one for client `number`, who hears how that went.
     pub(super) fn begin(&mut self, id: &str, number: u64, clients: &mut Clients, programs: &dyn Programs) {
-        let begun = programs.begin(id).and_then(|Begun { process, terminal }| {
+        let begun = programs.begin(id).and_then(|Begun { pid, process, terminal }| {
             let fail = |e: std::io::Error| crate::error::system("serve", "the terminal", e);
             let copy = terminal.as_ref().map(OwnedFd::try_clone).transpose().map_err(fail)?;
             if let Some(terminal) = &terminal {
                 rustix::io::ioctl_fionbio(terminal, true).map_err(|e| fail(e.into()))?;
             }
             let input = Input::new(copy, false);
-            Ok(Visit { id: id.to_owned(), client: number, process, terminal, input, code: None })
+            Ok(Visit { id: id.to_owned(), client: number, pid, process, terminal, input, code: None })
         });
         match begun {
             Ok(visit) => {
@@ -77,6 +78,11 @@ impl Visits {
                 clients.dismiss(number, &event);
             }
         }
+    }
+
+    /// The pids of those that have not been waited for yet.
+    pub(super) fn pids(&self) -> Vec<i32> {
+        self.all.iter().filter(|visit| visit.code.is_none()).map(|visit| visit.pid).collect()
     }
 
     /// The input that client `number` writes to, if it is one's.
@@ -167,10 +173,7 @@ impl Visit {
 fn reap(process: &OwnedFd) -> Option<u8> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
     match waitid(WaitId::PidFd(process.as_fd()), options) {
-        Ok(Some(status)) => Some(match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => code as u8,
-            (None, signal) => 128_u8.wrapping_add(signal.unwrap_or(0) as u8),
-        }),
+        Ok(Some(status)) => Some(super::code(&status)),
         Ok(None) => None,
         // Somebody else's child after all: it has ended, and how nobody knows.
         Err(_) => Some(255),

@@ -50,7 +50,7 @@ impl Kind for Settings {
     }
 
     fn create(&self, child: &Child<'_>) -> Request {
-        macvlan::create(child, self.mode, self.queue_length)
+        macvlan::create(child, self.mode, self.queue_length, None)
     }
 
     fn differs(&self, found: &Found) -> Option<String> {

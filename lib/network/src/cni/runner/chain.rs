@@ -6,10 +6,10 @@ use crate::definition::Definition;
 use crate::driver::Driver;
 use crate::error::{Error, Kind, Result};
 use crate::pool::Subnet;
-use crate::port::{Host, Protocol, Spec};
 use crate::publish::Published;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use spec::published::{Host, Protocol, Published as Spec};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 

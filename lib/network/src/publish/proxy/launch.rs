@@ -1,18 +1,17 @@
 //! Starting and stopping the process that serves ports.
 
-use super::{DESCRIPTORS, PUBLISH, wrong};
+use super::{DESCRIPTORS, PUBLISH, door, wrong};
 use crate::confine;
 use crate::error::{Error, Kind, Result, failed};
 use crate::lease::Process;
 use crate::nft::ports::Entry;
-use crate::port::Protocol;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::MemfdFlags;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use spec::published::Protocol;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -26,6 +25,8 @@ const BACKLOG: i32 = 512;
 /// Binds the doors of `entries` and starts a process that serves them and writes itself down in `path`.
 pub(super) fn start(path: &Path, entries: &[Entry]) -> Result<()> {
     let wrong = wrong(path);
+    // The process works elsewhere.
+    let path = &std::path::absolute(path).map_err(&wrong)?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(&wrong)?;
     }
@@ -79,12 +80,6 @@ pub(super) fn stop(process: &Process, container: &str) -> Result<()> {
     }
     poll(&mut [PollFd::new(&handle, PollFlags::IN)], None).map_err(|e| wrong(e.into()))?;
     Ok(())
-}
-
-/// The machine's address and port of `entry`.
-pub(super) fn door(entry: &Entry) -> SocketAddr {
-    let any = if entry.to.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
-    SocketAddr::new(entry.host.unwrap_or(any), entry.port)
 }
 
 fn open(entry: &Entry) -> io::Result<OwnedFd> {

@@ -10,9 +10,9 @@ use crate::confine;
 use crate::error::Result;
 use crate::lease::Process;
 use crate::nft::ports::Entry;
-use crate::port::Protocol;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use spec::published::Protocol;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -62,14 +62,18 @@ fn round(streams: &mut Streams, datagrams: &mut Datagrams) -> io::Result<()> {
     streams.wishes(&mut wishes);
     let behind = wishes.len();
     datagrams.wishes(&mut wishes);
-    let mut fds: Vec<PollFd<'_>> = wishes.iter().map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
+    // Of whom nothing is wanted is not asked about: poll(2) tells of an end or an error each time, wanted or not.
+    let asked = |(_, flags): &&Wish<'_>| !flags.is_empty();
+    let asked_of = wishes.iter().filter(asked);
+    let mut fds: Vec<PollFd<'_>> = asked_of.map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
     let wait = [streams.wait(), datagrams.wait()].into_iter().flatten().min();
     let wait = wait.and_then(|wait| rustix::time::Timespec::try_from(wait).ok());
     match poll(&mut fds, wait.as_ref()) {
         Ok(_) | Err(Errno::INTR) => {}
         Err(errno) => return Err(errno.into()),
     }
-    let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+    let mut told = fds.iter().map(|fd| !fd.revents().is_empty());
+    let ready: Vec<bool> = wishes.iter().map(|wish| asked(&wish) && told.next() == Some(true)).collect();
     streams.serve(&ready[..behind]);
     datagrams.serve(&ready[behind..]);
     Ok(())

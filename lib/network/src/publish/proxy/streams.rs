@@ -14,6 +14,8 @@ const BUFFER_BYTES: usize = 64 << 10;
 const TURNS: usize = 8;
 /// How long nobody is let in after descriptors have run out.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long nothing comes by before the other end is asked whether it is there, and how often then: as docker's proxy does.
+const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// Listeners and connections.
 #[derive(Debug, Default)]
@@ -61,7 +63,11 @@ impl Half {
                 match read {
                     Ok(0) => self.ended = true,
                     Ok(_) => {}
-                    Err(e) if waits(&e) => return Ok(()),
+                    Err(e) if waits(&e) => {
+                        // Who is idle keeps no room.
+                        self.buffer = Vec::new();
+                        return Ok(());
+                    }
                     Err(e) => return Err(e),
                 }
             }
@@ -97,6 +103,10 @@ impl Connection {
         let server = TcpStream::from(connect(to, SocketType::STREAM)?);
         for stream in [&client, &server] {
             stream.set_nodelay(true)?;
+            // Who has gone without a word would be waited for for ever.
+            sockopt::set_socket_keepalive(stream, true)?;
+            sockopt::set_tcp_keepidle(stream, KEEPALIVE)?;
+            sockopt::set_tcp_keepintvl(stream, KEEPALIVE)?;
         }
         Ok(Self { client, server, is_connecting: true, up: Half::default(), down: Half::default() })
     }

@@ -42,7 +42,10 @@ fn shown(root: &Root, context: &Context, record: &Record) -> Result<Value, Failu
     let run = context.place()?.of(&record.id);
     let (entrypoint, cmd) = engine::process::words(request, &asked.defaults);
     let words = [&*entrypoint, cmd].concat();
-    let lower: Vec<String> = record.layers.iter().rev().map(|l| l.display().to_string()).collect();
+    // highest first; the layer of docker's mark is made when the container first starts
+    let mark = Some(layer.join("init")).filter(|folder| folder.exists());
+    let lower = mark.iter().chain(record.layers.iter().rev()).map(|folder| folder.display().to_string());
+    let lower: Vec<String> = lower.collect();
     let file = |name: &str| if run.join(name).exists() { run.join(name).display().to_string() } else { String::new() };
     Ok(json!({
         "Id": record.id,
@@ -158,7 +161,7 @@ fn merged(image: &[String], user: &[String]) -> Vec<String> {
     let mut all: Vec<String> = user.to_vec();
     all.extend(image.iter().filter(|i| !user.iter().any(|u| name(u) == name(i))).cloned());
     if !all.iter().any(|setting| name(setting) == "PATH") {
-        all.push("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into());
+        all.push(engine::process::PATH.into());
     }
     all
 }

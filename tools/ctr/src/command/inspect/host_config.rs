@@ -94,7 +94,7 @@ pub(super) fn shown(record: &Record, asked: &Asked) -> Value {
         |d| json!({ "PathOnHost": d["source"], "PathInContainer": d["target"], "CgroupPermissions": d["access"] }),
     );
     let devices: Vec<Value> = devices.collect();
-    let ipc = match space(&isolation["ipc"]) {
+    let own_or = |name: &str| match space(&isolation[name]) {
         said if said.is_empty() => "private".into(),
         said => said,
     };
@@ -112,9 +112,9 @@ pub(super) fn shown(record: &Record, asked: &Asked) -> Value {
         "ConsoleSize": [0, 0],
         "CapAdd": capabilities(&request.cap_add),
         "CapDrop": capabilities(&request.cap_drop),
-        "CgroupnsMode": match space(&isolation["cgroup"]) { said if said.is_empty() => default_cgroup().into(), said => said },
+        "CgroupnsMode": own_or("cgroup"),
         "GroupAdd": texts(&manner["groups"]),
-        "IpcMode": ipc,
+        "IpcMode": own_or("ipc"),
         "Cgroup": "",
         "Links": null,
         "PidMode": space(&isolation["pid"]),
@@ -147,9 +147,4 @@ pub(super) fn shown(record: &Record, asked: &Asked) -> Value {
     }
     network::host_config(&mut shown, asked);
     shown
-}
-
-/// docker: the machine's own on cgroup v1, else one of its own.
-fn default_cgroup() -> &'static str {
-    if std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { "private" } else { "host" }
 }

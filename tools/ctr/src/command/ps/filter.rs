@@ -1,10 +1,12 @@
 //! `ctr ps --filter`: docker's keys and what each means (moby: `daemon/list.go`). Values of one key are alternatives, but for
 //! labels, which all have to be there; keys all have to hold. Names and ids are patterns anywhere in the text.
 
-use crate::command::filter::{invalid, malformed, unknown};
+use crate::command::filter::{invalid, label, malformed, unknown};
 use cli::failure::Failure;
+use engine::life::list::Listed;
 use engine::life::{Asked, prune};
 use engine::port::{self, Bound};
+use engine::request::truth;
 use regex_lite::Regex;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -71,7 +73,7 @@ impl Filters {
             }
         }
         for value in filters.all("is-task") {
-            if boolean(value).is_none() {
+            if truth(value).is_none() {
                 return Err(Failure::new(format!("Invalid filter 'is-task=[{value}]'")).hint("true or false"));
             }
         }
@@ -114,7 +116,8 @@ impl Filters {
     }
 
     /// Whether a container is shown.
-    pub(crate) fn fits(&self, record: &Record, state: &State) -> bool {
+    pub(crate) fn fits(&self, one: &Listed) -> bool {
+        let Listed { record, asked, state } = one;
         let own = ["id", "name", "status", "exited", "before", "since", "health", "is-task", "isolation", "ancestor"];
         if !own.iter().all(|key| self.all(key).is_empty() || self.holds(key, record, state)) {
             return false;
@@ -123,8 +126,8 @@ impl Filters {
         if more.iter().all(|key| self.all(key).is_empty()) {
             return true;
         }
-        let Ok(asked) = Asked::of(record) else { return false };
-        more.iter().all(|key| self.all(key).is_empty() || self.holds_of_request(key, &asked, state))
+        let Some(asked) = asked else { return false };
+        more.iter().all(|key| self.all(key).is_empty() || self.holds_of_request(key, asked, state))
     }
 
     fn any(&self, key: &str, text: &str) -> bool {
@@ -132,7 +135,7 @@ impl Filters {
         self.all(key).iter().any(matches)
     }
 
-    fn holds(&self, key: &str, record: &Record, state: &State) -> bool {
+    fn holds(&self, key: &str, record: &Record<()>, state: &State) -> bool {
         match key {
             "id" => self.any(key, record.id.as_str()),
             "name" => self.any(key, &record.name) || self.any(key, &format!("/{}", record.name)),
@@ -148,7 +151,7 @@ impl Filters {
                 self.all(key).iter().any(|value| value == word.unwrap_or("none"))
             }
             // there are no tasks, and one kind of isolation
-            "is-task" => self.all(key).iter().any(|value| boolean(value) == Some(false)),
+            "is-task" => self.all(key).iter().any(|value| truth(value) == Some(false)),
             "isolation" => self.any(key, ""),
             _ => {
                 let of = |(id, layers): &(spec::Digest, Vec<PathBuf>)| {
@@ -162,11 +165,8 @@ impl Filters {
     fn holds_of_request(&self, key: &str, asked: &Asked, state: &State) -> bool {
         match key {
             "label" => {
-                let wanted = self.all(key).iter().map(|text| match text.split_once('=') {
-                    Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
-                    None => (text.clone(), None),
-                });
-                prune::has_all(&asked.labels(), &wanted.collect::<Vec<_>>())
+                let wanted: Vec<_> = self.all(key).iter().map(|text| label(text)).collect();
+                prune::has_all(&asked.labels(), &wanted)
             }
             "volume" => self.all(key).iter().any(|value| {
                 asked.request.volumes.iter().any(|v| v.target == *value || v.source.as_os_str() == value.as_str())
@@ -215,34 +215,27 @@ fn ports(key: &str, value: &str) -> Result<(std::ops::RangeInclusive<u16>, Strin
     })
 }
 
-/// Go's strconv.ParseBool.
-fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn record(name: &str) -> Record {
-        Record {
+    fn listed(name: &str, state: &State) -> Listed {
+        let asked = serde_json::json!({ "request": { "labels": { "a": "b", "c": "" } }, "defaults": {} });
+        let record = Record {
             id: spec::ContainerId::from_random([0xab; 32]),
             name: name.into(),
             created: "2026-01-02T00:00:00Z".into(),
             image: "busybox".into(),
             image_id: None,
             layers: vec!["/x".into()],
-            asked: serde_json::json!({ "request": { "labels": { "a": "b", "c": "" } }, "defaults": {} }),
-        }
+            asked: (),
+        };
+        Listed { record, asked: serde_json::from_value(asked).ok(), state: state.clone() }
     }
 
     fn fits(filters: &[&str], state: &State) -> Result<bool, String> {
         let texts: Vec<String> = filters.iter().map(|f| (*f).to_owned()).collect();
-        Filters::parse(&texts).map(|filters| filters.fits(&record("web"), state)).map_err(|failure| failure.message)
+        Filters::parse(&texts).map(|filters| filters.fits(&listed("web", state))).map_err(|failure| failure.message)
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A container as a row of docker's listing (docker/cli: `formatter/container.go`, moby: `container/state.go`).
 
 use cli::human;
+use engine::life::list::Listed;
 use engine::life::{Asked, is_active, size};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -25,8 +26,8 @@ impl<'a> Rows<'a> {
         Self { root, whole, size, images: HashMap::new() }
     }
 
-    pub(super) fn row(&mut self, record: &Record, state: &State) -> Value {
-        let asked = Asked::of(record).ok();
+    pub(super) fn row(&mut self, one: &Listed) -> Value {
+        let Listed { record, asked, state } = one;
         let command = asked.as_ref().map(command_of).unwrap_or_default();
         let network = asked.as_ref().map_or_else(String::new, networks);
         let exposed = asked.as_ref().filter(|_| is_active(state.status));
@@ -67,7 +68,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The image as it was asked for; its id where that name leads to another one now, or nowhere.
-    fn image(&mut self, record: &Record) -> String {
+    fn image(&mut self, record: &Record<()>) -> String {
         let Some(id) = record.image_id else { return record.image.clone() };
         let root = self.root;
         let now = self.images.entry(record.image.clone()).or_insert_with_key(|name| {
@@ -84,7 +85,7 @@ impl<'a> Rows<'a> {
     }
 
     /// `100kB (virtual 2.08MB)`
-    fn sizes(&self, record: &Record) -> String {
+    fn sizes(&self, record: &Record<()>) -> String {
         if !self.size {
             return human::size(0);
         }

@@ -1,0 +1,56 @@
+//! Waiting for a container's supervisor: until it has made what it makes, or put away what it had.
+
+use super::Site;
+use super::identity::{is_live, wait};
+use crate::Result;
+use rustix::process::{Signal, pidfd_send_signal};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+use store::{ProcessId, Record, State};
+
+/// How long a supervisor gets for either, and a process to end that was killed.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a container that is still being put together is looked at.
+const POLL: Duration = Duration::from_millis(5);
+/// How long its end is waited for alone.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Waits while a supervisor has no process: it waits to start its container again, or is putting it together, and gives up when it sees
+/// that nobody wants that. Gives the state as it is then; `None` where the container is gone.
+pub(super) fn until_process(site: Site<'_>, record: &Record, mut now: State) -> Result<Option<State>> {
+    let start = Instant::now();
+    while is_live(&now) && now.process.is_none() && start.elapsed() < PATIENCE {
+        wake(site, record);
+        std::thread::sleep(POLL);
+        now = match site.root.container_state(&record.id) {
+            Err(e) if e.kind == store::Kind::NotFound => return Ok(None),
+            other => other.map_err(crate::error::store)?,
+        };
+    }
+    Ok(Some(now))
+}
+
+/// Makes a supervisor that waits look at the state: it polls its socket.
+fn wake(site: Site<'_>, record: &Record) {
+    let _ = std::os::unix::net::UnixStream::connect(site.place.of(&record.id).join("attach"));
+}
+
+/// Waits until a supervisor whose container's process has ended has put everything away. It may live on for who reads slowly what the
+/// container wrote, but has given the container back then. One that does not come so far is killed, and the answer is no: what it had
+/// is still to be cleared away.
+pub(super) fn until_put_away(site: Site<'_>, record: &Record, id: ProcessId, supervisor: &OwnedFd) -> bool {
+    let end = Instant::now() + PATIENCE;
+    if wait(supervisor, Some(SOON)) {
+        return true;
+    }
+    while Instant::now() < end {
+        let has_it = |state: &State| [state.supervisor, state.remover].contains(&Some(id));
+        if !site.root.container_state(&record.id).is_ok_and(|state| has_it(&state)) || wait(supervisor, Some(SOON / 10))
+        {
+            return true;
+        }
+    }
+    let _ = pidfd_send_signal(supervisor, Signal::KILL);
+    wait(supervisor, Some(PATIENCE));
+    false
+}

@@ -1,0 +1,109 @@
+//! What podman has and docker has not: `exists`, images that are mounted, `--replace`, `--preserve-fds`; and docker's `system prune`,
+//! with what it leaves.
+
+use crate::lab::Lab;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use testkit::{fixture, need};
+
+#[test]
+fn a_name_is_taken_over_also_from_one_that_runs() {
+    need!(root, overlay, images);
+    let lab = Lab::new();
+    lab.load(&fixture::busybox_oci());
+    let first = lab.ok(["run", "-d", "--name", "box", "--network", "none", "busybox", "sleep", "1000"]);
+    assert_eq!(lab.said(["run", "--replace", "--name", "box", "--network", "none", "nosuch", "true"]).code, 125);
+    assert_eq!(lab.field("box", "{{.State.Status}}"), "running", "nothing goes for an image that is not there");
+    assert_eq!(lab.ok(["run", "--replace", "--name", "box", "--network", "none", "busybox", "echo", "new"]), "new\n");
+    assert_eq!(lab.said(["container", "exists", first.trim()]).code, 1);
+    assert_eq!(lab.ok(["ps", "-a", "--format", "{{.Names}} {{.State}}"]), "box exited\n");
+    let said = lab.said(["create", "--replace", "busybox"]);
+    assert_eq!((said.code, said.err.as_str()), (125, "ctr: cannot replace container without --name being set\n"));
+}
+
+#[test]
+fn whether_there_is_one_is_told_by_the_exit_code_alone() {
+    need!(root, overlay, images);
+    let lab = Lab::new();
+    lab.load(&fixture::busybox_oci());
+    lab.ok(["create", "--name", "box", "busybox"]);
+    for (words, code) in [
+        (["container", "exists", "box"], 0),
+        (["container", "exists", "busybox"], 1),
+        (["image", "exists", "busybox"], 0),
+        (["image", "exists", "BAD NAME"], 1),
+    ] {
+        let said = lab.said(words);
+        assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (code, "", ""), "{words:?}");
+    }
+    assert_eq!(lab.said(["image", "exists"]).code, 125);
+}
+
+#[test]
+fn an_image_is_mounted_to_be_read_and_stays_while_it_is() {
+    need!(root, overlay, images);
+    let lab = Lab::new();
+    lab.load(&fixture::busybox_oci());
+    let at = lab.ok(["image", "mount", "busybox"]);
+    let at = Path::new(at.trim());
+    assert!(at.join("bin/busybox").exists());
+    assert!(std::fs::write(at.join("written"), "x").is_err());
+    assert_eq!(lab.ok(["image", "mount"]), format!("busybox:latest {}\n", at.display()));
+    let refused = lab.said(["rmi", "busybox"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.err.contains("is mounted") && at.join("bin").exists(), "{refused:?}");
+    assert_eq!(lab.ok(["run", "--rm", "--network", "none", "busybox", "echo", "it runs"]), "it runs\n");
+    assert_eq!(lab.ok(["image", "unmount", "busybox"]).trim().len(), 64);
+    assert!(!at.exists());
+    assert_eq!(lab.said(["image", "unmount", "busybox"]).code, 125);
+    lab.ok(["rmi", "busybox"]);
+}
+
+#[test]
+fn descriptors_reach_the_container_under_their_numbers() {
+    need!(root, overlay, images);
+    let lab = Lab::new();
+    lab.load(&fixture::busybox_oci());
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut shell = std::process::Command::new("sh");
+    let ctr = env!("CARGO_BIN_EXE_ctr");
+    let run = format!("exec {ctr} run --rm --network none --preserve-fds 2 busybox sh -c");
+    shell.args(["-c", &format!("{run} 'cat <&3; echo over >&4; exec 4>&-; ls /proc/self/fd | wc -l' 3<$0 4>&1 >&2")]);
+    std::fs::write(lab.path().join("file"), "given\n").expect("a file");
+    shell.arg(lab.path().join("file")).stdout(OwnedFd::from(writer));
+    lab.environment(&mut shell);
+    let said = shell.output().expect("sh runs");
+    drop(shell);
+    let over = std::io::read_to_string(reader).expect("the pipe ends with the container");
+    // 0, 1, 2, 3 and that of ls
+    assert_eq!((over.as_str(), &*String::from_utf8_lossy(&said.stderr)), ("over\n", "given\n5\n"));
+    let refused = lab.said(["run", "--rm", "--preserve-fds", "1", "busybox", "true"]);
+    assert_eq!(refused.code, 125, "{refused:?}");
+    assert!(refused.err.starts_with("ctr: file descriptor 3 is not available"), "{refused:?}");
+}
+
+#[test]
+fn what_nobody_needs_goes() {
+    need!(root, overlay, images);
+    let lab = Lab::new();
+    lab.load(&fixture::busybox_oci());
+    lab.ok(["run", "-d", "--name", "runs", "--network", "none", "busybox", "sleep", "1000"]);
+    let old = lab.ok(["create", "--name", "old", "busybox"]);
+    for _ in 0..2 {
+        lab.ok(["commit", "-m", "x", "old", "made"]);
+    }
+    let asked = lab.fed(b"n\n", &["system", "prune"]);
+    let words = "WARNING! This will remove:\n  - all stopped containers\n  - all dangling images\n\nAre you sure you want to continue? [y/N] ";
+    assert_eq!((asked.code, asked.out.as_str()), (0, words));
+    let kept = lab.ok(["system", "prune", "-f", "--filter", "label=nosuch"]);
+    assert_eq!(kept, "Total reclaimed space: 0B\n");
+    let told = lab.ok(["system", "prune", "-f"]);
+    let begin = format!("Deleted Containers:\n{}\n\nDeleted Images:\ndeleted: sha256:", old.trim());
+    assert!(told.starts_with(&begin) && told.contains("\n\nTotal reclaimed space: "), "{told}");
+    assert_eq!(lab.ok(["ps", "-a", "--format", "{{.Names}}"]), "runs\n");
+    let told = lab.fed(b"y\n", &["system", "prune", "--all", "--volumes"]).out;
+    assert!(told.contains("without at least one container") && told.contains("\nuntagged: made:latest\n"), "{told}");
+    assert_eq!(lab.ok(["images", "--format", "{{.Repository}}"]), "busybox\n");
+    let refused = lab.said(["system", "prune", "-f", "--volumes", "--filter", "until=1h"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+}

@@ -1,0 +1,114 @@
+//! Options of a network that docker and podman have under the same names: what they do to packets.
+
+use crate::isolation::attached;
+use crate::lab::{address, lab};
+use crate::publishing::{at, tcp};
+use std::net::IpAddr;
+use testkit::need;
+
+#[test]
+fn what_leaves_has_the_address_that_was_told() {
+    need!(root, "ip", "busybox", "nft");
+    lab(|lab| {
+        lab.outside();
+        lab.sh("ip addr add 198.51.100.77/24 dev uplink; ip addr add 2001:db8:1::1/64 dev uplink nodad
+             ip addr add 2001:db8:1::77/64 dev uplink nodad; ip -n outside addr add 2001:db8:1::2/64 dev eth0 nodad");
+        let told = "-o outbound_addr4=198.51.100.77 -o outbound_addr6=2001:db8:1::77";
+        lab.netwire(&format!("network create web --subnet 10.9.0.0/24 --subnet fd09::/64 {told}"));
+        lab.netwire("network create other --subnet 10.10.0.0/24");
+        let one = attached(lab, "c1", "web", "");
+        attached(lab, "c2", "web", "");
+        attached(lab, "c3", "other", "");
+        let outside = |text: &str| -> IpAddr { text.parse().expect("an address") };
+        assert_eq!(lab.connect("c1", "outside", outside("198.51.100.2")), outside("198.51.100.77"));
+        assert_eq!(lab.connect("c1", "outside", outside("2001:db8:1::2")), outside("2001:db8:1::77"));
+        assert_eq!(lab.connect("c3", "outside", outside("198.51.100.2")), outside("198.51.100.1"), "another network's");
+        assert_eq!(lab.connect("c2", "c1", one[0]), "10.9.0.3".parse::<IpAddr>().expect("an address"), "not within");
+        // A flush heals it too, and with the network it goes.
+        lab.sh("nft flush ruleset");
+        lab.netwire("restore");
+        lab.netwire("check");
+        assert_eq!(lab.connect("c1", "outside", outside("198.51.100.2")), outside("198.51.100.77"));
+        for (id, network) in [("c1", "web"), ("c2", "web"), ("c3", "other")] {
+            lab.netwire(&format!("detach --network {network} --id {id}"));
+        }
+        lab.netwire("network rm web");
+        assert!(!lab.ruleset().contains("198.51.100.77"), "{}", lab.ruleset());
+    });
+}
+
+#[test]
+fn ports_are_published_on_the_networks_own_address() {
+    need!(root, "ip", "nft");
+    lab(|lab| {
+        lab.outside();
+        let key = "com.docker.network.bridge.host_binding_ipv4";
+        lab.netwire(&format!("network create web --subnet 10.9.0.0/24 -o {key}=127.0.0.1"));
+        attached(lab, "c1", "web", "-p 8080:80 -p 198.51.100.1:8081:80");
+        assert!(tcp(lab, "", at("127.0.0.1:8080"), "c1", 80).is_some());
+        assert!(tcp(lab, "outside", at("198.51.100.1:8080"), "c1", 80).is_none(), "only there");
+        assert!(tcp(lab, "outside", at("198.51.100.1:8081"), "c1", 80).is_some(), "what names one has that");
+        lab.netwire("unpublish --id c1 8080:80");
+        assert!(tcp(lab, "", at("127.0.0.1:8080"), "c1", 80).is_none(), "taken away as it was published");
+    });
+}
+
+#[test]
+fn trusted_links_reach_containers_directly() {
+    need!(root, "ip", "nft");
+    lab(|lab| {
+        lab.outside();
+        lab.sh("ip netns add friend; ip link add inner type veth peer name eth0 netns friend
+             ip addr add 192.0.2.1/24 dev inner; ip link set inner up
+             ip -n friend addr add 192.0.2.2/24 dev eth0; ip -n friend link set eth0 up
+             ip -n friend route add default via 192.0.2.1; ip -n outside route add 10.9.0.0/24 via 198.51.100.1");
+        let key = "com.docker.network.bridge.trusted_host_interfaces";
+        lab.netwire(&format!("network create web --subnet 10.9.0.0/24 -o {key}=inner:nothing"));
+        let one = attached(lab, "c1", "web", "");
+        assert!(lab.reaches("friend", "c1", one[0]));
+        assert!(!lab.reaches("outside", "c1", one[0]));
+        lab.netwire("check");
+        lab.netwire("detach --network web --id c1");
+        lab.netwire("network rm web");
+        assert_eq!(lab.ruleset(), "");
+        lab.refused("network create x -o trusted_host_interfaces=a/b", 2, "cannot be the name of an interface", "");
+    });
+}
+
+#[test]
+fn interfaces_are_called_as_the_network_says() {
+    need!(root, "ip", "busybox");
+    lab(|lab| {
+        lab.netwire(
+            "network create web --disable-dns --subnet 10.9.0.0/24 -o com.docker.network.container_iface_prefix=net",
+        );
+        lab.container("c1");
+        let attached = lab.attach("--network web --netns c1 --id c1");
+        assert_eq!(attached["interface"], "net0");
+        assert_eq!(lab.attach("--network web --netns c1 --id c1"), attached, "again it is the same");
+        lab.ping("c1", [10, 9, 0, 1].into());
+        assert!(lab.sh("ip -n c1 -o link").contains(" net0@"));
+        // Where the run folder was lost it is found by its name.
+        lab.sh("rm -r /run/state/networks/run");
+        lab.netwire("detach --network web --id c1");
+        assert!(!lab.sh("ip -n c1 -o link").contains("net0"));
+        let named = lab.attach("--network web --netns c1 --id c1 --ifname eth7");
+        assert_eq!(named["interface"], "eth7");
+        lab.ping("c1", [10, 9, 0, 1].into());
+        assert_eq!(address(&named).to_string(), "10.9.0.2");
+    });
+}
+
+#[test]
+fn what_cannot_be_is_refused_by_name() {
+    lab(|lab| {
+        for (option, why) in [
+            ("encrypted", "put the hosts' link into a tunnel"),
+            ("vrf=red", "--bridge DEV"),
+            ("host_interface_name=v0", "attach prints it as host_interface"),
+            ("outbound_addr4=fd00::1", "no address of IPv4"),
+        ] {
+            lab.refused(&format!("network create x -o {option}"), 2, why, "");
+        }
+    });
+}

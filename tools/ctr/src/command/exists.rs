@@ -1,0 +1,30 @@
+//! `ctr container exists` and `ctr image exists`: whether there is such a one, by the exit code alone; podman's.
+
+use super::Context;
+use cli::failure::{Failure, Outcome};
+use store::Kind;
+
+/// Options of both.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Its name or id
+    #[arg(value_name = "NAME")]
+    name: String,
+}
+
+pub(crate) fn container(args: Args, context: &Context) -> Outcome {
+    answer(context.store()?.find_container(&args.name).map(drop))
+}
+
+pub(crate) fn image(args: Args, context: &Context) -> Outcome {
+    answer(context.store()?.find_image(&args.name).map(drop))
+}
+
+/// 0, or 1 where there is none; podman has 125 where it cannot be known.
+fn answer(found: Result<(), store::Error>) -> Outcome {
+    match found {
+        Ok(()) => Ok(0),
+        Err(e) if matches!(e.kind, Kind::NotFound | Kind::Invalid) => Ok(1),
+        Err(e) => Err(Failure::from(e).code(cli::exit::OURS)),
+    }
+}

@@ -1,0 +1,51 @@
+//! `ctr system prune`: removes what nobody needs, a kind after the other.
+
+use super::{Context, image_prune, prune};
+use cli::failure::Outcome;
+use cli::human;
+
+/// Options of `ctr system prune`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Remove all unused images not just dangling ones
+    #[arg(short, long)]
+    all: bool,
+    /// Prune anonymous volumes
+    #[arg(long)]
+    volumes: bool,
+    /// Provide filter values: until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]
+    #[arg(long, value_name = "filter")]
+    filter: Vec<String>,
+    /// Do not prompt for confirmation
+    #[arg(short, long)]
+    force: bool,
+}
+
+pub(crate) fn run(args: Args, context: &Context) -> Outcome {
+    let which = prune::which(&args.filter)?;
+    if args.volumes && which.until.is_some() {
+        return Err(cli::failure::Failure::new("ERROR: The \"until\" filter is not supported with \"--volumes\""));
+    }
+    if !args.force && !prune::asked(&warning(&args))? {
+        return Ok(0);
+    }
+    let (containers, freed) = prune::containers(&which, context)?;
+    let (images, more) = image_prune::images(args.all, which, context)?;
+    let told: String =
+        [containers, images].into_iter().filter(|text| !text.is_empty()).map(|text| text + "\n").collect();
+    super::print(&format!("{told}Total reclaimed space: {}\n", human::size(freed + more)))
+}
+
+/// What will go, as docker lists it: of networks, volumes and a build cache there is nothing here that could.
+fn warning(args: &Args) -> String {
+    let images = if args.all { image_prune::ALL } else { image_prune::DANGLING };
+    let mut text = format!("WARNING! This will remove:\n  - all stopped containers\n  - {images}\n");
+    if args.volumes {
+        text.push_str("  - all anonymous volumes not used by at least one container\n");
+    }
+    if !args.filter.is_empty() {
+        text.push_str("\n  Items to be pruned will be filtered with:\n");
+        text.extend(args.filter.iter().map(|filter| format!("  - {filter}\n")));
+    }
+    text + "\nAre you sure you want to continue? [y/N] "
+}
