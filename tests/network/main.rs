@@ -27,6 +27,7 @@ mod loopback;
 mod macvlan;
 mod mtu;
 mod obey;
+mod occupancy;
 mod options;
 mod overlay;
 mod overlay_etcd;

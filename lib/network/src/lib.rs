@@ -16,7 +16,8 @@
 //!   `-o`.
 //! - The kinds: [`driver`], and one file each; [`bridge`] is the usual one.
 //! - [`cni`]: the same room as a CNI plugin.
-//! - The verbs: [`network`] (create, remove, list), [`attach`] (attach, detach, loopback).
+//! - The verbs: [`network`] (create, remove, list), [`attach`] (attach, detach, loopback); [`occupancy`] tells a container by
+//!   its namespace.
 //!
 //! Invariants:
 //! - Whatever is made here is made in the network namespace of the calling thread, or in the container's; never elsewhere.
@@ -52,6 +53,7 @@ pub mod namespace;
 pub mod neighbor;
 pub mod network;
 pub mod nft;
+pub mod occupancy;
 pub mod option;
 pub mod overlay;
 pub mod pool;

@@ -9,6 +9,7 @@ use crate::socket::Socket;
 use nix::sched::{CloneFlags, setns};
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -55,6 +56,29 @@ impl Reference {
             Self::Name(name) => Path::new(NAMED).join(name),
         }
     }
+
+    /// Its path with every link in it followed but the last, so that it is the same path also when nothing is there any more.
+    pub(crate) fn place(&self) -> PathBuf {
+        place(&self.path())
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Process(id) => write!(f, "{id}"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+fn place(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match (absolute.parent().map(Path::canonicalize), absolute.file_name()) {
+        (Some(Ok(folder)), Some(name)) => folder.join(name),
+        _ => absolute,
+    }
 }
 
 /// What a namespace is known by on disk: the path it was found at, and its number.
@@ -67,6 +91,17 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// What is at `path` now; the number is 0 where nothing is.
+    pub(crate) fn at(path: &Path) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self { path: path.to_owned(), inode: std::fs::metadata(path).map_or(0, |m| m.ino()) }
+    }
+
+    /// See [`Reference::place`].
+    pub(crate) fn place(&self) -> PathBuf {
+        place(&self.path)
+    }
+
     /// Whether the path still leads to that namespace.
     pub fn is_there(&self) -> bool {
         use std::os::unix::fs::MetadataExt;

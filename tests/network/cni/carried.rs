@@ -56,6 +56,15 @@ fn attach_publish_detach() {
         lab.netwire(&format!("{path} unpublish --id c1 8080:80"));
         assert!(!asks(lab, "outside", "c1", SocketAddr::new(uplink, 8080)), "{path}: unpublished");
         assert!(asks(lab, "outside", "c1", SocketAddr::new(uplink, 8090)), "{path}: the other one stays");
+        // The namespace tells the container as its id does.
+        lab.netwire(&format!("{path} publish --netns c1 8091:80"));
+        assert!(asks(lab, "outside", "c1", SocketAddr::new(uplink, 8091)), "{path}: by the namespace");
+        lab.netwire(&format!("{path} unpublish --netns /run/netns/c1 8091:80"));
+        assert!(!asks(lab, "outside", "c1", SocketAddr::new(uplink, 8091)), "{path}: by the namespace");
+        let disagree = format!("{path} unpublish --id c1 --netns c2");
+        lab.refused(&disagree, 1, "c1 is not attached there, but c2", "--id and --netns");
+        lab.sh("ip netns add free");
+        lab.refused(&format!("{path} publish --netns free 80:80"), 1, "nothing is attached there", "comes first");
         for id in ["c1", "c1", "c2"] {
             lab.netwire(&format!("{path} detach --network web --id {id}"));
         }

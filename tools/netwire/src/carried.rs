@@ -3,7 +3,7 @@
 use crate::NAME;
 use crate::plan::{Plan, Step};
 use crate::publish;
-use crate::run::{all, printed};
+use crate::run::{DETACHED, all, printed, told};
 use cli::failure::Outcome;
 use cli::output;
 use network::cni::runner::Runner;
@@ -19,17 +19,28 @@ pub(crate) fn run(plan: &Plan) -> Option<Outcome> {
             attached.warnings.iter().for_each(|warning| output::complain(NAME, warning));
             printed(output::json_line(&attached))
         }),
-        Step::Detach { network, container, interface } => {
-            all(runner.detach(network, container, interface.as_deref()).err().unwrap_or_default())
+        Step::Detach { network, whose, interface } => {
+            match whose.former(DETACHED, |at| runner.occupancy(at, Some(network))) {
+                Ok(Ok(container)) => {
+                    all(runner.detach(network, &container, interface.as_deref()).err().unwrap_or_default())
+                }
+                nobody => told(nobody),
+            }
         }
-        Step::Publish(publish::Plan::Publish { container, network, specs }) => runner
-            .publish(network.as_deref(), container, specs)
+        Step::Publish(publish::Plan::Publish { whose, network, specs }) => whose
+            .resident(|at| runner.occupancy(at, network.as_deref()))
+            .and_then(|container| runner.publish(network.as_deref(), &container, specs))
             .map_err(Into::into)
             .and_then(|outcome| printed(publish::print(&outcome.ports))),
-        Step::Publish(publish::Plan::Unpublish { container, network, specs }) => runner
-            .unpublish(network.as_deref(), container, specs.as_deref())
-            .map_err(Into::into)
-            .map(|()| cli::exit::DONE),
+        Step::Publish(publish::Plan::Unpublish { whose, network, specs }) => {
+            match whose.former(publish::UNPUBLISHED, |at| runner.occupancy(at, network.as_deref())) {
+                Ok(Ok(container)) => runner
+                    .unpublish(network.as_deref(), &container, specs.as_deref())
+                    .map_err(Into::into)
+                    .map(|()| cli::exit::DONE),
+                nobody => told(nobody),
+            }
+        }
         _ => return None,
     })
 }

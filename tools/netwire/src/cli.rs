@@ -23,6 +23,8 @@ Exit status: 0 done, 1 failed, 2 wrong command line.
   netwire network create web --subnet 10.9.0.0/24
   ip netns add c1
   netwire attach --network web --netns c1 --id c1
+  netwire publish --netns c1 8080:80
+  netwire unpublish --netns c1 8080:80
   netwire detach --network web --id c1
   netwire network rm web";
 
@@ -64,9 +66,12 @@ pub enum Verb {
     Rename(Rename),
     /// Let ports of this machine lead into a container; prints each as one line of JSON
     ///
-    /// May be repeated: what is published already stays as it is.
+    /// May be repeated: what is published already stays as it is. The container is told by its id or by its namespace.
     Publish(crate::publish::Publish),
     /// Take ports of a container away, and end what came in by them
+    ///
+    /// That there are none is no error, nor that the container or its namespace is gone; where nothing is known of the
+    /// namespace any more, a line says so, and the container's id is what finds what is left.
     Unpublish(crate::publish::Unpublish),
     /// Start, stop and show the name servers of networks
     #[command(subcommand)]
@@ -271,11 +276,11 @@ pub struct Detach {
     pub network: String,
     /// The container's id
     #[arg(long, value_name = "ID")]
-    pub id: String,
+    pub id: Option<String>,
     /// The interface inside [default: all that it has on the network]
     #[arg(long, value_name = "IFNAME")]
     pub ifname: Option<String>,
-    /// Accepted, as attach does; not needed: the interface is found from the outside, and the namespace may be gone
+    /// The namespace the container is attached in, or was, instead of its id; beside an id it is not needed and not looked at
     #[arg(long, value_name = "NETNS")]
     pub netns: Option<String>,
 }

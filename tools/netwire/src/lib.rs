@@ -13,6 +13,7 @@ pub mod plan;
 pub mod publish;
 mod rootless;
 mod run;
+pub mod whose;
 
 use ::cli::{Failure, exit, failure, output};
 use clap::Parser;

@@ -1,7 +1,8 @@
 //! What the command line means: every value read and checked, folders chosen. Touches nothing.
 
-use crate::cli::{Args, Attach, Create, NetworkVerb, Verb};
+use crate::cli::{Args, Attach, Create, Detach, NetworkVerb, Verb};
 use crate::rootless;
+use crate::whose::Whose;
 use cli::Failure;
 use network::attach::Wish;
 use network::bandwidth::{self, Bandwidth, Limit};
@@ -55,13 +56,18 @@ pub enum Step {
     /// Attach to a network that a user's program carries.
     AttachUser(network::rootless::Wish),
     /// Detach from it.
-    DetachUser(String),
+    DetachUser {
+        /// The network.
+        network: String,
+        /// The container.
+        whose: Whose,
+    },
     /// Detach.
     Detach {
         /// The network.
         network: String,
-        /// The container's id.
-        container: String,
+        /// The container.
+        whose: Whose,
         /// The interface, or all.
         interface: Option<String>,
     },
@@ -168,12 +174,7 @@ pub fn plan(args: Args, places: &Places) -> Result<Plan, Failure> {
         Verb::Network(NetworkVerb::Inspect { names, .. }) => Step::Inspect(names),
         Verb::Attach(attach) if rootless::is_meant_by(&attach.network) => Step::AttachUser(rootless::wish(*attach)?),
         Verb::Attach(attach) => Step::Attach(Box::new(wish(*attach)?)),
-        Verb::Detach(detach) if rootless::is_meant_by(&detach.network) => Step::DetachUser(container_id(detach.id)?),
-        Verb::Detach(detach) => Step::Detach {
-            network: network_name(detach.network)?,
-            container: container_id(detach.id)?,
-            interface: detach.ifname,
-        },
+        Verb::Detach(detach) => detachment(detach)?,
         Verb::Rename(rename) => Step::Rename {
             container: container_id(rename.id)?,
             network: rename.network.map(network_name).transpose()?,
@@ -200,6 +201,16 @@ pub fn plan(args: Args, places: &Places) -> Result<Plan, Failure> {
         }
     }
     Ok(Plan { state, plugins, step })
+}
+
+/// Who has an id is found from the outside, so the namespace beside it need not be there, nor be looked at.
+fn detachment(detach: Detach) -> Result<Step, Failure> {
+    let netns = detach.netns.as_deref().filter(|_| detach.id.is_none());
+    let whose = Whose::read("detach", detach.id, netns)?;
+    Ok(match rootless::is_meant_by(&detach.network) {
+        true => Step::DetachUser { network: detach.network, whose },
+        false => Step::Detach { network: network_name(detach.network)?, whose, interface: detach.ifname },
+    })
 }
 
 fn network_plan(create: Create) -> Result<network::network::Plan, Failure> {
@@ -387,6 +398,10 @@ mod tests {
             ("netwire attach --network a --netns c --id x --ifname a/b", "cannot be the name of an interface"),
             ("netwire attach --network a --netns c --id x --mac 1", "is not a hardware address"),
             ("netwire attach --network a --netns .. --id x", "neither a path"),
+            ("netwire publish --netns .. 80", "neither a path"),
+            ("netwire publish 80", "publish: which container is missing"),
+            ("netwire unpublish", "unpublish: which container is missing"),
+            ("netwire detach --network a", "detach: which container is missing"),
         ] {
             let failure = planned(line, &places).unwrap_err();
             assert_eq!(failure.code, cli::exit::USAGE, "{line}");

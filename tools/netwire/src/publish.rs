@@ -1,7 +1,11 @@
 //! `publish` and `unpublish`: what is typed, what it means, and doing it.
 
+use crate::whose::Whose;
 use cli::{Failure, output};
 use network::Error;
+use network::namespace::Reference;
+use network::network as networks;
+use network::occupancy::Occupancy;
 use network::publish::{self, Published};
 use network::state::State;
 use spec::published::Published as Spec;
@@ -10,8 +14,11 @@ use spec::published::Published as Spec;
 #[derive(Debug, clap::Args)]
 pub struct Publish {
     /// The container's id
-    #[arg(long, value_name = "ID", required_unless_present = "list")]
+    #[arg(long, value_name = "ID")]
     pub id: Option<String>,
+    /// The namespace the container is attached in, instead of its id; of the same container where both are given
+    #[arg(long, value_name = "NETNS")]
+    pub netns: Option<String>,
     /// The network it is reached by [default: the one it is on; the first that can be, by name, if it is on several]
     #[arg(long, value_name = "NAME")]
     pub network: Option<String>,
@@ -28,7 +35,10 @@ pub struct Publish {
 pub struct Unpublish {
     /// The container's id
     #[arg(long, value_name = "ID")]
-    pub id: String,
+    pub id: Option<String>,
+    /// The namespace the container is attached in, or was, instead of its id; of the same container where both are given
+    #[arg(long, value_name = "NETNS")]
+    pub netns: Option<String>,
     /// The network [default: all it is on]
     #[arg(long, value_name = "NAME")]
     pub network: Option<String>,
@@ -42,8 +52,8 @@ pub struct Unpublish {
 pub enum Plan {
     /// Publish.
     Publish {
-        /// The container's id.
-        container: String,
+        /// The container.
+        whose: Whose,
         /// The network, or the one it is on.
         network: Option<String>,
         /// Which ports.
@@ -51,47 +61,83 @@ pub enum Plan {
     },
     /// Unpublish.
     Unpublish {
-        /// The container's id.
-        container: String,
+        /// The container.
+        whose: Whose,
         /// The network, or all.
         network: Option<String>,
         /// Which ports, or all.
         specs: Option<Vec<Spec>>,
     },
     /// List what one container has, or all.
-    List(Option<String>),
+    List {
+        /// The container, or all.
+        whose: Option<Whose>,
+        /// The network, or all.
+        network: Option<String>,
+    },
 }
 
 impl Plan {
     /// That of `publish`.
     pub fn publish(typed: Publish) -> Result<Self, Failure> {
         let network = network(typed.network)?;
-        match typed.id.map(crate::plan::container_id).transpose()? {
-            Some(container) if !typed.list => Ok(Self::Publish { container, network, specs: specs(&typed.ports)? }),
-            container => Ok(Self::List(container)),
+        if typed.list {
+            return Ok(Self::List { whose: Whose::given(typed.id, typed.netns.as_deref())?, network });
         }
+        let whose = Whose::read("publish", typed.id, typed.netns.as_deref())?;
+        Ok(Self::Publish { whose, network, specs: specs(&typed.ports)? })
     }
 
     /// That of `unpublish`.
     pub fn unpublish(typed: Unpublish) -> Result<Self, Failure> {
         let specs = Some(specs(&typed.ports)?).filter(|specs| !specs.is_empty());
-        Ok(Self::Unpublish { container: crate::plan::container_id(typed.id)?, network: network(typed.network)?, specs })
+        let whose = Whose::read("unpublish", typed.id, typed.netns.as_deref())?;
+        Ok(Self::Unpublish { whose, network: network(typed.network)?, specs })
     }
 
     /// Does it; gives the lines to print, and what could not be done and is no reason to fail.
     pub fn run(&self, state: &State) -> Result<(Vec<Published>, Vec<String>), Error> {
         match self {
-            Self::Publish { container, network, specs } => {
-                let outcome = publish::publish_leased(state, network.as_deref(), container, specs)?;
+            Self::Publish { whose, network, specs } => {
+                if let Some(name) = network {
+                    networks::find(state, name)?;
+                }
+                let container = whose.resident(among(state, network.as_ref()))?;
+                let outcome = publish::publish_leased(state, network.as_deref(), &container, specs)?;
                 Ok((outcome.ports, outcome.warnings))
             }
-            Self::Unpublish { container, network, specs } => {
-                publish::unpublish_everywhere(state, network.as_deref(), container, specs.as_deref())?;
-                Ok((Vec::new(), Vec::new()))
+            Self::Unpublish { whose, network, specs } => {
+                match whose.former(UNPUBLISHED, among(state, network.as_ref()))? {
+                    Ok(container) => {
+                        publish::unpublish_everywhere(state, network.as_deref(), &container, specs.as_deref())?;
+                        Ok((Vec::new(), Vec::new()))
+                    }
+                    Err(nobody) => Ok((Vec::new(), vec![nobody])),
+                }
             }
-            Self::List(container) => Ok((publish::list(state, container.as_deref())?, Vec::new())),
+            Self::List { whose, network } => {
+                let mut ports = Vec::new();
+                match whose {
+                    None => ports = publish::list(state, None)?,
+                    Some(whose) => {
+                        for container in whose.all(among(state, network.as_ref()))? {
+                            ports.extend(publish::list(state, Some(&container))?);
+                        }
+                    }
+                }
+                ports.retain(|port| network.as_ref().is_none_or(|name| port.network == *name));
+                Ok((ports, Vec::new()))
+            }
         }
     }
+}
+
+/// What is done to a container without ports.
+pub(crate) const UNPUBLISHED: &str = "unpublished";
+
+/// Who is attached in a namespace: to `network`, or to any.
+pub(crate) fn among(state: &State, network: Option<&String>) -> impl FnOnce(&Reference) -> Result<Occupancy, Error> {
+    move |namespace| Occupancy::of(state, namespace, network.map(String::as_str))
 }
 
 /// Reads what follows `-p`.

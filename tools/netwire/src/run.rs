@@ -2,6 +2,7 @@
 
 use crate::NAME;
 use crate::plan::{Listing, Plan, Step};
+use crate::publish;
 use cli::failure::Outcome;
 use cli::{Failure, exit, output};
 use network::definition::Definition;
@@ -45,9 +46,17 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
             printed(output::json_line(&attached))
         }
         Step::AttachUser(wish) => crate::rootless::attach(state, wish),
-        Step::DetachUser(container) => crate::rootless::detach(state, container),
-        Step::Detach { network, container, interface } => {
-            all(attach::detach(state, network, container, interface.as_deref()).err().unwrap_or_default())
+        Step::DetachUser { network, whose } => match whose.former(DETACHED, publish::among(state, Some(network))) {
+            Ok(Ok(container)) => crate::rootless::detach(state, &container),
+            nobody => told(nobody),
+        },
+        Step::Detach { network, whose, interface } => {
+            match whose.former(DETACHED, publish::among(state, Some(network))) {
+                Ok(Ok(container)) => {
+                    all(attach::detach(state, network, &container, interface.as_deref()).err().unwrap_or_default())
+                }
+                nobody => told(nobody),
+            }
         }
         Step::Rename { container, network, name, aliases } => {
             let (renamed, failures) =
@@ -60,7 +69,7 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
         Step::Publish(plan) => {
             let (ports, warnings) = plan.run(state)?;
             warnings.iter().for_each(|warning| output::complain(NAME, warning));
-            printed(crate::publish::print(&ports))
+            printed(publish::print(&ports))
         }
         Step::Dns(step) => crate::dns::run(state, step),
         Step::Overlay(step) => crate::overlay::run(state, step),
@@ -74,6 +83,17 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
             Ok(exit::DONE)
         }
     }
+}
+
+/// What is done to a container without its interface.
+pub(crate) const DETACHED: &str = "detached";
+
+/// Whom something was to be taken from was not found: that is told, and is a failure only where looking failed.
+pub(crate) fn told(found: Result<Result<String, String>, Error>) -> Outcome {
+    if let Err(nobody) = found? {
+        output::complain(NAME, &nobody);
+    }
+    Ok(exit::DONE)
 }
 
 /// Success, or the last failure when all before it were told.

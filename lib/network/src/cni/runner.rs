@@ -19,8 +19,9 @@ use crate::attach::{Attachment, Wish};
 use crate::definition::Definition;
 use crate::error::{Error, Kind, Result, failed};
 use crate::mac::Mac;
-use crate::namespace::Namespace;
+use crate::namespace::{Identity, Namespace, Reference};
 use crate::network;
+use crate::occupancy::{Occupancy, Occupant};
 use crate::publish::{Outcome, Published};
 use crate::state::{self, Durability, State};
 use chain::Mapping;
@@ -117,7 +118,7 @@ impl Runner<'_> {
     ) -> std::result::Result<(), Vec<Error>> {
         let _lock = self.state.lock_network(network).map_err(|e| vec![e])?;
         let mut failures = Vec::new();
-        for file in self.files(network, container) {
+        for file in self.files(network, Some(container)) {
             match load(&file) {
                 Ok(Some(record)) if interface.is_none_or(|name| record.interface == name) => {
                     failures.extend(self.take_down(&record, &file).err().unwrap_or_default());
@@ -148,7 +149,7 @@ impl Runner<'_> {
     pub fn unpublish(&self, network: Option<&str>, container: &str, specs: Option<&[Spec]>) -> Result<()> {
         let networks: Vec<String> = match network {
             Some(name) => vec![name.to_owned()],
-            None => self.networks().into_iter().filter(|n| !self.files(n, container).is_empty()).collect(),
+            None => self.networks().into_iter().filter(|n| !self.files(n, Some(container)).is_empty()).collect(),
         };
         for network in networks {
             let gone = specs.map(chain::mappings).transpose()?;
@@ -159,9 +160,26 @@ impl Runner<'_> {
         Ok(())
     }
 
+    /// Who is attached in `namespace` by plugins: to `network`, or to any.
+    pub fn occupancy(&self, namespace: &Reference, network: Option<&str>) -> Result<Occupancy> {
+        Occupancy::among(namespace, network, |_| {
+            let mut all = Vec::new();
+            for network in self.networks().into_iter().filter(|name| network.is_none_or(|wanted| name == wanted)) {
+                for file in self.files(&network, None) {
+                    all.extend(load(&file)?.map(|record| Occupant {
+                        network: network.clone(),
+                        container: record.container,
+                        namespace: Identity::at(&record.namespace),
+                    }));
+                }
+            }
+            Ok(all)
+        })
+    }
+
     fn change_ports(&self, network: &str, container: &str, change: impl FnOnce(&mut Vec<Mapping>)) -> Result<()> {
         let _lock = self.state.lock_network(network)?;
-        let Some(file) = self.files(network, container).into_iter().next() else { return Ok(()) };
+        let Some(file) = self.files(network, Some(container)).into_iter().next() else { return Ok(()) };
         let Some(mut record) = load(&file)? else { return Ok(()) };
         let before = record.ports.clone();
         change(&mut record.ports);
@@ -267,11 +285,11 @@ impl Runner<'_> {
         self.folder().join(network).join(format!("{container}@{interface}.json"))
     }
 
-    /// The files of a container's attachments to `network`, by interface.
-    fn files(&self, network: &str, container: &str) -> Vec<PathBuf> {
+    /// The files of a container's attachments to `network`, by interface; or of everyone's.
+    fn files(&self, network: &str, container: Option<&str>) -> Vec<PathBuf> {
         let folder = self.folder().join(network);
         let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-        let prefix = format!("{container}@");
+        let prefix = container.map_or_else(String::new, |container| format!("{container}@"));
         let of = |name: &str| name.starts_with(&prefix) && name.ends_with(".json");
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| of(name));
         let mut files: Vec<PathBuf> = names.map(|name| folder.join(name)).collect();
@@ -288,7 +306,7 @@ impl Runner<'_> {
     }
 
     fn network_of(&self, network: Option<&str>, container: &str) -> Result<String> {
-        let known = |name: &String| !self.files(name, container).is_empty();
+        let known = |name: &String| !self.files(name, Some(container)).is_empty();
         let found = match network {
             Some(name) => Some(name.to_owned()).filter(known),
             None => self.networks().into_iter().find(known),

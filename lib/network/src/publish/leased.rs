@@ -7,6 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::lease::{Book, Lease};
 use crate::network;
 use crate::nft::{self, Facts, ports};
+use crate::rootless::{self, record::Record};
 use crate::state::State;
 use spec::published::Published as Spec;
 use std::net::IpAddr;
@@ -36,6 +37,9 @@ pub fn publish_leased(state: &State, network: Option<&str>, container: &str, spe
     if let Some((definition, lease)) = other {
         return publish_attached(state, definition, &lease, specs);
     }
+    if network.is_none() {
+        carried(state, "publish ports of", container, |_| true)?;
+    }
     let error = Error::new(Kind::NotFound, "publish ports of", container);
     Err(match network {
         Some(name) => error
@@ -43,6 +47,17 @@ pub fn publish_leased(state: &State, network: Option<&str>, container: &str, spe
             .hint(format!("netwire attach --network {name} --id {container} --netns … attaches it")),
         None => error.because("it is on no network").hint("attach it first: netwire attach"),
     })
+}
+
+/// Refuses `op` where a program of the user's carries the container's packets, if it `matters`: that knows its ports from the
+/// start.
+fn carried(state: &State, op: &'static str, container: &str, matters: impl Fn(&Record) -> bool) -> Result<()> {
+    let is_it = |record: &Record| record.container == container && matters(record);
+    let Some(record) = rootless::list(state)?.into_iter().find(is_it) else { return Ok(()) };
+    let network = record.attachment.map_or_else(|| rootless::USER.to_owned(), |attachment| attachment.network);
+    Err(Error::new(Kind::Unsupported, op, container)
+        .because(format!("a program of the user's carries network {network}, and its ports are those it began with"))
+        .hint(format!("detach it, and attach it again with the ports: netwire attach --network {network} -p …")))
 }
 
 /// Makes whole what was lost with the packet rules: every network that somebody is on, and all that is published. Gives what
@@ -83,6 +98,10 @@ pub fn unpublish_everywhere(
         });
         unpublish(state, network, container, specs.as_deref())
     };
+    if network.is_none() {
+        let has_ports = |record: &Record| record.attachment.as_ref().is_some_and(|made| !made.ports.is_empty());
+        carried(state, "unpublish ports of", container, has_ports)?;
+    }
     match network {
         Some(network) => on(network),
         None => super::book::list(state, Some(container))?.iter().try_for_each(|(network, ..)| on(network)),
