@@ -1,9 +1,11 @@
 //! Asking name servers in tests, and one of the test's own that plays the servers outside.
 
 use crate::lab::Lab;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -123,13 +125,12 @@ impl Client {
         Ok(words(&answer[..length]))
     }
 
-    /// The answer, if it comes at once.
-    pub(crate) fn soon(&mut self, name: &str) -> Option<String> {
-        self.start(name);
-        self.socket.set_read_timeout(Some(Duration::from_millis(30))).expect("a timeout");
-        let mut answer = [0; 4096];
-        let length = self.socket.recv(&mut answer).ok()?;
-        Some(words(&answer[..length]))
+    /// Whether an answer has come.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.socket.set_nonblocking(true).expect("no waiting");
+        let answered = self.socket.peek(&mut [0]).is_ok();
+        self.socket.set_nonblocking(false).expect("waiting");
+        answered
     }
 
     /// Sends any bytes and gives what comes back, if something does soon.
@@ -181,6 +182,8 @@ impl Lab {
 pub(crate) struct Seen {
     pub(crate) datagrams: AtomicUsize,
     pub(crate) streams: AtomicUsize,
+    /// The names that came by UDP.
+    pub(crate) names: Mutex<BTreeSet<String>>,
     over: AtomicBool,
 }
 
@@ -211,7 +214,9 @@ fn by_udp(udp: &UdpSocket, stranger: &UdpSocket, seen: &Seen) {
         seen.datagrams.fetch_add(1, Ordering::Relaxed);
         let asked = &buffer[..length];
         let answer = reply(asked, true);
-        match name(asked, 12).0.split('.').next().unwrap_or_default() {
+        let asked_for = name(asked, 12).0;
+        seen.names.lock().expect("the names").insert(asked_for.clone());
+        match asked_for.split('.').next().unwrap_or_default() {
             "never" => continue,
             "late" => {
                 lates += 1;

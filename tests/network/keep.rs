@@ -1,6 +1,7 @@
 //! Damage of every kind: `netwire check` says it, `netwire restore` mends it, `netwire prune` removes what nobody owns.
 
 use crate::lab::{Lab, address, lab, text};
+use crate::publishing::bound;
 use std::net::IpAddr;
 use testkit::need;
 
@@ -54,7 +55,7 @@ fn what_is_damaged_is_found_and_mended() {
             assert_eq!(found(lab), [""; 0], "{damage}");
             lab.ping("c1", [10, 9, 0, 1].into());
             lab.ping("c1", [198, 51, 100, 2].into());
-            let listening = lab.within("c1", || std::net::TcpListener::bind("0.0.0.0:80")).expect("a server");
+            let listening = lab.within("c1", || bound(|| std::net::TcpListener::bind("0.0.0.0:80")));
             let through = lab.within("outside", || {
                 let patience = std::time::Duration::from_secs(5);
                 std::net::TcpStream::connect_timeout(&"198.51.100.1:8080".parse().expect("an address"), patience)

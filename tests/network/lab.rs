@@ -153,6 +153,17 @@ impl Lab {
         listed.lines().filter_map(name).filter(|name| name != "lo").collect()
     }
 
+    /// What the kernel counted in the namespace called `namespace`, or here for an empty name: `name` of the lines of `group`
+    /// in /proc/net/snmp.
+    #[track_caller]
+    pub(crate) fn counter(&self, namespace: &str, group: &str, name: &str) -> u64 {
+        let text = self.within(namespace, || std::fs::read_to_string("/proc/thread-self/net/snmp")).expect("counters");
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix(group)?.strip_prefix(": "));
+        let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
+        let found = names.split(' ').zip(values.split(' ')).find(|(found, _)| *found == name);
+        found.and_then(|(_, value)| value.parse().ok()).expect("a count")
+    }
+
     /// The whole rule set.
     pub(crate) fn ruleset(&self) -> String {
         self.sh("nft list ruleset")

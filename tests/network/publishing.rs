@@ -123,7 +123,7 @@ pub(crate) fn tcp(lab: &Lab, from: &str, to: SocketAddr, server: &str, inside: u
 }
 
 /// Binds; again for a while, since a process that another test just started has our sockets open until it runs its program.
-fn bound<T>(bind: impl Fn() -> std::io::Result<T>) -> T {
+pub(crate) fn bound<T>(bind: impl Fn() -> std::io::Result<T>) -> T {
     for _ in 0..500 {
         match bind() {
             Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => std::thread::sleep(PAUSE),
