@@ -24,7 +24,8 @@ pub(crate) fn executable(target: &str, test: &str) -> PathBuf {
     newest.unwrap_or_else(|| panic!("no executable of the target {target} in {}: build it first", folder.display()))
 }
 
-/// Boots with `options` of `vm.sh`, runs `script` by `sh` in `shared`, and gives what it said; it must succeed.
+/// Boots with `options` of `vm.sh`, runs `script` by `sh` in `shared`, and gives what it said; it must succeed. Each line begins with
+/// `guest| `: what tests in there say must not be taken for what those out here do.
 #[track_caller]
 pub(crate) fn run(shared: &Path, options: &[&str], script: &str) -> String {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -38,7 +39,8 @@ pub(crate) fn run(shared: &Path, options: &[&str], script: &str) -> String {
     command.args(options).arg("-s").arg(shared).args(["-t", "900", "--", "sh", "-c", script]).stdin(Stdio::null());
     command.env("VM_CACHE", testkit::gate::vm_cache());
     let output = command.output().expect("vm.sh runs");
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{:?}: {said}", output.status.code());
+    let lines = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let said: String = lines.iter().flat_map(|text| text.lines()).map(|line| format!("guest| {line}\n")).collect();
+    assert!(output.status.success(), "{:?}:\n{said}", output.status.code());
     said
 }

@@ -1,5 +1,5 @@
 //! Copies of this process that live a life of their own (`fork(2)`, `close_range(2)`, `_exit(2)`), and commands that start with
-//! a signal mask.
+//! a signal mask, or end when we do.
 //!
 //! A fork of a process with several threads has the locks of all and the thread of one: almost nothing may be called in
 //! it. So [`fork_into`] refuses to fork such a process.
@@ -7,6 +7,8 @@
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::SigSet;
 use nix::unistd::{ForkResult, Pid, fork};
+use rustix::io::Errno;
+use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -36,6 +38,18 @@ pub fn spawn_with_mask(command: &mut Command, mask: SigSet) -> io::Result<Child>
     // `mask` is a plain value moved into the closure.
     unsafe { command.pre_exec(move || mask.thread_set_mask().map_err(io::Error::from)) };
     command.spawn()
+}
+
+/// Has `command` killed when this thread ends, however that comes about (`PR_SET_PDEATHSIG`): what it had not done by then it does not do.
+pub fn end_with_us(command: &mut Command) {
+    let parent = getpid();
+    let tie = move || {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        // We may have ended before.
+        if getppid() == Some(parent) { Ok(()) } else { Err(io::Error::from(Errno::SRCH)) }
+    };
+    // SAFETY: between fork and exec only prctl and getppid are called, plain system calls that allocate nothing; `parent` is a plain value.
+    unsafe { command.pre_exec(tie) };
 }
 
 /// The kernel refuses CLONE_THREAD to a process of several threads, and for one thread it means nothing. Where unshare

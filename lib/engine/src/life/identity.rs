@@ -4,11 +4,14 @@
 //! goes by a pidfd that was checked after it was opened.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use store::{ProcessId, State};
+
+/// The kernel's mark of a process that is on its way out: PF_EXITING (include/linux/sched.h).
+const EXITING: u32 = 0x4;
 
 /// This boot of the machine: processes of another one are certainly gone.
 pub fn boot_id() -> String {
@@ -66,6 +69,22 @@ pub(super) fn begun(state: &State) -> Option<ProcessId> {
     process(pid).filter(|process| process.start_ticks >= supervisor.start_ticks && state.boot == boot_id())
 }
 
+/// Whether the process was killed or has ended and is only not gone yet (proc_pid_stat(5), proc_pid_status(5)).
+pub(super) fn is_ending(process_id: ProcessId) -> bool {
+    const KILL: u64 = 1 << (Signal::KILL.as_raw() - 1);
+    let read = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", process_id.pid)).unwrap_or_default();
+    if !lives(process_id) {
+        return true;
+    }
+    // What of a process ended with exit_group shows as its state, and before that as a signal of one thread or of all.
+    let status = read("status");
+    let of = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
+    let waits = |name: &str| u64::from_str_radix(of(name), 16).is_ok_and(|signals| signals & KILL != 0);
+    let stat = read("stat");
+    let flags = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(6)?.parse::<u32>().ok());
+    waits("SigPnd:") || waits("ShdPnd:") || flags.is_none_or(|flags| flags & EXITING != 0)
+}
+
 /// A handle to the process, made so that it cannot be another one's.
 pub fn handle(process_id: ProcessId) -> Option<OwnedFd> {
     let fd = pidfd_open(Pid::from_raw(process_id.pid)?, PidfdFlags::empty()).ok()?;
@@ -99,5 +118,17 @@ mod tests {
         assert!(!lives(ProcessId { start_ticks: me.start_ticks + 1, ..me }));
         assert!(handle(me).is_some());
         assert!(process(-1).is_none());
+    }
+
+    #[test]
+    fn one_that_was_killed_is_ending_before_it_is_gone() {
+        assert!(!is_ending(own_process().unwrap()));
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let id = process(child.id() as i32).unwrap();
+        assert!(!is_ending(id));
+        child.kill().unwrap();
+        assert!(is_ending(id), "at once");
+        child.wait().unwrap();
+        assert!(is_ending(id));
     }
 }

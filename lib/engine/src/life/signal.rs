@@ -88,16 +88,23 @@ pub fn kill(site: Site<'_>, record: &Record, name: &str, signal: i32) -> Result<
     Ok(())
 }
 
-/// Sends the container's process a signal by the OCI runtime.
+/// Sends the container's process a signal by the OCI runtime. If we are killed the signal has been sent by then or never will be: the
+/// next command finds a process that is ending, or one that stays.
 pub(super) fn send(site: Site<'_>, record: &Record, signal: &str) -> Result<()> {
-    runtime(site, record, &["kill", record.id.as_str(), signal], "runtime kill").map(drop)
+    let mut command = command(site, record, &["kill", record.id.as_str(), signal])?;
+    sys::daemon::end_with_us(&mut command);
+    execute::run(command, "runtime kill").map(drop)
 }
 
 fn runtime(site: Site<'_>, record: &Record, words: &[&str], name: &str) -> Result<Vec<u8>> {
+    execute::run(command(site, record, words)?, name)
+}
+
+fn command(site: Site<'_>, record: &Record, words: &[&str]) -> Result<std::process::Command> {
     let tools = Tools::new(&Asked::of(record)?.request.programs, site.own.to_owned());
     let mut command = execute::runtime(&tools, &site.place.runtime());
     command.args(words);
-    execute::run(command, name)
+    Ok(command)
 }
 
 /// Whether the container's process is frozen, as the runtime has it (runtime-spec, "State"); `None` where it cannot tell.

@@ -1,7 +1,8 @@
 //! `start` of a container that is there, and `restart`.
 
+use super::identity::is_ending;
 use super::stop::{self, Manner};
-use super::{Site, claim, conflict};
+use super::{Site, claim, conflict, is_live};
 use crate::attach::{self, End};
 use crate::launch::Starting;
 use crate::machine::Machine;
@@ -35,7 +36,13 @@ pub fn start(site: Site<'_>, record: &Record, machine: &Machine) -> Result<()> {
     // Whoever was quicker may have been about something else: clearing up behind a supervisor that died.
     for _ in 0..TRIES {
         let before = super::state(site.root, &record.id)?.started;
-        let Some(mut starting) = begin(site, record, machine)? else { return wait_started(site, record) };
+        let Some(mut starting) = begin(site, record, machine)? else {
+            wait_started(site, record)?;
+            if wait_ending(site, record)? {
+                continue;
+            }
+            return Ok(());
+        };
         let end = match attach::until_started(starting.socket) {
             Ok(end) => end,
             Err(e) => {
@@ -81,6 +88,20 @@ fn wait_started(site: Site<'_>, record: &Record) -> Result<()> {
         std::thread::sleep(POLL);
     }
     Ok(())
+}
+
+/// Whether the container's process was just being ended by hand, by somebody who was killed over it: then waits until that is done.
+fn wait_ending(site: Site<'_>, record: &Record) -> Result<bool> {
+    let now = || site.root.container_state(&record.id).map_err(crate::error::store);
+    let state = now()?;
+    let Some(process) = state.process.filter(|process| state.stopped_by_hand && is_ending(*process)) else {
+        return Ok(false);
+    };
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end && now().is_ok_and(|state| is_live(&state) && state.process == Some(process)) {
+        std::thread::sleep(POLL);
+    }
+    Ok(true)
 }
 
 /// Waits for the supervisor of a container that has ended, so that everything of it is cleared away when the command returns; not for one
