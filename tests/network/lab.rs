@@ -41,6 +41,8 @@ pub(crate) fn lab(body: impl FnOnce(&Lab) + Send) {
             std::fs::create_dir("/run/netns").expect("/run/netns");
             let lab = Lab { root: "/run/state".into() };
             lab.sh("ip link set lo up");
+            // A namespace begins with the machine's IPv4 settings, so whether that forwards would show in here.
+            std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").expect("no forwarding");
             body(&lab);
         });
         inside.join()
