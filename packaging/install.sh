@@ -36,7 +36,7 @@ install -m 644 "$papers"/zsh/* "$to/share/zsh/site-functions"
 install -m 644 "$papers"/fish/* "$to/share/fish/vendor_completions.d"
 if [ "$name" != ctr ]; then
     # the completions are ctr's, under its other name
-    (cat "$papers/bash/ctr"; echo "complete -F _ctr -o nosort -o bashdefault -o default $name") > "$to/share/bash-completion/completions/$name"
+    (cat "$papers/bash/ctr"; echo "complete -o default -F _ctr $name") > "$to/share/bash-completion/completions/$name"
     rm "$to/share/bash-completion/completions/ctr" "$to/share/zsh/site-functions/_ctr" "$to/share/fish/vendor_completions.d/ctr.fish"
 fi
 

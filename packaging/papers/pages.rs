@@ -28,7 +28,10 @@ pub(crate) fn write(folder: &Path) -> io::Result<()> {
         for (shell, kind) in [("bash", Shell::Bash), ("zsh", Shell::Zsh), ("fish", Shell::Fish)] {
             let name = tool.get_name().to_owned();
             let mut text = Vec::new();
-            clap_complete::generate(kind, &mut tool.clone(), &name, &mut text);
+            match ctr::completion(shell).filter(|_| name == "ctr") {
+                Some(own) => text.extend_from_slice(own.as_bytes()),
+                None => clap_complete::generate(kind, &mut tool.clone(), &name, &mut text),
+            }
             let file = match kind {
                 Shell::Zsh => format!("_{name}"),
                 Shell::Fish => format!("{name}.fish"),

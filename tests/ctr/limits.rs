@@ -151,6 +151,9 @@ fn who_transfers_more_waits() {
     let many = "dd if=/dev/zero of=/x bs=4k count=20 oflag=direct 2>/dev/null";
     slow("--device-write-iops", "10", many);
     slow("--device-read-iops", "10", &format!("{many}; dd if=/x of=/dev/null bs=4k iflag=direct 2>/dev/null"));
+    if is_v2() {
+        slow("--device-write-bps", "1mb", "dd if=/dev/zero of=/x bs=256k count=8 conv=fsync 2>/dev/null");
+    }
 }
 
 #[test]
@@ -197,6 +200,65 @@ fn soft_limits_are_told_to_the_kernel() {
     if !is_v2() {
         assert_eq!(of("memory.swappiness", ""), "10");
     }
+}
+
+/// A swap file that is in use until it is dropped.
+struct Swap(PathBuf);
+
+impl Swap {
+    fn on(path: PathBuf) -> Self {
+        let file = path.display();
+        let script = format!("head -c 200m /dev/zero >{file} && chmod 600 {file} && mkswap -q {file} && swapon {file}");
+        let done = std::process::Command::new("sh").args(["-c", &script]).status().expect("sh runs");
+        assert!(done.success(), "no swap in {file}");
+        Self(path)
+    }
+}
+
+impl Drop for Swap {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("swapoff").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn who_may_swap_goes_on_where_others_are_killed() {
+    need!(root, overlay, disk, cgroup2, "mkswap");
+    let lab = Lab::new();
+    let _swap = Swap::on(lab.path().join("swap"));
+    let hog = "head -c 60m /dev/zero | tail -c 60m | wc -c";
+    for (both, out) in [("32m", "0\n"), ("44m", "0\n"), ("160m", "62914560\n"), ("-1", "62914560\n")] {
+        let said = lab.said(["run", "--rm", "-m", "32m", "--memory-swap", both, "host", "sh", "-c", hog]);
+        assert_eq!(said.out, out, "{both}: {said:?}");
+    }
+}
+
+#[test]
+fn who_has_a_reservation_keeps_it_where_memory_is_scarce() {
+    need!(root, overlay, disk, cgroup2);
+    let lab = Lab::new();
+    let parent = format!("veneer-test-low-{}", std::process::id());
+    // Both hold as much that could go at once; what they share has too little for a third.
+    let fill = "head -c 50m /dev/zero >/x; sync /x; cat /x >/dev/null; echo full; sleep 1000";
+    for (name, options) in [("kept", &["--memory-reservation", "64m"][..]), ("other", &[])] {
+        let line = ["run", "-d", "--name", name, "--cgroup-parent", &parent];
+        lab.ok([&line[..], options, &["host", "sh", "-c", fill]].concat());
+        assert!(Lab::within(PATIENCE, || lab.ok(["logs", name]).contains("full")), "{name}");
+    }
+    let above = group(&lab, "kept", "memory").parent().expect("a group above").to_owned();
+    std::fs::write(above.join("memory.max"), "178257920").expect("a limit");
+    let cached = |name: &str| {
+        let stat = read(&lab, name, "memory", "memory.stat", "memory.stat");
+        let bytes = stat.lines().find_map(|line| line.strip_prefix("file ")).expect("a count");
+        bytes.parse::<u64>().expect("a number") >> 20
+    };
+    let before = [cached("kept"), cached("other")];
+    let hog = "head -c 90m /dev/zero | tail -c 90m | wc -c";
+    let said = lab.said(["run", "--rm", "--cgroup-parent", &parent, "host", "sh", "-c", hog]);
+    assert_eq!(said.out, "94371840\n", "{said:?}");
+    let after = [cached("kept"), cached("other")];
+    assert!(after[0] + 3 >= before[0], "MiB of who has one, and of who has none: {before:?} {after:?}");
+    assert!(after[1] + 12 < before[1], "MiB of who has one, and of who has none: {before:?} {after:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod attach;
 mod bridge;
 mod commit;
+mod complete;
 mod cp;
 mod enter;
 mod errors;

@@ -55,6 +55,36 @@ fn several_networks_and_addresses_as_asked() {
 }
 
 #[test]
+fn networks_that_nobody_needs_are_pruned() {
+    need!(root, overlay, netns, images);
+    let lab = Lab::new();
+    lab.load(&fixture::busybox_oci());
+    let script = "
+        for n in used created kept; do $ctr netwire network create $n --label keep >/dev/null; done
+        $ctr netwire network create left >/dev/null
+        $ctr run -d --name one --network used busybox sleep 100 >/dev/null
+        $ctr netwire network create alone --label keep >/dev/null
+        unshare -n sleep 100 & sleep 0.3; $ctr netwire attach --network alone --netns $! --id 1234 >/dev/null
+        $ctr system prune -f --filter label!=keep
+        echo n | $ctr system prune | grep networks
+        $ctr create --name two --network created busybox true >/dev/null
+        $ctr system prune -f
+        $ctr netwire network ls -q | sort
+        $ctr netwire detach --network alone --id 1234; kill $!
+        $ctr rm -f one >/dev/null
+    ";
+    let said = in_own_network(&lab, script);
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "{said:?}");
+    let (first, rest) = said.out.split_once("  - ").expect("a question");
+    assert_eq!(first, "Deleted Networks:\nleft\n\nTotal reclaimed space: 0B\n");
+    let (question, rest) = rest.split_once('\n').expect("a line");
+    assert_eq!(question, "all networks not used by at least one container");
+    // the container that only asked for one went before it
+    assert!(rest.contains("\nDeleted Networks:\ncreated\nkept\n\n"), "{rest}");
+    assert!(rest.ends_with("alone\nbridge\nused\n"), "{rest}");
+}
+
+#[test]
 fn another_containers_network_with_its_names() {
     need!(root, overlay, netns, images);
     let lab = Lab::new();

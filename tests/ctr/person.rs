@@ -1,17 +1,34 @@
 //! A person at a terminal: a pseudo-terminal of the test's own, the controlling one of the command in front of it.
 
 use crate::lab::Lab;
-use nix::pty::{OpenptyResult, Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long something may take that takes no time.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Both sides of a new terminal. Other tests start programs meanwhile, which must not get them.
+fn terminal() -> std::io::Result<(OwnedFd, OwnedFd)> {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    let name = ptsname(&master, Vec::new())?;
+    let slave = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(nix::libc::O_NOCTTY)
+        .open(OsStr::from_bytes(name.to_bytes()))?;
+    Ok((master, slave.into()))
+}
 
 /// A person at a terminal, in front of `ctr`.
 pub(crate) struct Person {
@@ -30,14 +47,22 @@ impl Person {
 
     /// The same with something else set up for the command.
     pub(crate) fn with(lab: &Lab, args: &[&str], more: impl FnOnce(&mut Command)) -> Self {
-        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-        let OpenptyResult { master, slave } = openpty(Some(&size), None).expect("a terminal");
+        Self::before(env!("CARGO_BIN_EXE_ctr"), args, |command| {
+            lab.environment(command);
+            command.env("DOCKER_CONFIG", lab.path());
+            more(command);
+        })
+    }
+
+    /// A person in front of another program than ours.
+    pub(crate) fn before(program: impl AsRef<OsStr>, args: &[&str], more: impl FnOnce(&mut Command)) -> Self {
+        let size = rustix::termios::Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let (master, slave) = terminal().expect("a terminal");
+        rustix::termios::tcsetwinsize(&master, size).expect("resized");
         // a session of its own with this terminal: keys send signals, and a new size does
         let mut command = Command::new("env");
         // whatever the tests were started with: a job in the background ignores keys
-        command.args(["--default-signal", "setsid", "--ctty", env!("CARGO_BIN_EXE_ctr")]).args(args);
-        lab.environment(&mut command);
-        command.env("DOCKER_CONFIG", lab.path());
+        command.args(["--default-signal", "setsid", "--ctty"]).arg(program).args(args);
         let end = || Stdio::from(slave.try_clone().expect("a copy"));
         command.stdin(end()).stdout(end()).stderr(end());
         more(&mut command);

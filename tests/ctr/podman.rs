@@ -83,6 +83,33 @@ fn descriptors_reach_the_container_under_their_numbers() {
 }
 
 #[test]
+fn descriptors_reach_other_processes_of_a_container_too() {
+    need!(root, overlay, images);
+    let lab = Lab::new();
+    lab.load(&fixture::busybox_oci());
+    lab.ok(["run", "-d", "--name", "box", "--network", "none", "busybox", "sleep", "1000"]);
+    let (given, over) = (lab.path().join("given"), lab.path().join("over"));
+    for how in ["", "-t", "-d"] {
+        std::fs::write(&given, "given\n").expect("a file");
+        std::fs::write(&over, "").expect("a file");
+        let ctr = env!("CARGO_BIN_EXE_ctr");
+        let inside = "'read line <&3; echo over $line >&4; exec 4>&-; ls /proc/self/fd | wc -l >&5'";
+        let line = format!("{ctr} exec {how} --preserve-fds 3 box sh -c {inside} 3<$0 4>>$1 5>>$1");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &line]).arg(&given).arg(&over).stdin(std::process::Stdio::null());
+        lab.environment(&mut shell);
+        let said: crate::lab::Said = shell.output().expect("sh runs").into();
+        assert_eq!((said.code, said.err.as_str()), (0, ""), "{how}: {said:?}");
+        // 0, 1, 2, 3, 5 and that of ls: nothing else came along
+        let whole = || std::fs::read_to_string(&over).expect("a file") == "over given\n6\n";
+        assert!(Lab::within(std::time::Duration::from_secs(20), whole), "{how}: {:?}", std::fs::read_to_string(&over));
+    }
+    let said = lab.said(["exec", "--preserve-fds", "1", "box", "true"]);
+    assert_eq!(said.code, 125, "{said:?}");
+    assert!(said.err.starts_with("ctr: file descriptor 3 is not available - the preserve-fds option"), "{said:?}");
+}
+
+#[test]
 fn what_nobody_needs_goes() {
     need!(root, overlay, images);
     let lab = Lab::new();
@@ -93,7 +120,7 @@ fn what_nobody_needs_goes() {
         lab.ok(["commit", "-m", "x", "old", "made"]);
     }
     let asked = lab.fed(b"n\n", &["system", "prune"]);
-    let words = "WARNING! This will remove:\n  - all stopped containers\n  - all dangling images\n\nAre you sure you want to continue? [y/N] ";
+    let words = "WARNING! This will remove:\n  - all stopped containers\n  - all networks not used by at least one container\n  - all dangling images\n\nAre you sure you want to continue? [y/N] ";
     assert_eq!((asked.code, asked.out.as_str()), (0, words));
     let kept = lab.ok(["system", "prune", "-f", "--filter", "label=nosuch"]);
     assert_eq!(kept, "Total reclaimed space: 0B\n");

@@ -1,6 +1,7 @@
 //! `ctr` as an ordinary user.
 
-use crate::lab::Said;
+use crate::lab::{Lab, Said};
+use crate::person::Person;
 use testkit::{fixture, need};
 
 /// An ordinary user with a store of their own; when dropped, their containers are removed.
@@ -22,6 +23,20 @@ impl User {
         let mut command = testkit::user::command("sh");
         command.args(["-c", &script, "sh"]).args(args);
         command.output().expect("it runs").into()
+    }
+}
+
+impl User {
+    /// The user at a terminal of their own, in front of `ctr ARGS`.
+    fn types(&self, args: &[&str]) -> Person {
+        let program = testkit::user::command(env!("CARGO_BIN_EXE_ctr"));
+        let words: Vec<&str> =
+            program.get_args().map(|word| word.to_str().expect("a word")).chain(args.iter().copied()).collect();
+        Person::before(program.get_program(), &words, |command| {
+            command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            let home = self.home.path();
+            command.env("VENEER_ROOT", home.join("root")).env("VENEER_RUN", home.join("run"));
+        })
     }
 }
 
@@ -254,4 +269,63 @@ fn the_life_of_a_container_without_root() {
     assert_eq!(user.ctr(&["ps", "-aq"]).code, 0);
     assert!(left.exists());
     std::fs::remove_dir_all(left.parent().expect("a folder")).expect("removed");
+}
+
+#[test]
+fn terminals_without_root() {
+    need!(root, user, fuse, "busybox");
+    let user = user();
+    // run: a prompt, a size that changes, and the way out that leaves it running
+    let mut person =
+        user.types(&["run", "-it", "--name", "box", "-e", "PS1=ready> ", "host", "bash", "--norc", "--noediting"]);
+    person.types_until("\n", "ready> ");
+    person.types("tty; stty size; id -u\n");
+    person.sees("/dev/pts/0");
+    person.sees("24 80");
+    person.sees("\n0");
+    person.resizes(30, 100);
+    person.types_until("stty size\n", "30 100");
+    person.types("\x10\x11");
+    assert_eq!(person.ends(), 0);
+    // attach: two at once, one of whom leaves
+    let mut one = user.types(&["attach", "box"]);
+    one.types_until("\n", "ready> ");
+    let mut two = user.types(&["attach", "--detach-keys", "ctrl-a", "box"]);
+    two.types_until("\n", "ready> ");
+    one.types("echo from-$((40+1))\n");
+    two.sees("from-41");
+    two.types("\x01");
+    two.sees("read escape sequence");
+    assert!(two.terminal_is_sane());
+    assert_eq!(two.ends(), 1);
+    // exec: a terminal of its own, job control, its exit code; and left, it goes on
+    let mut other = user.types(&["exec", "-it", "box", "bash", "--norc", "--noediting"]);
+    other.types_until("echo up $((1+1))\n", "up 2");
+    other.types("tty; sleep 500\n");
+    other.sees("/dev/pts/1");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    other.types("\x03");
+    other.types_until("echo back $((2+2))\n", "back 4");
+    other.types("exit 6\n");
+    assert_eq!(other.ends(), 6);
+    let mut left = user.types(&["exec", "-it", "box", "sh", "-c", "echo here; sleep 400"]);
+    left.sees("here");
+    left.types("\x10\x11");
+    left.sees("read escape sequence");
+    assert_eq!(left.ends(), 1);
+    assert!(user.ctr(&["top", "box"]).out.contains("sleep 400"));
+    // enter: a shell of the container's, and one that came along
+    for (words, code) in [(&["enter", "box"][..], 3), (&["enter", "--tools", "box"], 4)] {
+        let mut inside = user.types(words);
+        inside.types_until("echo in $((3+3)); tty\n", "in 6");
+        inside.types("test $(readlink /proc/self/ns/pid) = $(readlink /proc/1/ns/pid) && echo same $((4+4))\n");
+        inside.sees("same 8");
+        inside.types(&format!("exit {code}\n"));
+        assert_eq!(inside.ends(), code, "{words:?}");
+    }
+    // the shell ends, and who is attached gets its code
+    one.types("exit 7\n");
+    assert_eq!(one.ends(), 7);
+    let ended = || user.ctr(&["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "box"]).out == "exited 7\n";
+    assert!(Lab::within(std::time::Duration::from_secs(20), ended));
 }

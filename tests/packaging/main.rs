@@ -61,7 +61,7 @@ fn what_install_md_says_is_done() {
         let said = Command::new(to.join("usr/bin").join(tool)).arg("--help").output().expect("the link runs");
         assert!(said.status.success() && !said.stdout.is_empty(), "{tool}: {said:?}");
     }
-    // bash takes each of the completions, and knows a command by one
+    // bash takes each of the completions, and asks the program what they are
     for (words, completed) in [
         ("ctr res", "restart"),
         ("ctr sec", "secret"),
@@ -70,12 +70,10 @@ fn what_install_md_says_is_done() {
         ("ctr container pru", "prune"),
         ("ctr container prune --fo", "--force"),
     ] {
-        let (before, last) = words.rsplit_once(' ').expect("a blank");
-        let at = words.split(' ').count() - 1;
-        let previous = before.rsplit(' ').next().expect("a word");
         let bash = format!(
-            "for f in {0}/bash/*; do . $f; done; COMP_WORDS=({words}); COMP_CWORD={at}; _ctr ctr {last} {previous}; echo ${{COMPREPLY[@]}}",
-            papers.display()
+            "for f in {0}/bash/*; do . $f; done; COMP_LINE='{words}'; COMP_POINT=${{#COMP_LINE}}; PATH={1}:$PATH; _ctr; echo ${{COMPREPLY[@]}}",
+            papers.display(),
+            to.join("usr/bin").display()
         );
         let said = Command::new("bash").args(["-c", &bash]).output().expect("bash runs");
         let complaint = String::from_utf8_lossy(&said.stderr);

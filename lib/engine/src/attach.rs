@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use signals::{Heard, Signals};
 use spec::ContainerId;
 use std::io::{Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 use terminal::Raw;
@@ -108,6 +108,15 @@ pub fn connect(place: &Place, id: &ContainerId) -> Result<UnixStream> {
             .hint("its supervisor is gone: ctr logs shows what it wrote, ctr stop and ctr start bring it back")
     })
 }
+
+/// Hands the supervisor what the process that it is asked for next is given as its descriptors 3, 4 and so on.
+pub fn give(socket: &UnixStream, given: &[OwnedFd]) -> Result<()> {
+    if given.is_empty() {
+        return Ok(());
+    }
+    crate::stream::give(socket, given).map_err(|e| gone().because(e))
+}
+
 /// Has the supervisor start the process `exec` beside the container's own, and waits for that alone; how it failed, if it did.
 pub fn begin(mut socket: UnixStream, exec: &str) -> Result<Option<End>> {
     let order = message(Channel::Order, &Order::Exec { id: exec.to_owned() });

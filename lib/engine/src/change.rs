@@ -32,6 +32,9 @@ const KNOWN: [&str; 11] = [
 pub fn apply(config: &mut Map<String, Value>, changes: &[String]) -> Result<()> {
     let text = changes.join("\n");
     let lines = lines(&text);
+    if lines.is_empty() && !changes.is_empty() {
+        return Err(wrong("file with no instructions".into()));
+    }
     for line in &lines {
         let (word, _) = instruction(line);
         if !KNOWN.contains(&word.to_ascii_uppercase().as_str()) {
@@ -243,6 +246,7 @@ mod tests {
     fn dockers_words_for_what_is_wrong() {
         let text = |change: &str| changed(json!({}), &[change]).unwrap_err().to_string();
         assert_eq!(text("RUN true"), "run is not a valid change command");
+        assert_eq!(text(""), "file with no instructions");
         assert_eq!(text("FOO bar"), "foo is not a valid change command");
         assert_eq!(text("ENV A"), "ENV must have two arguments");
         assert_eq!(text("ENV"), "ENV requires at least one argument");

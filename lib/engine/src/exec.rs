@@ -20,9 +20,9 @@ use crate::{Error, Kind, Result, execute};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::{Value, json};
 use spec::ContainerId;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use store::{Record, Root};
 
 /// What is wanted.
@@ -153,13 +153,42 @@ impl Exec {
         self.folder.join(format!("{}.{kind}", self.id))
     }
 
-    /// The runtime's command line that runs it; to be called with `--detach` and perhaps a console socket, or with its streams.
-    pub fn command(&self, tools: &Tools, place: &Place, more: &[&Path], container: &ContainerId) -> Command {
+    /// The runtime's command line that runs it, with `--detach` and perhaps a console socket, or with its streams; it is to have
+    /// `given` descriptors beside them.
+    fn command(
+        &self,
+        tools: &Tools,
+        place: &Place,
+        more: &[&Path],
+        given: &[OwnedFd],
+        container: &ContainerId,
+    ) -> Command {
         let mut command = execute::runtime(tools, &place.runtime());
         command.arg("--log").arg(self.file("log")).args(["--log-format", "json", "exec"]);
         command.arg("--process").arg(self.file("json")).arg("--pid-file").arg(self.file("pid"));
-        command.args(more).arg(container.as_str());
+        command.args(more);
+        if !given.is_empty() {
+            command.arg("--preserve-fds").arg(given.len().to_string());
+        }
+        command.arg(container.as_str());
         command
+    }
+
+    /// Starts it with our own streams, and `given` as its descriptors 3, 4 and so on; without `input` it has none.
+    pub fn spawn(
+        &self,
+        tools: &Tools,
+        place: &Place,
+        container: &ContainerId,
+        input: bool,
+        given: &[OwnedFd],
+    ) -> Result<Child> {
+        let mut command = self.command(tools, place, &[], given, container);
+        if !input {
+            command.stdin(Stdio::null());
+        }
+        start(&mut command, given)
+            .map_err(|e| Error::new(Kind::CannotExecute, "execute", command.get_program().display()).because(e))
     }
 
     /// Why the runtime could not run it, if that was so.
@@ -175,8 +204,8 @@ impl Exec {
     }
 
     /// Starts it beside its container without anybody's streams, with a terminal where it is described with one. Whoever calls this is
-    /// a subreaper, and so its parent.
-    pub fn begin(&self, tools: &Tools, place: &Place, container: &ContainerId) -> Result<Begun> {
+    /// a subreaper, and so its parent. It has `given` as its descriptors 3, 4 and so on.
+    pub fn begin(&self, tools: &Tools, place: &Place, container: &ContainerId, given: &[OwnedFd]) -> Result<Begun> {
         let document: Value = std::fs::read(self.file("json"))
             .ok()
             .and_then(|text| serde_json::from_slice(&text).ok())
@@ -195,8 +224,9 @@ impl Exec {
             listener.set_nonblocking(true).map_err(fail)?;
             more.extend([Path::new("--console-socket"), console.as_path()]);
         }
-        let mut command = self.command(tools, place, &more, container);
-        let said = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().map_err(fail)?;
+        let mut command = self.command(tools, place, &more, given, container);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let said = start(&mut command, given).and_then(|mut child| child.wait()).map_err(fail)?;
         if !said.success() {
             let (kind, why) = self.failure().unwrap_or((Kind::Failed, "the runtime did not say why".into()));
             return Err(Error::new(kind, "", why));
@@ -212,6 +242,14 @@ impl Exec {
     fn pid(&self) -> Option<i32> {
         std::fs::read_to_string(self.file("pid")).ok()?.trim().parse().ok()
     }
+}
+
+fn start(command: &mut Command, given: &[OwnedFd]) -> std::io::Result<Child> {
+    if given.is_empty() {
+        return command.spawn();
+    }
+    let given: Vec<BorrowedFd<'_>> = given.iter().map(AsFd::as_fd).collect();
+    sys::given::spawn(command, &given)
 }
 
 /// A process that runs.

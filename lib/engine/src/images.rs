@@ -89,6 +89,14 @@ pub fn resolve(root: &Root, text: &str) -> Result<ImageRef> {
 
 /// Gives the image `source` the name `target` too. What was called so before keeps its other names or none.
 pub fn tag(root: &Root, source: &str, target: &str) -> Result<()> {
+    let malformed = |text: String| Error::new(store::Kind::Invalid, "", text);
+    if source.is_empty() {
+        let text = "Error parsing reference: \"\" is not a valid repository/tag: invalid reference format";
+        return Err(malformed(text.into()));
+    }
+    if target.split(':').next() == Some("sha256") {
+        return Err(malformed("refusing to create an ambiguous tag using digest algorithm as name".into()));
+    }
     let name = parse_new_name(target).map_err(|e| {
         if target.parse::<Reference>().is_ok() {
             return e;

@@ -5,6 +5,7 @@ use crate::machine::Machine;
 use crate::place::Place;
 use crate::process::Defaults;
 use crate::request::{HOST, Request};
+use crate::stream::MOST_GIVEN;
 use crate::supervise::hello::{self, Words};
 use crate::tools;
 use crate::{Error, Kind, Result, names, plan};
@@ -149,19 +150,15 @@ pub fn new_id() -> Result<ContainerId> {
     }
 }
 
-/// The descriptors 3 to `count` + 2 that we were started with, for a container to have.
+/// The descriptors 3 to `count` + 2 that we were started with, for a container to have, or another process in one.
 pub fn given(count: u16) -> Result<Vec<OwnedFd>> {
-    if usize::from(count) > hello::MOST_GIVEN {
-        return Err(Error::new(
-            Kind::Request,
-            "",
-            format!("at most {} descriptors can be preserved", hello::MOST_GIVEN),
-        ));
+    if usize::from(count) > MOST_GIVEN {
+        return Err(Error::new(Kind::Request, "", format!("at most {MOST_GIVEN} descriptors can be preserved")));
     }
     sys::given::inherited(count).map_err(|number| {
         let what = "the preserve-fds option requires that file descriptors must be passed";
         Error::new(Kind::Request, "", format!("file descriptor {number} is not available - {what}"))
-            .hint(format!("ctr run --preserve-fds {count} IMAGE {number}<FILE"))
+            .hint(format!("--preserve-fds {count} with {number}<FILE at the end of the line"))
     })
 }
 

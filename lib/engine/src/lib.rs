@@ -18,6 +18,7 @@
 //! - [`stream`], [`attach`]: how a terminal reaches it; [`exec`]: another process beside it
 //! - [`log`]: what it wrote, kept by docker's log drivers; [`restart`], [`health`]: when it runs again, and how it is
 //! - [`life`]: start, stop, kill, remove, and what a crash left behind; [`events`]: what happened
+//! - [`networks`]: those that were created, and which nobody needs
 //! - [`diff`]: what a container changed
 //! - [`limits`], [`update`], [`stats`]: what a container may use, other limits for one that is there, and what it uses
 //! - [`view`]: its tree, as a descriptor
@@ -51,6 +52,7 @@ pub mod machine;
 pub mod mounted;
 mod mountinfo;
 pub mod names;
+pub mod networks;
 mod ownership;
 pub mod place;
 pub mod plan;

@@ -6,13 +6,24 @@
 //! └──────┴───────┴────────────────┴─────────┘
 //! ```
 //!
-//! Events (supervisor to client) and orders (client to supervisor) are JSON. Who does not know one skips it.
+//! Events (supervisor to client) and orders (client to supervisor) are JSON. Who does not know one skips it. With [`Order::Given`]
+//! come descriptors (SCM_RIGHTS).
 
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
+};
 use serde::{Deserialize, Serialize};
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 /// How much input a client may have on its way, in bytes: it sends no more before [`Event::Room`]. So a supervisor can always read
 /// all its clients, and a container that does not read its input keeps nobody's signals from it.
 pub const WINDOW_BYTES: usize = 64 << 10;
+/// Most descriptors that a process is given beside its streams.
+pub(crate) const MOST_GIVEN: usize = 64;
 /// Longest payload that is taken, in bytes. Ours are far shorter.
 const LIMIT_BYTES: usize = 1 << 20;
 
@@ -80,6 +91,8 @@ pub enum Order {
         /// Its id.
         id: String,
     },
+    /// Descriptors come along: those of the process that `Exec` asks for next, 3 and so on.
+    Given,
     /// The terminal's new size, in characters.
     Resize {
         /// Height.
@@ -112,6 +125,34 @@ pub fn frame(channel: Channel, payload: &[u8]) -> Vec<u8> {
 /// An event's or order's frame.
 pub fn message(channel: Channel, value: &impl Serialize) -> Vec<u8> {
     frame(channel, &serde_json::to_vec(value).unwrap_or_default())
+}
+
+/// Sends [`Order::Given`], with `given`.
+pub(crate) fn give(socket: &UnixStream, given: &[OwnedFd]) -> std::io::Result<()> {
+    let given: Vec<BorrowedFd<'_>> = given.iter().map(AsFd::as_fd).collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_GIVEN))];
+    let mut along = SendAncillaryBuffer::new(&mut space);
+    if !along.push(SendAncillaryMessage::ScmRights(&given)) {
+        return Err(std::io::Error::other("too many descriptors"));
+    }
+    // Short enough to go out whole into a socket that nothing waits in yet.
+    let frame = message(Channel::Order, &Order::Given);
+    sendmsg(socket, &[IoSlice::new(&frame)], &mut along, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Reads once, with the descriptors that come along; no more of them than a process may be given.
+pub(crate) fn receive(socket: &UnixStream, bytes: &mut [u8], given: &mut Vec<OwnedFd>) -> std::io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_GIVEN))];
+    let mut along = RecvAncillaryBuffer::new(&mut space);
+    let got = recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut along, RecvFlags::CMSG_CLOEXEC)?;
+    for message in along.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+            given.extend(descriptors);
+        }
+    }
+    given.truncate(MOST_GIVEN);
+    Ok(got.bytes)
 }
 
 /// Bytes that came in and are not yet whole frames.
@@ -159,6 +200,22 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn descriptors_come_along_and_no_more_than_may_be() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let file = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+        let (mut inbox, mut given, mut bytes) = (Inbox::default(), Vec::new(), [0; 100]);
+        for count in [2, MOST_GIVEN] {
+            give(&ours, &(0..count).map(|_| file()).collect::<Vec<_>>()).unwrap();
+            let n = receive(&theirs, &mut bytes, &mut given).unwrap();
+            inbox.push(&bytes[..n]);
+            let (channel, payload) = inbox.next_frame().unwrap().unwrap();
+            assert_eq!((channel, serde_json::from_slice(&payload).unwrap()), (Channel::Order, Order::Given));
+            assert_eq!(given.len(), count.min(MOST_GIVEN));
+        }
+        assert!(give(&ours, &(0..=MOST_GIVEN).map(|_| file()).collect::<Vec<_>>()).is_err());
+    }
 
     #[test]
     fn frames_arrive_whole_however_they_are_cut() {

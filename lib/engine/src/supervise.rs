@@ -355,11 +355,11 @@ struct Programs<'a> {
 }
 
 impl pump::Programs for Programs<'_> {
-    fn begin(&self, id: &str) -> Result<Begun> {
+    fn begin(&self, id: &str, given: &[OwnedFd]) -> Result<Begun> {
         let (place, container) = (self.run.place, &self.run.record.id);
         let exec = Exec::named(place, container, id);
         let exec = exec.ok_or_else(|| Error::new(Kind::NotFound, "", format!("No such exec instance: {id}")))?;
-        exec.begin(self.tools, place, container)
+        exec.begin(self.tools, place, container, given)
     }
 
     fn ended(&self, id: &str, code: u8) {

@@ -189,6 +189,9 @@ impl Root {
 
     /// The container called `text`: by name, id, or unique beginning of its id.
     pub fn find_container(&self, text: &str) -> Result<Record> {
+        if text.trim().is_empty() {
+            return Err(Error::new(Kind::Invalid, "", "invalid container name or ID: value is empty"));
+        }
         let unknown = || unknown(text);
         if let Ok(id) = text.parse::<ContainerId>() {
             return self.container(&id).map_err(|e| if e.kind == Kind::NotFound { unknown() } else { e });
@@ -197,7 +200,7 @@ impl Root {
             return Ok(record);
         }
         let mut all = self.container_ids()?;
-        all.retain(|id| !text.is_empty() && id.as_str().starts_with(text));
+        all.retain(|id| id.as_str().starts_with(text));
         match &all[..] {
             [id] => self.container(id).map_err(|e| if e.kind == Kind::NotFound { unknown() } else { e }),
             [] => Err(unknown()),

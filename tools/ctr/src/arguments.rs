@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 pub(crate) mod management;
 mod single;
-mod words;
+pub(crate) mod words;
 
 /// Containers, composed from small programs.
 #[derive(Debug, Parser)]

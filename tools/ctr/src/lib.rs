@@ -10,12 +10,13 @@ use std::process::ExitCode;
 
 mod arguments;
 mod command;
+mod complete;
 mod context;
 mod format;
 mod help;
 mod options;
 
-/// The command line's definition, worded as docker's: man pages and completions are made of it.
+/// The command line's definition, worded as docker's: man pages and completions come from it.
 pub fn definition() -> clap::Command {
     help::spelled_out(<arguments::Arguments as clap::CommandFactory>::command())
 }
@@ -26,7 +27,15 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     cli::failure::conclude("ctr", run(args))
 }
 
+/// What a shell (`bash`, `zsh` or `fish`) reads to complete `ctr`'s command lines.
+pub fn completion(shell: &str) -> Option<&'static str> {
+    command::completion::script(shell)
+}
+
 fn run(args: Vec<OsString>) -> Outcome {
+    if let Some((words, described)) = complete::asked(&args) {
+        return complete::run(words, described, args.clone());
+    }
     let parsed = match arguments::parse(args.clone()) {
         Ok(parsed) => parsed,
         Err(arguments::Stop::Print(text)) => {

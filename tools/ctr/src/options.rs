@@ -72,6 +72,12 @@ impl Options {
     /// what docker's client refuses is 125, what its daemon refuses 1, and told only if the client refuses nothing.
     pub(crate) fn request(&self) -> Result<Request, Failure> {
         let mut request = self.read().map_err(|failure| failure.code(cli::exit::OURS))?;
+        request.restart = self.restart.read()?;
+        if request.remove && request.restart.policy != engine::request::restart::Policy::No {
+            let why = "conflicting options: cannot specify both --restart and --rm";
+            return Err(Failure::new(why).code(cli::exit::OURS));
+        }
+        request.health.check.iter().try_for_each(|check| check.validate())?;
         self.storage.read(&mut request)?;
         Ok(request)
     }
@@ -88,7 +94,6 @@ impl Options {
             remove: self.rm,
             limits: self.limits.read()?,
             logging: self.logging.read()?,
-            restart: self.restart.read()?,
             health: self.health.read()?,
             stop: self.stop.read()?,
             programs: self.programs.read(),
@@ -100,9 +105,6 @@ impl Options {
         self.identity.read(&mut request)?;
         self.process.read(&mut request)?;
         self.isolation.read(&mut request)?;
-        if request.remove && request.restart.policy != engine::request::restart::Policy::No {
-            return Err(Failure::new("conflicting options: cannot specify both --restart and --rm"));
-        }
         Ok(request)
     }
 

@@ -211,7 +211,7 @@ pub(super) fn folder(tree: &Tree, path: &Path) -> Result<OwnedFd> {
     let written = Written::new(path);
     match tree.open(&written.bare, FOLDER) {
         Ok(folder) => Ok(folder),
-        Err(Errno::NOTDIR) => {
+        Err(Errno::NOTDIR | Errno::NOENT) => {
             let text = format!("destination {:?} must be a directory", tree.told(path));
             Err(Error::new(Kind::Request, "", text))
         }
@@ -238,6 +238,7 @@ fn no_target(tree: &Tree, path: &Path, error: Errno) -> Error {
             Error::new(Kind::NotFound, "", format!("Could not find the file {} in container {name}", rooted(path)))
         }
         (Tree::Machine, Errno::NOENT) => {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
             let text = format!("invalid output path: directory {:?} does not exist", path.display().to_string());
             Error::new(Kind::NotFound, "", text)
         }

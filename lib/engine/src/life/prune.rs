@@ -5,7 +5,7 @@ use crate::Result;
 use std::collections::BTreeMap;
 use store::{Record, Status};
 
-/// Which containers go.
+/// Which containers go, or networks.
 #[derive(Debug, Clone, Default)]
 pub struct Which {
     /// Only those made before this moment.
@@ -19,9 +19,13 @@ pub struct Which {
 impl Which {
     fn takes(&self, record: &Record) -> bool {
         let labels = Asked::of(record).map(|asked| asked.labels()).unwrap_or_default();
-        let made: Option<jiff::Timestamp> = record.created.parse().ok();
+        self.fits(record.created.parse().ok(), &labels)
+    }
+
+    /// Whether it is one of them that was made then and has these labels.
+    pub fn fits(&self, made: Option<jiff::Timestamp>, labels: &BTreeMap<String, String>) -> bool {
         let in_time = self.until.is_none_or(|until| made.is_some_and(|made| made < until));
-        in_time && has_all(&labels, &self.labels) && (self.not_labels.is_empty() || !has_all(&labels, &self.not_labels))
+        in_time && has_all(labels, &self.labels) && (self.not_labels.is_empty() || !has_all(labels, &self.not_labels))
     }
 }
 

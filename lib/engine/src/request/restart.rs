@@ -49,6 +49,8 @@ impl Restart {
         let wrong = |what: &str| {
             Error::new(Kind::Request, "", what).hint("no, always, unless-stopped, on-failure or on-failure:TIMES")
         };
+        // docker's client passes it on, and its daemon refuses it
+        let refused = |what: &str| Error { kind: Kind::Refused, ..wrong(what) };
         let (name, count) = match text.split_once(':') {
             Some(("", _)) => return Err(wrong("invalid restart policy format: no policy provided before colon")),
             Some((name, count)) => (name, count),
@@ -61,12 +63,12 @@ impl Restart {
             "always" => Policy::Always,
             "unless-stopped" => Policy::UnlessStopped,
             "on-failure" => Policy::OnFailure,
-            _ => return Err(wrong(&format!("invalid restart policy '{name}'"))),
+            _ => return Err(refused(&format!("invalid restart policy '{name}'"))),
         };
         if policy != Policy::OnFailure && count != 0 {
-            return Err(wrong(&format!("maximum retry count cannot be used with restart policy '{name}'")));
+            return Err(refused(&format!("maximum retry count cannot be used with restart policy '{name}'")));
         }
-        let max_retries = u32::try_from(count).map_err(|_| wrong("maximum retry count cannot be negative"))?;
+        let max_retries = u32::try_from(count).map_err(|_| refused("maximum retry count cannot be negative"))?;
         Ok(Self { policy, max_retries })
     }
 

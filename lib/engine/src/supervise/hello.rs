@@ -4,6 +4,7 @@
 //! sends them to itself. One datagram's worth: a byte of length, JSON, and as SCM_RIGHTS the mount namespace to come back to, then
 //! from itself the socket that clients connect to, from others what the container is given.
 
+use crate::stream::MOST_GIVEN;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
     recvmsg, sendmsg,
@@ -15,9 +16,6 @@ use std::os::unix::net::UnixStream;
 
 /// Most descriptors that come along: the mount namespace, the socket, and what the container is given.
 const MOST: usize = 2 + MOST_GIVEN;
-
-/// Most descriptors that a container is given beside its streams.
-pub(crate) const MOST_GIVEN: usize = 64;
 
 /// Why a supervisor is started.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

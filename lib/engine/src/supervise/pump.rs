@@ -46,8 +46,8 @@ struct Ready {
 
 /// Other processes in the container, as they are started and forgotten.
 pub(super) trait Programs {
-    /// Starts the one with this id.
-    fn begin(&self, id: &str) -> Result<crate::exec::Begun>;
+    /// Starts the one with this id, with `given` as its descriptors 3, 4 and so on.
+    fn begin(&self, id: &str, given: &[OwnedFd]) -> Result<crate::exec::Begun>;
     /// It has ended with this code, or could not be started.
     fn ended(&self, id: &str, code: u8);
 }
@@ -229,11 +229,15 @@ impl Pump<'_, '_> {
             }
             // The process may have ended meanwhile.
             Order::Signal(number) => drop((self.watch.kill)(number)),
+            // They came with it, and wait at their client.
+            Order::Given => {}
             Order::Exec { id } => {
+                let mut given = Vec::new();
                 if let Some(client) = self.clients.all.get_mut(index) {
                     client.visitor = true;
+                    given = std::mem::take(&mut client.given);
                 }
-                self.visits.begin(&id, number, self.clients, self.programs);
+                self.visits.begin(&id, &given, number, self.clients, self.programs);
             }
         }
     }

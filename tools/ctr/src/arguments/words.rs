@@ -169,12 +169,12 @@ fn wrong(text: String) -> Failure {
     Failure::new(text).code(cli::exit::OURS)
 }
 
-fn is_switch(arg: &Arg) -> bool {
+pub(crate) fn is_switch(arg: &Arg) -> bool {
     !arg.is_positional() && !arg.get_action().takes_values()
 }
 
 /// Whether it is a switch whose value counts, also where that is false: it takes one only behind `=`.
-fn may_be_alone(arg: &Arg) -> bool {
+pub(crate) fn may_be_alone(arg: &Arg) -> bool {
     arg.get_num_args().is_some_and(|count| count.min_values() == 0)
 }
 

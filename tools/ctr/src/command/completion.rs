@@ -1,4 +1,5 @@
-//! `ctr completion`: what a shell reads to complete `ctr`'s command lines.
+//! `ctr completion`: what a shell reads to complete `ctr`'s command lines. The scripts know nothing of the commands: at each key they
+//! ask [`ctr __complete`](crate::complete).
 
 use cli::failure::{Failure, Outcome};
 
@@ -11,15 +12,17 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let shell = match args.shell.as_str() {
-        "bash" => clap_complete::Shell::Bash,
-        "zsh" => clap_complete::Shell::Zsh,
-        "fish" => clap_complete::Shell::Fish,
-        other => {
-            return Err(Failure::new(format!("completion: unknown shell {other}")).hint("bash, zsh and fish are known"));
-        }
-    };
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut crate::definition(), "ctr", &mut text);
-    super::print(&String::from_utf8_lossy(&text))
+    let text = script(&args.shell).ok_or_else(|| {
+        Failure::new(format!("completion: unknown shell {}", args.shell)).hint("bash, zsh and fish are known")
+    })?;
+    super::print(text)
+}
+
+pub(crate) fn script(shell: &str) -> Option<&'static str> {
+    match shell {
+        "bash" => Some(include_str!("completion/ctr.bash")),
+        "zsh" => Some(include_str!("completion/ctr.zsh")),
+        "fish" => Some(include_str!("completion/ctr.fish")),
+        _ => None,
+    }
 }

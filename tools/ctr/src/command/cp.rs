@@ -52,6 +52,11 @@ impl<'a> End<'a> {
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
+    for (what, text) in [("source", &args.source), ("destination", &args.target)] {
+        if text.is_empty() {
+            return Err(Failure::new(format!("{what} can not be empty")));
+        }
+    }
     let (source, target) = (End::parse(&args.source), End::parse(&args.target));
     let (name, inside) = match (&source, &target) {
         (End::Container(..), End::Container(..)) => {
@@ -63,6 +68,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     };
     let root = context.store()?;
     let record = root.find_container(name)?;
+    if matches!(&source, End::Container(_, path) if path.as_os_str().is_empty()) {
+        // docker's daemon, to the letter
+        return Err(Failure::new("bad parameter: pathcannot be empty").hint(format!("{name}:/ is all of it")));
+    }
     reach::ready(context, &root, &record, Need::Tree)?;
     let opened = Opened::new(context, &root, &record, (name, inside), matches!(target, End::Container(..)))?;
     let inside = &opened.tree;

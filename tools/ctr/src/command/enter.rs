@@ -7,6 +7,7 @@ use cli::failure::{Failure, Outcome};
 use engine::life;
 use engine::tools;
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -90,8 +91,14 @@ fn shell(pid: i32) -> Result<&'static str, Failure> {
     // Where we may not look, the attempt will tell.
     let Ok(root) = root else { return Ok("/bin/sh") };
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let there = |path: &&str| openat2(&root, *path, flags, Mode::empty(), ResolveFlags::IN_ROOT).is_ok();
-    ["/bin/bash", "/bin/sh"].into_iter().find(there).ok_or_else(|| {
+    let look = |path: &&str| openat2(&root, *path, flags, Mode::empty(), ResolveFlags::IN_ROOT);
+    let found = |path: &&str| match look(path) {
+        Ok(_) => true,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => false,
+        // A user's FUSE mount shows itself only from within.
+        Err(_) => *path == "/bin/sh",
+    };
+    ["/bin/bash", "/bin/sh"].into_iter().find(found).ok_or_else(|| {
         Failure::new("the container has no shell")
             .hint("--tools brings this machine's busybox along")
             .code(cli::exit::NOT_FOUND)

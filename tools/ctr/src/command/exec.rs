@@ -12,9 +12,9 @@ use engine::life::{self, Asked};
 use engine::place::Place;
 use engine::request::streams::Streams;
 use engine::tools::Tools;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::Stdio;
 use store::{Record, Root, Status};
 
 /// Options of `ctr exec`.
@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// Read in a file of environment variables
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
+    /// Give it our descriptors 3 to N+2 too
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    preserve_fds: u16,
     /// Give extended privileges to the command
     #[arg(long)]
     privileged: bool,
@@ -61,10 +64,13 @@ struct Scene<'a> {
     record: &'a Record,
     exec: Exec,
     tools: Tools,
+    /// What it has as its descriptors 3, 4 and so on.
+    given: Vec<OwnedFd>,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let env = environment(&args)?;
+    let given = engine::launch::given(args.preserve_fds).map_err(|e| Failure::from(e).code(cli::exit::OURS))?;
     let root = context.store()?;
     let record = root.find_container(&args.container)?;
     let state = life::state(&root, &record.id)?;
@@ -100,6 +106,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         record: &record,
         exec,
         tools: Tools::new(&asked.request.programs, context.own()?),
+        given,
     };
     // docker: the program, a blank, the arguments
     let words =
@@ -137,13 +144,10 @@ impl Scene<'_> {
 
     /// The runtime runs it with our streams, and gives its exit code.
     fn with_our_streams(&self, interactive: bool) -> Outcome {
-        let mut command = self.exec.command(&self.tools, self.place, &[], &self.record.id);
-        if !interactive {
-            command.stdin(Stdio::null());
-        }
-        let ran = command.spawn().map_err(|e| {
-            Failure::new(format!("execute {}: {e}", command.get_program().display())).code(cli::exit::CANNOT_EXECUTE)
-        });
+        let ran = self
+            .exec
+            .spawn(&self.tools, self.place, &self.record.id, interactive, &self.given)
+            .map_err(|e| Failure::from(e).code(cli::exit::CANNOT_EXECUTE));
         let ended = ran.and_then(|child| Ok(attach::wait_for(child)?));
         // What it was to have, secrets of `-e` among it, is not left lying about.
         let status = ended.inspect_err(|_| self.exec.forget())?;
@@ -182,11 +186,14 @@ impl Scene<'_> {
         }
     }
 
+    /// The supervisor, which has what the process is given.
     fn supervisor(&self) -> Result<std::os::unix::net::UnixStream, Failure> {
-        attach::connect(self.place, &self.record.id).map_err(|error| {
+        let socket = attach::connect(self.place, &self.record.id).map_err(|error| {
             self.exec.forget();
             Failure::from(error).hint("without a terminal and in the foreground (no -t, no -d) it works all the same")
-        })
+        })?;
+        attach::give(&socket, &self.given)?;
+        Ok(socket)
     }
 }
 

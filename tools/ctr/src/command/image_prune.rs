@@ -31,7 +31,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         match filter.split_once('=') {
             Some(("dangling", "true" | "1")) => all = false,
             Some(("dangling", "false" | "0")) => all = true,
-            Some(("dangling", value)) => return Err(super::filter::invalid("dangling", value)),
+            Some(("dangling", value)) => return Err(super::filter::invalid("dangling", &format!("[{value}]"))),
             _ => others.push(filter),
         }
     }

@@ -110,7 +110,7 @@ impl Filter {
         Ok(match (key.trim().to_lowercase().as_str(), value) {
             ("dangling", "true" | "1") => Self::Dangling(true),
             ("dangling", "false" | "0") => Self::Dangling(false),
-            ("dangling", other) => return Err(super::filter::invalid("dangling", other)),
+            ("dangling", other) => return Err(super::filter::invalid("dangling", &format!("[{other}]"))),
             ("label", text) => {
                 let (name, value) = super::filter::label(text);
                 Self::Label(name, value)

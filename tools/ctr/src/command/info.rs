@@ -9,6 +9,8 @@ use engine::machine::Cgroups;
 use serde_json::{Value, json};
 use store::Status;
 
+mod shape;
+
 /// Options of `ctr info`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -19,14 +21,13 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let value = value(context)?;
-    match args.format.as_deref() {
-        None | Some("") => super::print(&plain(&value)),
-        Some("json" | "{{json .}}") => super::print(&format!("{value}\n")),
-        Some(text) => {
-            let template = Template::parse(text).map_err(|f| f.code(super::inspect::BAD_TEMPLATE))?;
-            template.print("", &Shown::row("system.dockerInfo", &value))
-        }
-    }
+    let format = match args.format.as_deref() {
+        None | Some("") => return super::print(&plain(&value)),
+        Some("json") => "{{json .}}",
+        Some(text) => text,
+    };
+    let template = Template::parse(format).map_err(|f| f.code(super::inspect::BAD_TEMPLATE))?;
+    template.print("", &Shown::shaped(&shape::DOCKER_INFO, &value))
 }
 
 fn value(context: &Context) -> Result<Value, Failure> {

@@ -23,8 +23,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     super::each(&args.containers, |name| {
         let number = signal::parse(args.signal.as_deref().filter(|text| !text.is_empty()).unwrap_or("KILL"))?;
         let record = root.find_container(name).map_err(|e| {
+            let is_unknown = e.kind == store::Kind::NotFound;
             let failure = Failure::from(e);
-            Failure { message: format!("Cannot kill container: {name}: {}", failure.message), ..failure }
+            let told = format!("Cannot kill container: {name}: {}", failure.message);
+            Failure { message: if is_unknown { told } else { failure.message }, ..failure }
         })?;
         Ok(signal::kill(site, &record, name, number)?)
     })

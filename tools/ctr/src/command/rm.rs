@@ -28,6 +28,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     engine::life::settle(&root, &place, &own)?;
     let site = engine::life::Site { root: &root, place: &place, own: &own };
     super::each(&args.containers, |name| {
+        if name.trim_matches(['/', ' ']).is_empty() {
+            return Err(Failure::new("container name cannot be empty"));
+        }
         let record = match root.find_container(name) {
             // docker: what is gone already is no error when forced
             Err(e) if e.kind == store::Kind::NotFound && args.force => {

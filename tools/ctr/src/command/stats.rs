@@ -67,9 +67,6 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         let next = Instant::now() + wait;
         std::thread::sleep(wait);
         let rows = look(site, &args, &mut earlier)?;
-        if args.no_stream && rows.is_empty() && args.containers.is_empty() {
-            return Ok(0);
-        }
         let text = LISTING.show(args.format.as_deref(), &rows)?;
         let shown = if args.no_stream || !terminal { text } else { frame(&text) };
         match cli::output::write(shown.as_bytes()) {

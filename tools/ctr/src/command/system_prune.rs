@@ -1,8 +1,10 @@
 //! `ctr system prune`: removes what nobody needs, a kind after the other.
 
 use super::{Context, image_prune, prune};
-use cli::failure::Outcome;
+use cli::failure::{Failure, Outcome};
 use cli::human;
+use engine::life::Site;
+use engine::life::prune::Which;
 
 /// Options of `ctr system prune`.
 #[derive(Debug, clap::Args)]
@@ -24,25 +26,35 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let which = prune::which(&args.filter)?;
     if args.volumes && which.until.is_some() {
-        return Err(cli::failure::Failure::new("ERROR: The \"until\" filter is not supported with \"--volumes\""));
+        return Err(Failure::new("ERROR: The \"until\" filter is not supported with \"--volumes\""));
     }
     if !args.force && !prune::asked(&warning(&args))? {
         return Ok(0);
     }
     let (containers, freed) = prune::containers(&which, context)?;
+    let networks = networks(&which, context)?;
     let (images, more) = image_prune::images(args.all, which, context)?;
     let told: String =
-        [containers, images].into_iter().filter(|text| !text.is_empty()).map(|text| text + "\n").collect();
+        [containers, networks, images].into_iter().filter(|text| !text.is_empty()).map(|text| text + "\n").collect();
     super::print(&format!("{told}Total reclaimed space: {}\n", human::size(freed + more)))
 }
 
-/// What will go, as docker lists it: of networks, volumes and a build cache there is nothing here that could.
+/// Removes networks; what is told of it.
+fn networks(which: &Which, context: &Context) -> Result<String, Failure> {
+    let (root, place, own) = (context.store()?, context.place()?, context.own()?);
+    let removed = engine::networks::prune(Site { root: &root, place: &place, own: &own }, which)?;
+    Ok(if removed.is_empty() { String::new() } else { format!("Deleted Networks:\n{}\n", removed.join("\n")) })
+}
+
+/// What will go, as docker lists it: of volumes and a build cache there is nothing here that could.
 fn warning(args: &Args) -> String {
     let images = if args.all { image_prune::ALL } else { image_prune::DANGLING };
-    let mut text = format!("WARNING! This will remove:\n  - all stopped containers\n  - {images}\n");
+    let mut text = String::from("WARNING! This will remove:\n  - all stopped containers\n");
+    text.push_str("  - all networks not used by at least one container\n");
     if args.volumes {
         text.push_str("  - all anonymous volumes not used by at least one container\n");
     }
+    text.push_str(&format!("  - {images}\n"));
     if !args.filter.is_empty() {
         text.push_str("\n  Items to be pruned will be filtered with:\n");
         text.extend(args.filter.iter().map(|filter| format!("  - {filter}\n")));

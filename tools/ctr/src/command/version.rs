@@ -5,6 +5,8 @@ use crate::format::{Template, Value as Shown, named};
 use cli::failure::{Failure, Outcome};
 use serde_json::{Value, json};
 
+pub(super) mod shapes;
+
 /// Options of `ctr version`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -31,16 +33,14 @@ pub(crate) fn kernel() -> String {
 
 pub(crate) fn run(args: Args, _: &Context) -> Outcome {
     let value = value();
-    match args.format.as_deref() {
-        None | Some("") => super::print(&plain(&value)),
-        Some("json" | "{{json .}}") => super::print(&format!("{value}\n")),
-        Some(text) => {
-            let told =
-                |f: Failure| Failure { message: named(NAME, &f.message), code: super::inspect::BAD_TEMPLATE, ..f };
-            let template = Template::parse(text).map_err(told)?;
-            template.print(NAME, &Shown::row("system.versionInfo", &value))
-        }
-    }
+    let format = match args.format.as_deref() {
+        None | Some("") => return super::print(&plain(&value)),
+        Some("json") => "{{json .}}",
+        Some(text) => text,
+    };
+    let told = |f: Failure| Failure { message: named(NAME, &f.message), code: super::inspect::BAD_TEMPLATE, ..f };
+    let template = Template::parse(format).map_err(told)?;
+    template.print(NAME, &Shown::shaped(&shapes::VERSION_INFO, &value))
 }
 
 fn value() -> Value {

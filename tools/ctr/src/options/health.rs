@@ -66,7 +66,6 @@ impl Options {
         if let Some((name, _)) = numbers.iter().find(|(_, number)| *number < 0) {
             return Err(Failure::new(format!("--health-{name} cannot be negative")));
         }
-        check.validate()?;
         let test = command.map_or_else(Vec::new, |text| vec!["CMD-SHELL".into(), text.into()]);
         Ok(Health { check: said.then_some(Check { test, ..check }), on_failure })
     }

@@ -13,8 +13,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Reads them, with docker's words for what is wrong.
+    /// Reads them, with docker's words for what is wrong, and the codes that `create` gives.
     pub(crate) fn read(&self) -> Result<Restart, Failure> {
-        Ok(Restart::parse(&self.restart)?)
+        Restart::parse(&self.restart).map_err(|e| {
+            let code = if e.kind == engine::Kind::Refused { cli::exit::FAILED } else { cli::exit::OURS };
+            Failure::from(e).code(code)
+        })
     }
 }

@@ -4,9 +4,10 @@
 //! nothing at all for [`PATIENCE`] while others wait for him is let go, so that one terminal that was stopped does not stop the
 //! container for everybody.
 
-use crate::stream::{Channel, Event, Inbox, Order, WINDOW_BYTES, frame, message};
+use crate::stream::{Channel, Event, Inbox, Order, WINDOW_BYTES, frame, message, receive};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,8 @@ pub(super) struct Client {
     pub(super) number: u64,
     pub(super) socket: UnixStream,
     inbox: Inbox,
+    /// What it handed us for the process it asks for.
+    pub(super) given: Vec<OwnedFd>,
     outbox: Vec<u8>,
     /// Has input for the container.
     pub(super) stdin: bool,
@@ -69,6 +72,7 @@ impl Clients {
             number: self.next,
             socket,
             inbox: Inbox::default(),
+            given: Vec::new(),
             outbox: Vec::new(),
             stdin: false,
             leaving: false,
@@ -232,7 +236,7 @@ impl Client {
     /// Reads once.
     pub(super) fn read(&mut self) {
         let mut bytes = [0; 16 << 10];
-        match self.socket.read(&mut bytes) {
+        match receive(&self.socket, &mut bytes, &mut self.given) {
             Ok(0) => self.leave(),
             Ok(n) => self.inbox.push(&bytes[..n]),
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}

@@ -55,9 +55,16 @@ impl Watched {
 }
 
 impl Visits {
-    /// Starts one for client `number`, who hears how that went.
-    pub(super) fn begin(&mut self, id: &str, number: u64, clients: &mut Clients, programs: &dyn Programs) {
-        let begun = programs.begin(id).and_then(|Begun { pid, process, terminal }| {
+    /// Starts one for client `number`, who hears how that went; `given` are its descriptors 3, 4 and so on.
+    pub(super) fn begin(
+        &mut self,
+        id: &str,
+        given: &[OwnedFd],
+        number: u64,
+        clients: &mut Clients,
+        programs: &dyn Programs,
+    ) {
+        let begun = programs.begin(id, given).and_then(|Begun { pid, process, terminal }| {
             let fail = |e: std::io::Error| crate::error::system("serve", "the terminal", e);
             let copy = terminal.as_ref().map(OwnedFd::try_clone).transpose().map_err(fail)?;
             if let Some(terminal) = &terminal {

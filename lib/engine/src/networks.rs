@@ -1,0 +1,67 @@
+//! Networks that were created, as far as `ctr` looks after them: they are `netwire network`'s, and what is done to them here is done by
+//! its verbs.
+
+use crate::life::prune::Which;
+use crate::life::{Asked, Site};
+use crate::tools::{Tool, Tools};
+use crate::{Error, Kind, Result, execute, request::Programs, wiring};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Command, Stdio};
+
+/// What is there without being created, and never goes.
+const DEFAULT: &str = "bridge";
+
+/// A network, as `netwire network ls --json` tells of it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Network {
+    /// Its name.
+    pub name: String,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    created_s: i64,
+}
+
+/// All that were created.
+pub fn list(site: Site<'_>) -> Result<Vec<Network>> {
+    let mut command = netwire(site);
+    command.args(["network", "ls", "--json"]);
+    let said = execute::run(command, "netwire")?;
+    let read = |line: &[u8]| {
+        serde_json::from_slice(line).map_err(|e| Error::new(Kind::Failed, "read", "netwire network ls").because(e))
+    };
+    let lines = said.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let mut all = lines.map(read).collect::<Result<Vec<Network>>>()?;
+    all.retain(|network| network.name != DEFAULT);
+    Ok(all)
+}
+
+/// Removes all that are meant and that no container asks for, running or not; their names. One that cannot be removed now, as
+/// somebody else is on it, is left, as in docker.
+pub fn prune(site: Site<'_>, which: &Which) -> Result<Vec<String>> {
+    let mut used = BTreeSet::new();
+    for record in site.root.containers().map_err(crate::error::store)? {
+        let asked = Asked::of(&record)?;
+        used.extend(wiring::endpoints(&asked.request).into_iter().map(|endpoint| endpoint.network));
+    }
+    let mut removed = Vec::new();
+    for network in list(site)? {
+        let made = jiff::Timestamp::from_second(network.created_s).ok();
+        if used.contains(&network.name) || !which.fits(made, &network.labels) {
+            continue;
+        }
+        let mut command = netwire(site);
+        command.args(["network", "rm", &network.name]);
+        if execute::run(command, "netwire").is_ok() {
+            removed.push(network.name);
+        }
+    }
+    Ok(removed)
+}
+
+fn netwire(site: Site<'_>) -> Command {
+    let mut command = Tools::new(&Programs::default(), site.own.to_owned()).command(Tool::Netwire);
+    command.env("VENEER_ROOT", site.root.path()).env("VENEER_RUN", site.place.path()).stdin(Stdio::null());
+    command
+}
