@@ -13,17 +13,15 @@ use sys::spawn::Fork;
 /// Forks: the parent stays in front for good, and the child, which becomes the program, goes on. The parent is seen as `nsrun-init -- words`:
 /// its own arguments and environment are the machine's.
 pub(crate) fn stand_in_front<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<()> {
-    // Before there is a child that could look; the child's own name comes with its exec.
+    // Before there is a child that could look; the child's own name and arguments come with its exec.
     let _ = rustix::thread::set_name(c"nsrun-init");
+    sys::title::show([&b"nsrun-init"[..], b"--"].into_iter().chain(words));
     match sys::spawn::fork().map_err(|e| failed("fork", "", e))? {
         Fork::Child => {
             step_aside();
             Ok(())
         }
-        Fork::Parent(pid, _) => {
-            sys::title::show([&b"nsrun-init"[..], b"--"].into_iter().chain(words));
-            main(pid)
-        }
+        Fork::Parent(pid, _) => main(pid),
     }
 }
 
