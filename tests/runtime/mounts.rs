@@ -364,6 +364,53 @@ fn the_root_has_the_propagation_it_was_given() {
     );
 }
 
+/// Without a mount namespace of its own a container is among the caller's mounts, and leaves none there.
+#[test]
+fn nothing_is_mounted_in_the_callers_namespace() {
+    need!(root, "unshare", "busybox");
+    for (more, wanted, said) in [
+        (&[][..], "ran\n", ""),
+        // Where no device can be made it is not bound instead.
+        (&["--user", "--map-root-user"], "", "nsrun: make device /dev/null: operation not permitted\nhint: only with a mount"),
+    ] {
+        let bundle = Bundle::new("echo ran", |config| {
+            config["linux"]["namespaces"] = json!([{ "type": "pid" }]);
+            config["mounts"] = json!([]);
+        });
+        let mut command = bundle.command(&nsrun(), "run");
+        command.arg("--bundle").arg(bundle.folder()).arg(bundle.id());
+        let compared = "cat /proc/self/mountinfo >\"$0/before\"; \"$@\"; cmp \"$0/before\" /proc/self/mountinfo";
+        let mut outer = std::process::Command::new("unshare");
+        outer.arg("--mount").args(more).args(["sh", "-c", compared]).arg(bundle.folder());
+        outer.arg(command.get_program()).args(command.get_args());
+        let (out, err, code) = told(&outer.stdin(std::process::Stdio::null()).output().expect("unshare"));
+        assert_eq!((out.as_str(), code), (wanted, Some(0)), "{more:?}: {err}");
+        assert!(err.starts_with(said), "{more:?}: {err}");
+    }
+}
+
+/// Where something was mounted over the caller's own root, what is below that goes with it: each would be a way out.
+#[test]
+fn nothing_of_a_callers_root_that_is_covered_stays_over_the_new_one() {
+    need!(root, "unshare", "busybox");
+    let script = "while read -r a b c d point rest; do [ $point != / ] || echo root; done </proc/self/mountinfo";
+    for word in ["", "rslave", "rprivate", "shared"] {
+        let bundle = Bundle::new(script, |config| {
+            if !word.is_empty() {
+                config["linux"]["rootfsPropagation"] = json!(word);
+            }
+        });
+        let mut command = bundle.command(&nsrun(), "run");
+        command.arg("--bundle").arg(bundle.folder()).arg(bundle.id());
+        let covered = "mount --rbind / / && mount --bind / / && exec \"$@\"";
+        let mut outer = std::process::Command::new("unshare");
+        outer.args(["--mount", "--propagation", "private", "sh", "-c", covered, "sh"]);
+        outer.arg(command.get_program()).args(command.get_args());
+        let (out, err, _) = told(&outer.stdin(std::process::Stdio::null()).output().expect("unshare"));
+        assert_eq!(out, "root\n", "{word}: {err}");
+    }
+}
+
 #[test]
 fn what_has_no_effect_on_a_bind_mount_is_told() {
     need!(root, "busybox");

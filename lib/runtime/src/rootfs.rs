@@ -74,7 +74,7 @@ pub(crate) fn assemble(plan: &Plan<'_>) -> Result<Assembled> {
     let say = |e: std::io::Error| failed("open root", plan.root.display(), e);
     if plan.among_the_machines {
         let tree = Tree::new(crate::file::open_dir(plan.root).map_err(say)?);
-        nodes::populate(&tree, plan.devices)?;
+        nodes::populate(&tree, plan.devices, nodes::Way::Nodes)?;
         return Ok(Assembled { tree, own_dev: true });
     }
     set_propagation(plan)?;
@@ -95,7 +95,7 @@ pub(crate) fn assemble(plan: &Plan<'_>) -> Result<Assembled> {
     let mut at_dev = plan.mounts.iter().filter(|entry| entry.is_dev()).peekable();
     let own_dev = if at_dev.peek().is_some() { at_dev.all(|entry| !entry.is_bind()) } else { plan.supplies_devices };
     if own_dev {
-        nodes::populate(&tree, plan.devices)?;
+        nodes::populate(&tree, plan.devices, nodes::Way::Any)?;
     }
     masks::readonly(&tree, plan.readonly_paths)?;
     masks::mask(&tree, plan.masked)?;
@@ -158,6 +158,11 @@ pub(crate) fn change_root(root: BorrowedFd<'_>, name: &Path) -> Result<()> {
 pub(crate) fn pivot(root: BorrowedFd<'_>, name: &Path) -> Result<()> {
     rustix::process::fchdir(root).map_err(|e| failed("enter root", name.display(), e))?;
     rustix::process::pivot_root(".", ".").map_err(|e| failed("pivot_root", name.display(), e))?;
+    uncover(name)
+}
+
+/// Detaches all that is mounted over the new root, in which this process is, and enters it.
+fn uncover(name: &Path) -> Result<()> {
     loop {
         rustix::mount::unmount(".", UnmountFlags::DETACH)
             .map_err(|e| failed("detach the old root of", name.display(), e))?;
@@ -177,7 +182,8 @@ fn is_covered() -> rustix::io::Result<bool> {
     Ok(mount(".")? != mount("..")?)
 }
 
-/// The same where the old root may be shared with the machine: made a slave first, or the machine would lose its mounts with us.
+/// The same where the old root may be shared with the machine: made a slave first, with what was mounted over it, or the machine would
+/// lose its mounts with us.
 fn pivot_out_of_shared(root: BorrowedFd<'_>, name: &Path) -> Result<()> {
     let old = crate::file::open_dir(Path::new("/")).map_err(|e| failed("open", "/", e))?;
     rustix::process::fchdir(root).map_err(|e| failed("enter root", name.display(), e))?;
@@ -185,9 +191,8 @@ fn pivot_out_of_shared(root: BorrowedFd<'_>, name: &Path) -> Result<()> {
     rustix::process::fchdir(&old).map_err(|e| failed("enter", "the old root", e))?;
     rustix::mount::mount_change(".", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         .map_err(|e| failed("make slave", "the old root", e))?;
-    rustix::mount::unmount(".", UnmountFlags::DETACH)
-        .map_err(|e| failed("detach the old root of", name.display(), e))?;
-    rustix::process::chdir("/").map_err(|e| failed("enter", "/", e))
+    rustix::process::fchdir(root).map_err(|e| failed("enter root", name.display(), e))?;
+    uncover(name)
 }
 
 /// Puts the detached mount `from` over the file or folder `to`.

@@ -132,7 +132,7 @@ fn build(chain: &Chain, sandbox: &Sandbox, group: Option<&ChainGroup>) -> Result
         for entry in entries::of_defaults()? {
             site.mount(&entry)?;
         }
-        nodes::populate(&tree, &[])?;
+        nodes::populate(&tree, &[], nodes::Way::Any)?;
     }
     let (own_pids, user_namespace) = (chain.makes(Namespace::Pid), idmap::in_user_namespace());
     let mut site = Site { tree, staging, own_pids, user_namespace };

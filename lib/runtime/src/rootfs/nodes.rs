@@ -1,6 +1,7 @@
 //! Devices and links in a container's own /dev (runtime-spec "Default Devices", "Dev symbolic links").
 //!
-//! Real root makes nodes; in a user namespace, where mknod(2) is refused, they are bound from the machine's /dev.
+//! Real root makes nodes; in a user namespace, where mknod(2) is refused, they are bound from the machine's /dev, unless the mount
+//! namespace is the machine's.
 
 use super::mounts::bind_file;
 use super::tree::{Make, Tree, link_if_absent};
@@ -32,11 +33,20 @@ struct Node<'a> {
     owner: (u32, u32),
 }
 
+/// How devices come about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// As nodes, and where that is refused as bind mounts.
+    Any,
+    /// As nodes: what is mounted here would be seen by all, and stay.
+    Nodes,
+}
+
 /// Makes the default devices, the listed ones, and the links.
-pub(crate) fn populate(tree: &Tree, listed: &[LinuxDevice]) -> Result<()> {
+pub(crate) fn populate(tree: &Tree, listed: &[LinuxDevice], way: Way) -> Result<()> {
     let dev = tree.ensure(Path::new("/dev"), Make::Directory).map_err(|e| failed("open", "/dev", e))?;
     let old = rustix::process::umask(Mode::empty());
-    let done = populate_all(tree, dev.as_fd(), listed);
+    let done = populate_all(tree, dev.as_fd(), listed, way);
     rustix::process::umask(old);
     done?;
     for (name, target) in LINKS {
@@ -50,7 +60,7 @@ pub(crate) fn populate(tree: &Tree, listed: &[LinuxDevice]) -> Result<()> {
     link_if_absent(dev.as_fd(), "ptmx", "pts/ptmx").map_err(|e| failed("make link", "/dev/ptmx", e))
 }
 
-fn populate_all(tree: &Tree, dev: BorrowedFd<'_>, listed: &[LinuxDevice]) -> Result<()> {
+fn populate_all(tree: &Tree, dev: BorrowedFd<'_>, listed: &[LinuxDevice], way: Way) -> Result<()> {
     let mut may_make = true;
     for (name, major, minor) in DEFAULT {
         let path = Path::new("/dev").join(name);
@@ -59,7 +69,7 @@ fn populate_all(tree: &Tree, dev: BorrowedFd<'_>, listed: &[LinuxDevice]) -> Res
         }
         let (kind, mode) = (FileType::CharacterDevice, Mode::from_raw_mode(0o666));
         let node = Node { path: &path, kind, device: makedev(major, minor), mode, owner: (0, 0) };
-        make(tree, dev, &node, &mut may_make)?;
+        make(tree, dev, &node, way, &mut may_make)?;
     }
     for device in listed {
         let kind = match device.typ() {
@@ -82,12 +92,12 @@ fn populate_all(tree: &Tree, dev: BorrowedFd<'_>, listed: &[LinuxDevice]) -> Res
             mode: Mode::from_raw_mode(device.file_mode().unwrap_or(0o666) & 0o7777),
             owner: (device.uid().unwrap_or(0), device.gid().unwrap_or(0)),
         };
-        make(tree, dev, &node, &mut may_make)?;
+        make(tree, dev, &node, way, &mut may_make)?;
     }
     Ok(())
 }
 
-fn make(tree: &Tree, dev: BorrowedFd<'_>, node: &Node<'_>, may_make: &mut bool) -> Result<()> {
+fn make(tree: &Tree, dev: BorrowedFd<'_>, node: &Node<'_>, way: Way, may_make: &mut bool) -> Result<()> {
     let name = node.path.display();
     if *may_make || node.kind == FileType::Fifo {
         let elsewhere;
@@ -112,7 +122,11 @@ fn make(tree: &Tree, dev: BorrowedFd<'_>, node: &Node<'_>, may_make: &mut bool) 
                 }
                 return Ok(());
             }
-            Err(Errno::PERM) => *may_make = false,
+            Err(Errno::PERM) if way == Way::Any => *may_make = false,
+            Err(Errno::PERM) => {
+                let why = "only with a mount namespace in linux.namespaces can it be bound from the machine's";
+                return Err(failed("make device", &name, Errno::PERM).hint(why));
+            }
             Err(e) => return Err(failed("make device", &name, e)),
         }
     }
