@@ -88,6 +88,26 @@ fn detached_its_pid_is_written_down() {
     }
 }
 
+/// Also one that comes as soon as the program runs, before whoever stands in front has settled down.
+#[test]
+fn a_signal_at_once_is_the_programs() {
+    use std::io::{BufRead, BufReader};
+    need!(root, "busybox");
+    let [.., nsrun] = runtimes();
+    let bundle = sleeping(&nsrun);
+    for round in 0..10 {
+        let mut command = bundle.command(&nsrun, "exec");
+        command.arg(bundle.id()).args(["sh", "-c", "trap 'exit 7' TERM; echo up; while :; do sleep 0.05; done"]);
+        let mut front = command.stdout(std::process::Stdio::piped()).spawn().expect("starts");
+        let mut said = String::new();
+        BufReader::new(front.stdout.take().expect("a pipe")).read_line(&mut said).expect("a line");
+        assert_eq!(said, "up\n");
+        let pid = nix::unistd::Pid::from_raw(front.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("sent");
+        assert_eq!(front.wait().expect("it ends").code(), Some(7), "round {round}");
+    }
+}
+
 #[test]
 fn ps_lists_it_and_pause_stops_it() {
     need!(root, "busybox");

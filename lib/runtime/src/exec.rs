@@ -179,6 +179,9 @@ pub fn exec(request: &Request) -> Result<Ended> {
         if let Some(path) = &request.pid_file {
             write_pid(path, pid)?;
         }
+        if !request.detach {
+            relay::hold();
+        }
         ours.send(&Message::Start)?;
         attend(&ours, &spec, &record)
     });
