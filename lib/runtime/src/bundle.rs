@@ -66,7 +66,7 @@ impl Unplaced {
 fn parse(raw: &[u8]) -> std::result::Result<Read<Spec>, Unplaced> {
     let mut read = document::read::<Spec>(raw).map_err(Unplaced)?;
     if let Some(process) = read.document.process() {
-        document::check_io_priority(raw, process).map_err(Unplaced)?;
+        document::check_io_priority(raw, "/process", process).map_err(Unplaced)?;
     }
     rules::check(&read.document, &mut read.warnings).map_err(Unplaced)?;
     Ok(read)
@@ -76,7 +76,7 @@ fn parse(raw: &[u8]) -> std::result::Result<Read<Spec>, Unplaced> {
 pub(crate) fn load_process(path: &Path) -> Result<(Process, Vec<Error>)> {
     let raw = file::read(path).map_err(|e| failed("read", path.display(), e))?;
     let read = document::read::<Process>(&raw).map_err(|e| Unplaced(e).at(path))?;
-    document::check_io_priority(&raw, &read.document).map_err(|e| Unplaced(e).at(path))?;
+    document::check_io_priority(&raw, "", &read.document).map_err(|e| Unplaced(e).at(path))?;
     Ok((read.document, read.warnings))
 }
 
