@@ -22,14 +22,14 @@ impl View {
         let mut view = Self::own(layout);
         for group in groups {
             if layout.is_v2() {
-                view.unified = Some(group.path.clone());
+                view.unified = if group.v2 { Some(group.path.clone()) } else { view.unified };
                 continue;
             }
             let hierarchy = all(layout).find(|hierarchy| group.path.starts_with(&hierarchy.root));
             view.groups.extend(hierarchy.and_then(name_of).map(|name| (name, group.path.clone())));
         }
         if view == Self::default() {
-            let callers = |hierarchy: &Hierarchy| Some((name_of(hierarchy)?, hierarchy.shown(&hierarchy.own)));
+            let callers = |hierarchy: &Hierarchy| Some((name_of(hierarchy)?, callers_group(hierarchy)));
             view.groups = all(layout).filter_map(callers).collect();
         }
         view
@@ -38,13 +38,20 @@ impl View {
     /// Without groups, by choice: on v2 the one it stays in, as every process is in one.
     fn own(layout: &Layout) -> Self {
         let v2 = layout.v2.as_ref().filter(|_| layout.is_v2());
-        Self { groups: Vec::new(), unified: v2.map(|hierarchy| hierarchy.shown(&hierarchy.own)) }
+        Self { groups: Vec::new(), unified: v2.map(callers_group) }
     }
 
     /// The same of this process; nothing where there is no cgroup tree.
     pub(crate) fn load_own() -> Self {
         Layout::detect().map(|layout| Self::own(&layout)).unwrap_or_default()
     }
+}
+
+/// The folder of the caller's own group. Where the machine's path of it leads nowhere, only a part of the tree is mounted here (in a container
+/// without a cgroup namespace): then what it sees itself.
+fn callers_group(hierarchy: &Hierarchy) -> PathBuf {
+    let shown = hierarchy.shown(&hierarchy.own);
+    if rustix::fs::stat(&shown).is_ok() { shown } else { hierarchy.root.clone() }
 }
 
 fn all(layout: &Layout) -> impl Iterator<Item = &Hierarchy> {
@@ -89,8 +96,19 @@ mod tests {
 
     #[test]
     fn of_v2_the_group_is_shown_or_else_the_callers() {
-        let layout = Layout { v2: Some(hierarchy(&["pids"], "/c", "/user.slice")), ..Layout::default() };
-        assert_eq!(View::of(&layout, [group("/c/unified/x", true)].iter()).unified, Some("/c/unified/x".into()));
-        assert_eq!(View::of(&layout, [].iter()).unified, Some("/c/user.slice".into()));
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name);
+        rustix::fs::mkdir(path("user.slice"), 0o755.into()).unwrap();
+        let layout = |own| Layout {
+            named: vec![hierarchy(&["name=systemd"], "/c/systemd", "/")],
+            v2: Some(hierarchy(&["pids"], root.path().to_str().unwrap(), own)),
+            ..Layout::default()
+        };
+        let made = path("x").display().to_string();
+        let groups = [group(&made, true), group("/c/systemd/x", false)];
+        assert_eq!(View::of(&layout("/user.slice"), groups.iter()).unified, Some(path("x")));
+        assert_eq!(View::of(&layout("/user.slice"), [].iter()).unified, Some(path("user.slice")));
+        // A part of the tree is mounted, in which the machine's paths are not found.
+        assert_eq!(View::of(&layout("/docker/1"), [].iter()).unified, Some(root.path().to_owned()));
     }
 }
