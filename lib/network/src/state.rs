@@ -152,6 +152,9 @@ pub enum Durability {
 /// What the file is called while it is written by who is alone with it: whoever writes next begins it anew, so that what was
 /// killed leaves nothing for long.
 pub(crate) const HALF_DONE: &str = "new";
+/// How often a file is begun anew that somebody tidied away as an abandoned one. That takes one that is old, so once is
+/// enough, and more is chance.
+const TRIES: usize = 100;
 
 /// Replaces the file at `path`, or makes it, as a whole.
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
@@ -169,14 +172,20 @@ fn write_whole(path: &Path, bytes: &[u8], durability: Durability, suffix: &str) 
         ensure_folder(folder)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let half_done = folder.join(format!(".{name}.{suffix}"));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&half_done)?;
-        let done = file.write_all(bytes).and_then(|()| match durability {
-            Durability::Disk => file.sync_all(),
-            Durability::Run => Ok(()),
-        });
-        if let Err(e) = done.and_then(|()| std::fs::rename(&half_done, path)) {
-            let _ = std::fs::remove_file(&half_done);
-            return Err(e);
+        for tried in 1.. {
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&half_done)?;
+            let done = file.write_all(bytes).and_then(|()| match durability {
+                Durability::Disk => file.sync_all(),
+                Durability::Run => Ok(()),
+            });
+            match done.and_then(|()| std::fs::rename(&half_done, path)) {
+                Ok(()) => break,
+                Err(e) if e.kind() == io::ErrorKind::NotFound && tried < TRIES => {}
+                Err(e) => {
+                    let _ = std::fs::remove_file(&half_done);
+                    return Err(e);
+                }
+            }
         }
         if durability == Durability::Disk { File::open(folder)?.sync_all() } else { Ok(()) }
     };
@@ -223,4 +232,31 @@ fn ensure_folder(folder: &Path) -> io::Result<()> {
         return Ok(());
     }
     std::fs::DirBuilder::new().recursive(true).mode(0o755).create(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Durability, replace_locked};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    fn a_half_done_file_may_be_tidied_away_while_it_is_written() {
+        let folder = std::env::temp_dir().join(format!("state-test-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let (path, half_done, over) = (folder.join("x.json"), folder.join(".x.json.new"), AtomicBool::new(false));
+        let written = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    let _ = std::fs::remove_file(&half_done);
+                    std::thread::yield_now();
+                }
+            });
+            let written = (0..2000).try_for_each(|n: u32| replace_locked(&path, &n.to_ne_bytes(), Durability::Run));
+            over.store(true, Ordering::Relaxed);
+            written
+        });
+        written.unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), 1999_u32.to_ne_bytes());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }
