@@ -58,6 +58,10 @@ fn on(state: &State, container: &str, network: &str, name: &str, aliases: Option
     let lock = state.lock_network(network)?;
     let mut book = Book::load(state, network)?;
     let mut leases: Vec<Lease> = book.leases().filter(of_it).cloned().collect();
+    if leases.is_empty() {
+        // It has gone meanwhile, perhaps with the network: nothing of that is written anew.
+        return Ok(Vec::new());
+    }
     for lease in &mut leases {
         lease.name = Some(name.to_owned());
         if let Some(aliases) = aliases {
