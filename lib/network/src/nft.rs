@@ -48,7 +48,7 @@ pub struct Facts<'a> {
     pub isolate: bool,
     /// The addresses its containers leave under, where they are told, one a family.
     pub leaves_by: [Option<IpAddr>; 2],
-    /// The machine's links, with colons between, whose neighbours may reach its containers' own addresses.
+    /// The machine's links, with colons between, whose neighbours may reach its containers' own addresses; not where nothing comes in.
     pub trusted: &'a str,
 }
 
@@ -109,7 +109,7 @@ impl<'a> Facts<'a> {
             IpAddr::V4(address) => element(FROM4.name, name.clone(), Some(address.octets().to_vec())),
             IpAddr::V6(address) => element(FROM6.name, name.clone(), Some(address.octets().to_vec())),
         });
-        let trusted = self.trusted.split(':').filter(|link| !link.is_empty());
+        let trusted = self.trusted.split(':').filter(|link| !link.is_empty() && !self.internal);
         let trusted =
             trusted.map(|link| element(WITHIN.name, [message::interface_key(link), name.clone()].concat(), None));
         by.chain(trusted).collect()
@@ -122,9 +122,10 @@ impl<'a> Facts<'a> {
 
     /// All that a network can have, whatever its facts: what it was before may have been something else.
     fn anywhere(&self) -> Vec<(&'static str, Vec<u8>)> {
-        let sets = [NETWORKS, OUTBOUND4, OUTBOUND6, INTERNAL, OPEN, WITHIN];
+        let sets = [NETWORKS, OUTBOUND4, OUTBOUND6, FROM4, FROM6, INTERNAL, OPEN, WITHIN];
         let usual = sets.into_iter().map(|set| (set.name, self.key(set.name)));
-        usual.chain(self.special("").into_iter().map(|element| (element.set, element.key))).collect()
+        let special = self.special("").into_iter().filter(|element| element.set == WITHIN.name);
+        usual.chain(special.map(|element| (element.set, element.key))).collect()
     }
 }
 
@@ -168,10 +169,14 @@ pub fn remove(facts: &Facts<'_>) -> Result<()> {
     rules.retry(|rules| {
         let wanted = facts.anywhere();
         let (generation, found) = rules.look(&wanted)?;
-        let ours: Vec<Element> = found.into_iter().flatten().collect();
+        let mut ours: Vec<Element> = found.into_iter().flatten().collect();
         if ours.is_empty() {
             return Ok(Ok(()));
         }
+        // Which links it trusted may be forgotten with its definition.
+        let into = message::interface_key(facts.link);
+        let trusted = rules.elements(WITHIN.name)?.into_iter().filter(|element| element.key.ends_with(&into));
+        ours.extend(trusted.filter(|element| !wanted.iter().any(|(_, key)| *key == element.key)));
         let mut others = rules.elements(NETWORKS.name)?.iter().any(|e| e.key != facts.key(NETWORKS.name));
         for set in [SOURCES4, SOURCES6, ITSELF4, ITSELF6] {
             others = others || !rules.elements(set.name)?.is_empty();
@@ -202,7 +207,7 @@ fn look(rules: &mut Rules, all: &[Facts<'_>]) -> Result<(bool, Vec<Element>, Vec
         .filter_map(|((set, _), answer)| answer.ok()?.iter().flat_map(|m| message::read_elements(set, m)).next())
         .collect();
     let wanted: Vec<Element> = all.iter().flat_map(Facts::elements).collect();
-    let same = |a: &Element, b: &Element| a.set == b.set && a.key == b.key;
+    let same = |a: &Element, b: &Element| (a.set, &a.key, &a.value) == (b.set, &b.key, &b.value);
     let lacks = wanted.iter().filter(|w| !found.iter().any(|f| same(f, w))).cloned().collect();
     let strays = found.into_iter().filter(|f| !wanted.iter().any(|w| same(f, w))).collect();
     Ok((whole, strays, lacks))
@@ -216,8 +221,9 @@ fn write(rules: &mut Rules, all: &[Facts<'_>]) -> Result<()> {
         let (_, strays, _) = look(rules, all)?;
         let mut changes = foundation();
         let wanted: Vec<Element> = all.iter().flat_map(Facts::elements).collect();
-        changes.extend(message::new_elements(TABLE, &wanted, false));
+        // First, since a key that leads elsewhere stands in the way of itself.
         changes.extend(message::delete_elements(TABLE, &strays));
+        changes.extend(message::new_elements(TABLE, &wanted, false));
         rules.send((!strays.is_empty()).then_some(generation), changes)
     })
 }
