@@ -37,6 +37,32 @@ fn what_leaves_has_the_address_that_was_told() {
     });
 }
 
+/// Whoever gets the bridge next does not inherit them.
+#[test]
+fn what_few_networks_have_goes_with_a_definition_that_was_lost() {
+    need!(root, "ip", "nft");
+    lab(|lab| {
+        lab.sh("ip link add inner type dummy");
+        let told = "-o outbound_addr4=198.51.100.77 -o trusted_host_interfaces=inner";
+        lab.netwire(&format!("network create web --subnet 10.9.0.0/24 --bridge web0 {told}"));
+        lab.netwire("network create other --subnet 10.10.0.0/24");
+        attached(lab, "c1", "web", "");
+        attached(lab, "c2", "other", "");
+        let has = |what: &str| lab.ruleset().contains(what);
+        assert!(has("198.51.100.77") && has("\"inner\" . \"web0\""), "{}", lab.ruleset());
+        // Told another one, it has that.
+        lab.sh("sed -i s/198.51.100.77/198.51.100.78/ /run/state/networks/web.json");
+        assert!(lab.command("check").output().expect("netwire runs").status.code() == Some(1));
+        lab.netwire("restore");
+        lab.netwire("check");
+        assert!(has("198.51.100.78") && !has("198.51.100.77"), "{}", lab.ruleset());
+        lab.sh("rm /run/state/networks/web.json; ip netns del c1
+             while ip -o link show master web0 | grep -q veth; do sleep 0.02; done");
+        lab.netwire("prune");
+        assert!(has("network other") && !has("web0") && !has("198.51.100.78"), "{}", lab.ruleset());
+    });
+}
+
 #[test]
 fn ports_are_published_on_the_networks_own_address() {
     need!(root, "ip", "nft");
@@ -50,6 +76,10 @@ fn ports_are_published_on_the_networks_own_address() {
         assert!(tcp(lab, "outside", at("198.51.100.1:8081"), "c1", 80).is_some(), "what names one has that");
         lab.netwire("unpublish --id c1 8080:80");
         assert!(tcp(lab, "", at("127.0.0.1:8080"), "c1", 80).is_none(), "taken away as it was published");
+        // A definition that cannot be read is in nobody's way who wants to be rid of all.
+        lab.sh("echo '{' >/run/state/networks/web.json");
+        lab.netwire("unpublish --id c1");
+        assert_eq!(lab.netwire("publish --list"), "");
     });
 }
 
@@ -71,6 +101,11 @@ fn trusted_links_reach_containers_directly() {
         lab.netwire("detach --network web --id c1");
         lab.netwire("network rm web");
         assert_eq!(lab.ruleset(), "");
+        // Nothing comes into an internal network.
+        lab.netwire(&format!("network create inside --internal --subnet 10.9.0.0/24 -o {key}=inner"));
+        let two = attached(lab, "c2", "inside", "");
+        assert!(!lab.reaches("friend", "c2", two[0]));
+        lab.netwire("check");
         lab.refused("network create x -o trusted_host_interfaces=a/b", 2, "cannot be the name of an interface", "");
     });
 }

@@ -371,7 +371,11 @@ fn nothing_is_mounted_in_the_callers_namespace() {
     for (more, wanted, said) in [
         (&[][..], "ran\n", ""),
         // Where no device can be made it is not bound instead.
-        (&["--user", "--map-root-user"], "", "nsrun: make device /dev/null: operation not permitted\nhint: only with a mount"),
+        (
+            &["--user", "--map-root-user"],
+            "",
+            "nsrun: make device /dev/null: operation not permitted\nhint: only with a mount",
+        ),
     ] {
         let bundle = Bundle::new("echo ran", |config| {
             config["linux"]["namespaces"] = json!([{ "type": "pid" }]);

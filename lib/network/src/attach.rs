@@ -34,6 +34,7 @@ use crate::sysctl::{self, Setting};
 use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 use spec::published::Published as Spec;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -96,9 +97,13 @@ impl Wish {
         }
     }
 
-    /// The same with the interface's name that the network says.
-    pub(crate) fn named(&self, state: &State) -> Result<Self> {
-        Ok(Self { interface: network::find(state, &self.network)?.interface(), ..self.clone() })
+    /// The same with the interface's name that the network says, where it has none.
+    pub(crate) fn named(&self, state: &State) -> Result<Cow<'_, Self>> {
+        if !self.interface.is_empty() {
+            return Ok(Cow::Borrowed(self));
+        }
+        let interface = network::find(state, &self.network)?.interface();
+        Ok(Cow::Owned(Self { interface, ..self.clone() }))
     }
 
     /// What the container is to be called on the network, as [`Lease::names`] gives it.
@@ -147,14 +152,7 @@ pub struct Attachment {
 
 /// Attaches a container's namespace to a network.
 pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
-    let named;
-    let wish = match wish.interface.is_empty() {
-        true => {
-            named = wish.named(state)?;
-            &named
-        }
-        false => wish,
-    };
+    let wish = &*wish.named(state)?;
     link::check_name(&wish.interface).map_err(|why| Error::new(Kind::Invalid, ATTACH, &wish.network).because(why))?;
     let inside = Namespace::open(&wish.namespace)?;
     let own = Namespace::own()?.identity().inode;

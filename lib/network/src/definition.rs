@@ -7,6 +7,7 @@ use crate::pool::Subnet;
 use crate::route::Via;
 use crate::state::{self, Durability, State};
 use serde::{Deserialize, Serialize};
+use spec::published::Published;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
@@ -201,9 +202,12 @@ impl Definition {
         told.parse().ok().filter(|_| self.masquerades(v6))
     }
 
-    /// The address that ports are published on where none is named.
-    pub fn published_on(&self) -> Option<IpAddr> {
-        self.option("host_binding_ipv4")?.parse().ok()
+    /// `specs` with the address that ports are published on where they name none. The unspecified one is docker's own word for
+    /// all of them, in both families.
+    pub fn published(&self, specs: &[Published]) -> Vec<Published> {
+        let own: Option<IpAddr> = self.option("host_binding_ipv4").and_then(|address| address.parse().ok());
+        let own = own.filter(|address| !address.is_unspecified());
+        specs.iter().map(|spec| Published { address: spec.address.or(own), ..spec.clone() }).collect()
     }
 
     /// What a container's interface is called where nobody says.
@@ -261,6 +265,18 @@ mod tests {
     fn made() -> Definition {
         let pool = Pool::new("10.1.0.0/24".parse().unwrap(), Some([10, 1, 0, 1].into()));
         Definition::new("web", Driver::Bridge, vec![pool]).unwrap()
+    }
+
+    #[test]
+    fn ports_are_published_where_the_network_says_unless_they_do() {
+        let shown = |address: &str| {
+            let mut made = made();
+            made.options.insert("com.docker.network.bridge.host_binding_ipv4".into(), address.into());
+            let specs = ["80:80", "[::1]:81:81"].map(|spec| spec.parse().unwrap());
+            made.published(&specs).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(shown("127.0.0.1"), ["127.0.0.1:80:80/tcp", "[::1]:81:81/tcp"]);
+        assert_eq!(shown("0.0.0.0"), ["80:80/tcp", "[::1]:81:81/tcp"], "docker's own default: both families");
     }
 
     #[test]

@@ -96,18 +96,19 @@ impl Plan {
     }
 
     /// Does it; gives the lines to print, and what could not be done and is no reason to fail.
-    pub fn run(&self, state: &State) -> Result<(Vec<Published>, Vec<String>), Error> {
+    pub fn run(&self, state: &State) -> Result<(Vec<Published>, Vec<String>), Vec<Error>> {
+        let one = |e: Error| vec![e];
         match self {
             Self::Publish { whose, network, specs } => {
                 if let Some(name) = network {
-                    networks::find(state, name)?;
+                    networks::find(state, name).map_err(one)?;
                 }
-                let container = whose.resident(among(state, network.as_ref()))?;
-                let outcome = publish::publish_leased(state, network.as_deref(), &container, specs)?;
+                let container = whose.resident(among(state, network.as_ref())).map_err(one)?;
+                let outcome = publish::publish_leased(state, network.as_deref(), &container, specs).map_err(one)?;
                 Ok((outcome.ports, outcome.warnings))
             }
             Self::Unpublish { whose, network, specs } => {
-                match whose.former(UNPUBLISHED, among(state, network.as_ref()))? {
+                match whose.former(UNPUBLISHED, among(state, network.as_ref())).map_err(one)? {
                     Ok(container) => {
                         publish::unpublish_everywhere(state, network.as_deref(), &container, specs.as_deref())?;
                         Ok((Vec::new(), Vec::new()))
@@ -118,10 +119,10 @@ impl Plan {
             Self::List { whose, network } => {
                 let mut ports = Vec::new();
                 match whose {
-                    None => ports = publish::list(state, None)?,
+                    None => ports = publish::list(state, None).map_err(one)?,
                     Some(whose) => {
-                        for container in whose.all(among(state, network.as_ref()))? {
-                            ports.extend(publish::list(state, Some(&container))?);
+                        for container in whose.all(among(state, network.as_ref())).map_err(one)? {
+                            ports.extend(publish::list(state, Some(&container)).map_err(one)?);
                         }
                     }
                 }

@@ -66,11 +66,13 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
             }
             all(failures)
         }
-        Step::Publish(plan) => {
-            let (ports, warnings) = plan.run(state)?;
-            warnings.iter().for_each(|warning| output::complain(NAME, warning));
-            printed(publish::print(&ports))
-        }
+        Step::Publish(plan) => match plan.run(state) {
+            Ok((ports, warnings)) => {
+                warnings.iter().for_each(|warning| output::complain(NAME, warning));
+                printed(publish::print(&ports))
+            }
+            Err(failures) => all(failures),
+        },
         Step::Dns(step) => crate::dns::run(state, step),
         Step::Overlay(step) => crate::overlay::run(state, step),
         Step::Keep(step) => crate::keep::run(state, *step),

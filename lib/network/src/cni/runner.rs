@@ -64,14 +64,7 @@ impl Runner<'_> {
     /// Attaches.
     pub fn attach(&self, wish: &Wish) -> Result<Attachment> {
         let definition = network::find(self.state, &wish.network)?;
-        let named;
-        let wish = match wish.interface.is_empty() {
-            true => {
-                named = wish.named(self.state)?;
-                &named
-            }
-            false => wish,
-        };
+        let wish = &*wish.named(self.state)?;
         let namespace = Namespace::open(&wish.namespace)?;
         let _lock = self.state.lock_network(&wish.network)?;
         let file = self.file(&wish.network, &wish.container, &wish.interface);
@@ -80,7 +73,7 @@ impl Runner<'_> {
             self.take_down(&record, &file).map_err(first)?;
         }
         let store = self.folder().join(".store");
-        let ports = chain::mappings(&wish.ports)?;
+        let ports = chain::mappings(&definition.published(&wish.ports))?;
         let chain = chain::of(&definition, wish, &store, &ports, |kind| ipam::find(self.path, kind).is_some())?;
         let version = self.version(chain.first().and_then(|c| c["type"].as_str()).unwrap_or_default())?;
         let mut record = Record {
@@ -133,7 +126,7 @@ impl Runner<'_> {
     /// Publishes ports of an attachment beside those it has; the plugin is told all of them anew.
     pub fn publish(&self, network: Option<&str>, container: &str, specs: &[Spec]) -> Result<Outcome> {
         let network = self.network_of(network, container)?;
-        let mut ports = chain::mappings(specs)?;
+        let mut ports = chain::mappings(&network::find(self.state, &network)?.published(specs))?;
         let shown = ports.clone();
         self.change_ports(&network, container, |present| {
             ports.retain(|port| !present.contains(port));
@@ -152,7 +145,12 @@ impl Runner<'_> {
             None => self.networks().into_iter().filter(|n| !self.files(n, Some(container)).is_empty()).collect(),
         };
         for network in networks {
-            let gone = specs.map(chain::mappings).transpose()?;
+            let definition = match specs {
+                Some(_) => Definition::load(self.state, &network)?,
+                None => None,
+            };
+            let on = |specs| definition.as_ref().map_or_else(|| <[Spec]>::to_vec(specs), |it| it.published(specs));
+            let gone = specs.map(|specs| chain::mappings(&on(specs))).transpose()?;
             self.change_ports(&network, container, |present| {
                 present.retain(|port| gone.as_ref().is_some_and(|gone| !gone.contains(port)));
             })?;

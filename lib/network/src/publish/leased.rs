@@ -83,29 +83,33 @@ fn facts<'a>(definition: &'a Definition, outer: &'a str) -> Facts<'a> {
     }
 }
 
-/// Unpublishes ports of a container on one network, or on all it has ports on.
+/// Unpublishes ports of a container on one network, or on all it has ports on. Goes on after a failure and gives every one.
 pub fn unpublish_everywhere(
     state: &State,
     network: Option<&str>,
     container: &str,
     specs: Option<&[Spec]>,
-) -> Result<()> {
-    let on = |network: &str| {
-        let definition = Definition::load(state, network)?;
-        let specs = specs.map(|specs| match &definition {
-            Some(definition) => on_its_address(definition, specs),
-            None => specs.to_vec(),
-        });
-        unpublish(state, network, container, specs.as_deref())
+) -> std::result::Result<(), Vec<Error>> {
+    let on = |network: &str| match specs {
+        // That a definition is damaged stands in nobody's way who asks for nothing in particular.
+        None => unpublish(state, network, container, None),
+        Some(specs) => {
+            let definition = Definition::load(state, network)?;
+            let specs = definition.map_or_else(|| specs.to_vec(), |definition| definition.published(specs));
+            unpublish(state, network, container, Some(&specs))
+        }
     };
-    if network.is_none() {
-        let has_ports = |record: &Record| record.attachment.as_ref().is_some_and(|made| !made.ports.is_empty());
-        carried(state, "unpublish ports of", container, has_ports)?;
-    }
-    match network {
-        Some(network) => on(network),
-        None => super::book::list(state, Some(container))?.iter().try_for_each(|(network, ..)| on(network)),
-    }
+    let mut failures = Vec::new();
+    let networks: Vec<String> = match network {
+        Some(network) => vec![network.to_owned()],
+        None => {
+            let has_ports = |record: &Record| record.attachment.as_ref().is_some_and(|made| !made.ports.is_empty());
+            failures.extend(carried(state, "unpublish ports of", container, has_ports).err());
+            super::book::list(state, Some(container)).map_err(|e| vec![e])?.into_iter().map(|(it, ..)| it).collect()
+        }
+    };
+    failures.extend(networks.iter().filter_map(|network| on(network).err()));
+    if failures.is_empty() { Ok(()) } else { Err(failures) }
 }
 
 /// Publishes ports of a container that has `lease` on the network.
@@ -125,13 +129,7 @@ pub fn publish_attached(state: &State, definition: &Definition, lease: &Lease, s
         return Err(error(format!("network {} is internal: nothing comes in", definition.name))
             .hint("attach the container to a network that is not"));
     }
-    publish(state, &target(definition, lease), &on_its_address(definition, specs))
-}
-
-/// `specs` with the address that the network publishes on, where they name none.
-fn on_its_address(definition: &Definition, specs: &[Spec]) -> Vec<Spec> {
-    let own = definition.published_on();
-    specs.iter().map(|spec| Spec { address: spec.address.or(own), ..spec.clone() }).collect()
+    publish(state, &target(definition, lease), &definition.published(specs))
 }
 
 /// Makes sure again of what beside the packet rules lets packets through to a container's ports: links that were made anew

@@ -86,6 +86,9 @@ pub fn of(
 ) -> Result<Vec<Value>> {
     let name = &definition.name;
     let not_done = |what: &str| Error::new(Kind::Unsupported, OP, name).because(format!("they have no {what}"));
+    if definition.leaves_by(false).or(definition.leaves_by(true)).is_some() {
+        return Err(not_done("outbound_addr4 and outbound_addr6"));
+    }
     let parent = || definition.option("parent").map(|parent| ("master".to_owned(), json!(parent)));
     let mut keys: Map<String, Value> = Map::new();
     match definition.driver {
