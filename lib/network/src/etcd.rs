@@ -321,13 +321,13 @@ fn range_end(prefix: &str) -> String {
     encoding::encode(&end)
 }
 
-/// A key with its value; a deletion has no value, nor has an empty one.
 /// Whether the key of `pair` says what `pair` does, as a transaction asks it.
 fn says(pair: &Pair) -> Value {
     let value = encoding::encode(&pair.value);
     json!({ "key": key(&pair.key), "target": "VALUE", "result": "EQUAL", "value": value })
 }
 
+/// A key with its value; a deletion has no value, nor has an empty one.
 fn pair(kv: &Value) -> Option<Pair> {
     let key = String::from_utf8(encoding::decode(kv["key"].as_str()?)?).ok()?;
     let value = kv["value"].as_str().and_then(encoding::decode).unwrap_or_default();

@@ -1,7 +1,8 @@
 //! Networks of driver macvlan: each container is another hardware address on the parent's cable.
 //!
 //! Options: `parent`; `mode` (`bridge`, `private`, `vepa`, `passthru`; docker's `macvlan_mode`); `bcqueuelen`, how many
-//! broadcasts may wait; `bclim`, how many children a group needs for its packets to wait at all. In mode passthru the one container has the parent's own hardware address.
+//! broadcasts may wait; `bclim`, how many children a group needs for its packets to wait at all. In mode passthru the one
+//! container has the parent's own hardware address.
 
 use super::{Endpoint, child};
 use crate::error::{Error, Kind, Result};
