@@ -25,9 +25,10 @@ impl Drop for Swapper<'_> {
 
 /// Runs `work` while a thread exchanges the pairs; gives how often two of them changed places.
 fn while_swapping(pairs: &[(PathBuf, PathBuf)], work: impl FnOnce()) -> u64 {
-    let (stop, swaps) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (begun, stop, swaps) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         scope.spawn(|| {
+            begun.store(true, Ordering::Relaxed);
             let mut round = 0_u64;
             while !stop.load(Ordering::Relaxed) {
                 for (a, b) in pairs {
@@ -43,6 +44,10 @@ fn while_swapping(pairs: &[(PathBuf, PathBuf)], work: impl FnOnce()) -> u64 {
             }
         });
         let _stops = Swapper { stop: &stop };
+        // On a busy machine the work may be over before the thread has begun.
+        while !begun.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
         work();
     });
     swaps.load(Ordering::Relaxed)

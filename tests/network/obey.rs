@@ -1,14 +1,16 @@
 //! Ports of a network that obeys the machine's input policy: what a rule of the machine's own at `input` drops is not reached,
 //! which on other networks it is.
 
+use crate::hosts::eventually;
 use crate::lab::{Lab, address, lab, text};
 use crate::publishing::{at, tcp, udp};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use testkit::need;
 
 const DROP: &str = "nft add table inet mine; nft 'add chain inet mine input { type filter hook input priority 0; }'; \
     nft add rule inet mine input tcp dport 8080 iifname up0 drop; nft add rule inet mine input udp dport 5300 iifname up0 drop";
+const PATIENCE: Duration = Duration::from_secs(20);
 const ALLOW: &str = "nft delete table inet mine";
 
 /// Processes of the lab that serve ports; ended when the test ends, however it does.
@@ -194,17 +196,17 @@ fn what_nothing_can_be_done_about_is_waited_for() {
         let (mut server, _) = listener.accept().expect("a connection");
         server.read_to_end(&mut Vec::new()).expect("all of it");
         let mut sent = 0;
-        let waiting = |lab: &Lab| to_the_container(lab).split_whitespace().nth(1) != Some("0");
-        while !(waiting(lab) && {
+        let waiting = || to_the_container(lab).split_whitespace().nth(1) != Some("0");
+        let until = Instant::now() + PATIENCE;
+        while !(waiting() && {
             std::thread::sleep(Duration::from_millis(50));
-            waiting(lab)
+            waiting()
         }) {
+            assert!(Instant::now() < until, "the relay takes more than {sent}");
             sent += server.write(&[7; 64 << 10]).expect("taken");
         }
         drop(server);
-        while !to_the_container(lab).is_empty() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        eventually("the container's end is seen", PATIENCE, || to_the_container(lab).is_empty());
         let work = worked(&relay);
         assert!(work < Duration::from_millis(25), "a reader who takes his time costs {work:?} of half a second");
         let mut all = Vec::new();
@@ -216,9 +218,7 @@ fn what_nothing_can_be_done_about_is_waited_for() {
         lab.sh("ip netns exec c1 nft add table inet deaf; \
             ip netns exec c1 nft 'add chain inet deaf input { type filter hook input priority 0; policy drop; }'");
         let client = connect(lab);
-        while !to_the_container(lab).contains("SYN-SENT") {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        eventually("the relay asks", PATIENCE, || to_the_container(lab).contains("SYN-SENT"));
         let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
         nix::sys::socket::setsockopt(&client, nix::sys::socket::sockopt::Linger, &at_once).expect("lingers not");
         drop(client);
@@ -235,14 +235,12 @@ fn who_has_gone_without_a_word_is_noticed() {
         let _listener = lab.within("c1", || std::net::TcpListener::bind("0.0.0.0:80").expect("bind"));
         let _client = lab.within("outside", || TcpStream::connect(at("198.51.100.1:8080")).expect("connects"));
         let both = "ss -Htno state established '( sport = :8080 or dport = :80 )'";
-        for _ in 0..200 {
+        // Of seconds, where the kernel's own would be of hours.
+        let soon = |line: &str| line.contains("timer:(keepalive,") && !line.contains("min");
+        eventually("both ends are asked after", PATIENCE, || {
             let told = lab.sh(both);
-            if told.lines().count() == 2 && told.lines().all(|line| line.contains("timer:(keepalive,1")) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("{}", lab.sh(both));
+            told.lines().count() == 2 && told.lines().all(soon)
+        });
     });
 }
 

@@ -73,12 +73,18 @@ mod tests {
             file
         };
         let (one, two) = (file("one"), file("two"));
-        let mut command = Command::new("sh");
-        command.args(["-c", "cat <&3; cat <&4; ls /proc/self/fd | wc -l"]).stdout(Stdio::piped());
-        let mut child = spawn(&mut command, &[one.as_fd(), two.as_fd()]).unwrap();
-        let mut said = String::new();
-        child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
-        assert!(child.wait().unwrap().success() && said.starts_with("onetwo"), "{said}");
+        let said = |script: &str, given: &[BorrowedFd<'_>]| {
+            let mut command = Command::new("sh");
+            let mut child = spawn(command.args(["-c", script]).stdout(Stdio::piped()), given).unwrap();
+            let mut said = String::new();
+            child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+            assert!(child.wait().unwrap().success());
+            said
+        };
+        assert_eq!(said("cat <&3; cat <&4", &[one.as_fd(), two.as_fd()]), "onetwo");
+        // And no more than these two beside what any command of this process has.
+        let open = |given: &[BorrowedFd<'_>]| said("ls /proc/self/fd", given).lines().count();
+        assert!(open(&[one.as_fd(), two.as_fd()]) <= open(&[]) + 2);
         assert!(spawn(&mut Command::new("/no/such"), &[one.as_fd()]).is_err());
         assert!(inherited(u16::MAX).is_err_and(|number| number >= FIRST));
     }
