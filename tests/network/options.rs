@@ -42,7 +42,6 @@ fn what_leaves_has_the_address_that_was_told() {
 fn what_few_networks_have_goes_with_a_definition_that_was_lost() {
     need!(root, "ip", "nft");
     lab(|lab| {
-        lab.sh("ip link add inner type dummy");
         let told = "-o outbound_addr4=198.51.100.77 -o trusted_host_interfaces=inner";
         lab.netwire(&format!("network create web --subnet 10.9.0.0/24 --bridge web0 {told}"));
         lab.netwire("network create other --subnet 10.10.0.0/24");

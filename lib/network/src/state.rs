@@ -248,7 +248,7 @@ mod tests {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
                     let _ = std::fs::remove_file(&half_done);
-                    std::thread::yield_now();
+                    std::thread::sleep(std::time::Duration::from_micros(200));
                 }
             });
             let written = (0..2000).try_for_each(|n: u32| replace_locked(&path, &n.to_ne_bytes(), Durability::Run));

@@ -76,6 +76,26 @@ fn attach_publish_detach() {
 }
 
 #[test]
+fn ports_are_published_where_the_network_says() {
+    need!(root, "ip", "iptables");
+    each(|lab, path| {
+        lab.outside();
+        lab.sh("ip addr add 198.51.100.77/24 dev uplink; ip netns add c1; ip -n c1 link set lo up");
+        lab.netwire("network create web --subnet 10.9.0.0/24 -o host_binding_ipv4=198.51.100.77");
+        let one = json(&lab.netwire(&format!("{path} attach --network web --netns c1 --id c1 -p 8080:80")));
+        assert_eq!(one["ports"].as_array().map(Vec::len), Some(1), "{path}: {one}");
+        lab.netwire(&format!("{path} publish --id c1 8090:80"));
+        for port in [8080, 8090] {
+            assert!(asks(lab, "outside", "c1", SocketAddr::new([198, 51, 100, 77].into(), port)), "{path}: {port}");
+            assert!(!asks(lab, "outside", "c1", SocketAddr::new([198, 51, 100, 1].into(), port)), "{path}: {port}");
+        }
+        lab.netwire(&format!("{path} unpublish --id c1 8080:80"));
+        assert!(!asks(lab, "outside", "c1", SocketAddr::new([198, 51, 100, 77].into(), 8080)), "{path}");
+        lab.netwire(&format!("{path} detach --network web --id c1"));
+    });
+}
+
+#[test]
 fn what_plugins_cannot_is_named() {
     need!(root, "ip");
     lab(|lab| {
@@ -85,6 +105,8 @@ fn what_plugins_cannot_is_named() {
         lab.refused(&format!("--cni-path /nowhere {attach}"), 1, "it is not in /nowhere", "install the CNI plugins");
         let path = format!("--cni-path {}", Plugins::Ours.folder());
         lab.refused(&format!("{path} {attach} -p 80"), 1, "they choose no port", "name the port");
+        lab.netwire("network create by --subnet 10.8.0.0/24 -o outbound_addr4=198.51.100.1");
+        lab.refused(&format!("{path} attach --network by --netns c1 --id c1"), 1, "they have no outbound_addr4", "");
         lab.refused(
             &format!("{path} publish --id c1 8080:80"),
             1,

@@ -65,7 +65,9 @@ impl Books {
         let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map_err(|e| wrong(e.into()))?;
         if let (Driver::Overlay, Some(folder)) = (definition.driver, state.view_path(&definition.name).parent()) {
             // Made before the server's mounts became read-only.
-            watch.add_watch(folder, AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE).map_err(|e| wrong(e.into()))?;
+            watch
+                .add_watch(folder, AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE)
+                .map_err(|e| wrong(e.into()))?;
         }
         let mut links = netlink_sys::Socket::new(netlink_sys::protocols::NETLINK_ROUTE).map_err(wrong)?;
         let groups = netlink_sys::SocketAddr::new(0, libc::RTMGRP_LINK as u32);
