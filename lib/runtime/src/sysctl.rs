@@ -13,20 +13,10 @@ use std::os::fd::BorrowedFd;
 
 /// The namespace a parameter belongs to.
 fn owner(name: &str) -> Option<Namespace> {
-    const IPC: [&str; 9] = [
-        "kernel.msgmax",
-        "kernel.msgmnb",
-        "kernel.msgmni",
-        "kernel.sem",
-        "kernel.shmall",
-        "kernel.shmmax",
-        "kernel.shmmni",
-        "kernel.shm_rmid_forced",
-        "kernel.auto_msgmni",
-    ];
-    if IPC.contains(&name) || name.starts_with("fs.mqueue.") {
+    // The last of them is not in docker's list.
+    if spec::sysctl::is_of_ipc(name) || name == "kernel.auto_msgmni" {
         Some(Namespace::Ipc)
-    } else if name.starts_with("net.") {
+    } else if spec::sysctl::is_of_net(name) {
         Some(Namespace::Net)
     } else if name == "kernel.domainname" || name == "kernel.hostname" {
         Some(Namespace::Uts)

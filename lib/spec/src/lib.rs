@@ -11,6 +11,7 @@
 //! - [`published`]: ports of the machine that lead into a container, as they are asked for
 //! - [`platform`]: which machine an image is for
 //! - [`reference`]: names of images
+//! - [`size`]: numbers of bytes as docker reads them; [`sysctl`]: whose a kernel parameter is
 //! - [`whiteout`]: the names by which a layer says that something is gone
 
 pub mod capability;
@@ -26,7 +27,9 @@ pub mod profile;
 pub mod published;
 pub mod reference;
 pub mod seccomp;
+pub mod size;
 pub mod syscall;
+pub mod sysctl;
 pub mod whiteout;
 
 pub use container::ContainerId;

@@ -339,23 +339,13 @@ impl Security {
 
 /// Reads `--sysctl`: only what belongs to a namespace (docker's list).
 pub fn sysctl(text: &str) -> Result<(String, String)> {
-    const ALONE: [&str; 8] = [
-        "kernel.msgmax",
-        "kernel.msgmnb",
-        "kernel.msgmni",
-        "kernel.sem",
-        "kernel.shmall",
-        "kernel.shmmax",
-        "kernel.shmmni",
-        "kernel.shm_rmid_forced",
-    ];
     let refused = || {
         wrong(format!("invalid argument {text:?} for \"--sysctl\" flag: sysctl '{text}' is not allowed"))
             .hint("kernel.msg*, kernel.sem, kernel.shm*, fs.mqueue.* and net.* belong to a container")
     };
     let (key, value) = text.split_once('=').ok_or_else(refused)?;
-    let docker = ALONE.contains(&key) || key.starts_with("net.") || key.starts_with("fs.mqueue.");
-    if docker { Ok((key.into(), value.into())) } else { Err(refused()) }
+    let allowed = spec::sysctl::is_of_ipc(key) || spec::sysctl::is_of_net(key);
+    if allowed { Ok((key.into(), value.into())) } else { Err(refused()) }
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 mod value;
 
-pub use value::{cpus, number, size, small};
+pub use spec::size::in_1024 as size;
+pub use value::{cpus, number, small};
 
 /// What it may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

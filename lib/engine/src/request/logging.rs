@@ -129,10 +129,9 @@ impl Logging {
         let get = |name: &str| self.options.get(name).filter(|value| !value.is_empty());
         let max_size_bytes = match get("max-size") {
             None => MAX_SIZE_BYTES,
-            Some(text) => match bytes(text) {
-                Some(0) => return Err(wrong("max-size must be a positive number".into())),
-                Some(size) => size,
-                None => return Err(wrong(format!("invalid size: '{text}'"))),
+            Some(text) => match spec::size::in_1000(text).map_err(wrong)? {
+                0 => return Err(wrong("max-size must be a positive number".into())),
+                size => size.unsigned_abs(),
             },
         };
         let max_files = match get("max-file") {
@@ -158,24 +157,6 @@ impl Logging {
 /// Go's words for what is no number.
 fn integer(text: &str) -> String {
     format!("strconv.Atoi: parsing \"{text}\": invalid syntax")
-}
-
-/// docker's sizes (go-units, `FromHumanSize`): powers of ten whatever the letters, `10m`, `1.5k`, `20MB`.
-fn bytes(text: &str) -> Option<u64> {
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let number: f64 = number.parse().ok()?;
-    let unit = unit.trim_start_matches(' ').to_ascii_lowercase();
-    let power = match unit.strip_suffix("ib").or_else(|| unit.strip_suffix('b')).unwrap_or(&unit) {
-        "" => 0,
-        "k" => 1,
-        "m" => 2,
-        "g" => 3,
-        "t" => 4,
-        "p" => 5,
-        _ => return None,
-    };
-    Some((number * 1000_f64.powi(power)) as u64)
 }
 
 #[cfg(test)]

@@ -121,19 +121,10 @@ fn size(text: &OsStr) -> Result<u64, Failure> {
         .map_err(|text| usage(format!("--size {text}: no size")).hint("a number of bytes, or with k, m or g behind it"))
 }
 
-/// `512m` as a number of bytes; the text again where it is none. Units are docker's: powers of 1024.
+/// `512m` as a number of bytes, in docker's reading; the text again where it is none.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
-    let lower = text.to_ascii_lowercase();
-    let plain = lower.strip_suffix('b').unwrap_or(&lower);
-    let (digits, shift) = match plain.chars().last() {
-        Some('k') => (plain.trim_end_matches('k'), 10),
-        Some('m') => (plain.trim_end_matches('m'), 20),
-        Some('g') => (plain.trim_end_matches('g'), 30),
-        Some('t') => (plain.trim_end_matches('t'), 40),
-        _ => (plain, 0),
-    };
-    let number = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift)).filter(|n| *n > 0);
-    number.ok_or_else(|| text.to_owned())
+    let read = spec::size::in_1024(text).ok().filter(|bytes| (1..i64::MAX).contains(bytes));
+    read.map(i64::unsigned_abs).ok_or_else(|| text.to_owned())
 }
 
 #[cfg(test)]
@@ -142,7 +133,7 @@ mod tests {
 
     #[test]
     fn sizes_have_dockers_units() {
-        for (text, wanted) in [("100", 100), ("4k", 4096), ("512M", 512 << 20), ("1gb", 1 << 30), ("7b", 7)] {
+        for (text, wanted) in [("100", 100), ("4k", 4096), ("512M", 512 << 20), ("1.5gb", 3 << 29), ("7b", 7)] {
             assert_eq!(bytes(text), Ok(wanted), "{text}");
         }
         for text in ["", "m", "0", "-1", "1x", "99999999999999g"] {

@@ -128,30 +128,13 @@ fn given(members: &[(&str, Value)]) -> Map<String, Value> {
     some.map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
-/// A number of bytes: `64m`, `1.5g`, `1024`, `512kb`; -1 as it is. Docker's reading: units are powers of 1024.
+/// A number of bytes in docker's reading; -1 as it is.
 fn bytes_of(text: &str) -> Option<i64> {
     if text == "-1" {
         return Some(-1);
     }
-    let lower = text.trim().to_ascii_lowercase();
-    let number = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = lower.get(number.len()..)?;
-    let unit = unit.strip_suffix("ib").or_else(|| unit.strip_suffix('b')).unwrap_or(unit);
-    let shift = match unit {
-        "" => 0,
-        "k" => 10,
-        "m" => 20,
-        "g" => 30,
-        "t" => 40,
-        "p" => 50,
-        _ => return None,
-    };
-    let number = number.trim();
-    if let Ok(whole) = number.parse::<i64>() {
-        return whole.checked_mul(1 << shift).filter(|n| *n >= 0);
-    }
-    let bytes = number.parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0)? * (1_i64 << shift) as f64;
-    (bytes < i64::MAX as f64).then_some(bytes as i64)
+    // More than can be is as much as can be there.
+    spec::size::in_1024(text).ok().filter(|bytes| *bytes < i64::MAX)
 }
 
 /// What `--resources` names.
@@ -181,22 +164,9 @@ mod tests {
     }
 
     #[test]
-    fn sizes_as_docker_reads_them() {
-        for (text, bytes) in [
-            ("0", 0),
-            ("1024", 1024),
-            ("64m", 64 << 20),
-            ("64MB", 64 << 20),
-            ("2KiB", 2048),
-            ("1.5g", 3 << 29),
-            ("12b", 12),
-            ("-1", -1),
-        ] {
-            assert_eq!(bytes_of(text), Some(bytes), "{text}");
-        }
-        for text in ["", "m", "1x", "-2", "9999999p", "1..2"] {
-            assert_eq!(bytes_of(text), None, "{text}");
-        }
+    fn sizes_or_none() {
+        assert_eq!(["64m", "1.5g", "-1"].map(bytes_of), [Some(64 << 20), Some(3 << 29), Some(-1)]);
+        assert_eq!(["", "-2", "1x", "9999999p"].map(bytes_of), [None; 4]);
     }
 
     #[test]
