@@ -4,7 +4,7 @@
 use crate::error::{Result, failed};
 use crate::run::wait_for;
 use crate::{file, foreground};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::PidfdFlags;
@@ -44,33 +44,11 @@ const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 /// After this long without an event it is a program that takes its time, and we give back what memory we can.
 const SETTLED: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
-/// The signals that mean the program, not us: real-time ones too.
-fn passed_on() -> SigSet {
-    let mut set = SigSet::all();
-    for signal in [
-        Signal::SIGKILL,
-        Signal::SIGSTOP,
-        Signal::SIGSEGV,
-        Signal::SIGBUS,
-        Signal::SIGILL,
-        Signal::SIGFPE,
-        Signal::SIGABRT,
-        Signal::SIGTRAP,
-        Signal::SIGSYS,
-        Signal::SIGTTIN,
-        Signal::SIGTTOU,
-        Signal::SIGTSTP,
-    ] {
-        set.remove(signal);
-    }
-    set
-}
-
 /// Keeps the signals that are passed on until [`serve`] hears them: one that comes before would end us, and not the program. Gives what
 /// [`let_go`] takes, in a child.
 pub(crate) fn hold() -> SigSet {
     let mut before = SigSet::empty();
-    let _ = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&passed_on()), Some(&mut before));
+    let _ = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&sys::signals::passed_on()), Some(&mut before));
     before
 }
 
@@ -93,7 +71,7 @@ pub(crate) fn serve_foreground(pid: i32) -> Result<u8> {
 
 fn attend(pid: i32, master: Option<BorrowedFd<'_>>, leads: bool) -> Result<u8> {
     let before = hold();
-    let signals = SignalFd::with_flags(&passed_on(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+    let signals = SignalFd::with_flags(&sys::signals::passed_on(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         .map_err(|e| failed("signalfd", "", e))?;
     let process = rustix::process::Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH);
     let pidfd = process

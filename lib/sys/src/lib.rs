@@ -23,6 +23,7 @@ pub mod personality;
 pub mod reading_only;
 pub mod schedule;
 pub mod seccomp;
+pub mod signals;
 pub mod spawn;
 pub mod stack;
 pub mod text;

@@ -29,32 +29,15 @@ pub(super) struct Signals {
     proxy: bool,
 }
 
-/// Those that mean us alone, or that answer what we did: docker leaves out the last three too. Of those that stop a job the shell
-/// is to see us stop.
-const OURS: [Signal; 15] = [
-    Signal::SIGKILL,
-    Signal::SIGSTOP,
-    Signal::SIGSEGV,
-    Signal::SIGBUS,
-    Signal::SIGILL,
-    Signal::SIGFPE,
-    Signal::SIGTRAP,
-    Signal::SIGSYS,
-    Signal::SIGABRT,
-    Signal::SIGTSTP,
-    Signal::SIGTTIN,
-    Signal::SIGTTOU,
-    Signal::SIGCHLD,
-    Signal::SIGPIPE,
-    Signal::SIGURG,
-];
+/// Those that answer what we did, which docker leaves out too.
+const ANSWERS: [Signal; 3] = [Signal::SIGCHLD, Signal::SIGPIPE, Signal::SIGURG];
 
 impl Signals {
     /// Hears of signals. With `proxy` all that can be passed on, else only of size and, so that the terminal is put right first,
     /// of those that end us.
     pub(super) fn hear(proxy: bool, raw: bool) -> Result<Self> {
-        let mut set = if proxy { SigSet::all() } else { SigSet::empty() };
-        OURS.iter().for_each(|signal| set.remove(*signal));
+        let mut set = if proxy { sys::signals::passed_on() } else { SigSet::empty() };
+        ANSWERS.iter().for_each(|signal| set.remove(*signal));
         set.add(Signal::SIGWINCH);
         if raw {
             [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT].iter().for_each(|s| set.add(*s));
