@@ -9,9 +9,8 @@
 //! Entries are REACHABLE and NOARP: the VXLAN link wants the first, and to both tables the second means that it never ages.
 //! PERMANENT would mean to the bridge that the address is its own.
 
-use crate::address::read_ip;
-use crate::attribute;
 use crate::mac::Mac;
+use crate::neighbor::told::Told;
 use crate::socket::{Message, Request};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::neighbour::{
@@ -22,12 +21,6 @@ use std::net::IpAddr;
 /// The hardware address under which the hosts stand that get frames to everybody.
 pub const EVERYBODY: Mac = Mac([0; 6]);
 
-/// `struct ndmsg`.
-const HEADER: usize = 12;
-const STATE_AT: usize = 8;
-const FLAGS_AT: usize = 10;
-const NDA_DST: u16 = 1;
-const NDA_LLADDR: u16 = 2;
 /// `NUD_REACHABLE | NUD_NOARP`
 const KEPT: u16 = 0x02 | 0x40;
 const NOARP: u16 = 0x40;
@@ -48,19 +41,9 @@ impl Entry {
     /// Reads an `RTM_NEWNEIGH` about the VXLAN link with number `link`. What the link learned by itself is none, nor is
     /// what the bridge says of it.
     pub fn read(message: &Message, link: u32) -> Option<Self> {
-        let payload = &message.payload;
-        if message.kind != libc::RTM_NEWNEIGH || i32::from(*payload.first()?) != libc::AF_BRIDGE {
-            return None;
-        }
-        let state = u16::from_ne_bytes(payload.get(STATE_AT..FLAGS_AT)?.try_into().ok()?);
-        let kept = state & (NOARP | PERMANENT) != 0;
-        if payload.get(4..).and_then(attribute::number)? != link || payload.get(FLAGS_AT)? & SELF == 0 || !kept {
-            return None;
-        }
-        let attributes = payload.get(HEADER..)?;
-        let host = read_ip(attribute::find(attributes, NDA_DST)?)?;
-        let mac = Mac(attribute::find(attributes, NDA_LLADDR)?.try_into().ok()?);
-        Some(Self { mac, host })
+        let told = Told::read(message).filter(|told| told.link == link && told.family == libc::AF_BRIDGE)?;
+        let kept = told.state & (NOARP | PERMANENT) != 0 && told.flags & SELF != 0;
+        kept.then_some(Self { mac: told.mac, host: told.address })
     }
 }
 

@@ -4,20 +4,16 @@
 //! (`br_do_proxy_suppress_arp`, `br_do_suppress_nd` in net/bridge/br_arp_nd_proxy.c), so that the question "who has
 //! 10.9.0.7" crosses no wire. They are NOARP: valid for good and never asked for.
 
-use crate::address::{family, read_ip};
-use crate::attribute;
+pub(crate) mod told;
+
+use crate::address::family;
 use crate::mac::Mac;
 use crate::socket::{Message, Request};
 use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
 use netlink_packet_route::route::RouteType;
 use std::net::IpAddr;
+use told::Told;
 
-/// `struct ndmsg`.
-const HEADER: usize = 12;
-const STATE_AT: usize = 8;
-const KIND_AT: usize = 11;
-const NDA_DST: u16 = 1;
-const NDA_LLADDR: u16 = 2;
 const NOARP: u16 = 0x40;
 
 /// A neighbour that was written, not asked for.
@@ -32,19 +28,11 @@ pub struct Neighbor {
 impl Neighbor {
     /// Reads an `RTM_NEWNEIGH` about the link with number `link`. The kernel's own entries for groups are none.
     pub fn read(message: &Message, link: u32) -> Option<Self> {
-        let payload = &message.payload;
-        let of = i32::from(*payload.first()?);
-        if message.kind != libc::RTM_NEWNEIGH || ![libc::AF_INET, libc::AF_INET6].contains(&of) {
+        let told = Told::read(message).filter(|told| told.link == link && told.state == NOARP)?;
+        if ![libc::AF_INET, libc::AF_INET6].contains(&told.family) || told.kind != libc::RTN_UNICAST {
             return None;
         }
-        let state = u16::from_ne_bytes(payload.get(STATE_AT..STATE_AT + 2)?.try_into().ok()?);
-        let is_unicast = *payload.get(KIND_AT)? == libc::RTN_UNICAST;
-        if payload.get(4..).and_then(attribute::number)? != link || state != NOARP || !is_unicast {
-            return None;
-        }
-        let attributes = payload.get(HEADER..)?;
-        let address = read_ip(attribute::find(attributes, NDA_DST)?)?;
-        let mac = Mac(attribute::find(attributes, NDA_LLADDR)?.try_into().ok()?);
+        let Told { address, mac, .. } = told;
         let group = address.is_multicast() || mac.0[0] & 1 != 0;
         (!group).then_some(Self { address, mac })
     }
