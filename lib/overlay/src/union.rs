@@ -99,7 +99,7 @@ impl Stack {
     }
 
     /// The kernel was told of `node` (an answer to a look-up, a creation or an entry of a listing with attributes).
-    /// Gives the number it was told, which can be another the next time ([`Stack::renode`]).
+    /// Gives the number it was told, which is another where the kernel had forgotten it meanwhile.
     pub fn count(&self, node: &Arc<Node>) -> u64 {
         self.nodes.count(node)
     }
@@ -107,14 +107,6 @@ impl Stack {
     /// The kernel forgets that it was told of a node so many times.
     pub fn forget(&self, id: u64, lookups: u64) {
         self.nodes.forget(id, lookups);
-    }
-
-    /// Gives the file `node` a new number in the kernel's eyes, under the same names: the next look-up tells it. For one
-    /// whose old number the kernel has bound to something that cannot be changed, as the lower file of a passthrough that
-    /// is still open. [`Stack::node`] finds it by both numbers until the old one is forgotten; it is the same object, and
-    /// what it shows as `st_ino` stays.
-    pub fn renode(&self, node: &Arc<Node>) {
-        self.nodes.renumber(node);
     }
 
     /// Numbers of nodes that were not asked for lately, where more are held than should be: the kernel is to be told that it

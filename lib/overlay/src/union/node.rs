@@ -213,7 +213,8 @@ impl Node {
         }
     }
 
-    /// The number the kernel knows it by: FUSE's node id, never shown. It changes by [`super::Stack::renode`].
+    /// The number the kernel knows it by: FUSE's node id, never shown. Another one, where the kernel forgot it while somebody held it, and is told
+    /// of it again.
     pub fn id(&self) -> u64 {
         self.id.load(Ordering::Acquire)
     }
@@ -260,11 +261,6 @@ impl Node {
     /// One of its places; `None` when it was removed, and for the root.
     pub(crate) fn place(&self) -> Option<Place> {
         held(&self.state).places.as_slice().first().cloned()
-    }
-
-    /// All of its places.
-    pub(crate) fn places(&self) -> Vec<Place> {
-        held(&self.state).places.as_slice().to_vec()
     }
 
     /// How many names are known.

@@ -268,24 +268,6 @@ impl Nodes {
         self.take_place(two.2, two.0, two.1);
     }
 
-    /// Gives `node` a new number under all its names; by the old one it is found too, until the kernel forgets it.
-    pub(crate) fn renumber(&self, node: &Arc<Node>) {
-        let old = node.id();
-        let fresh = self.slots.add_again(node);
-        node.set_id(fresh);
-        for place in node.places() {
-            let hash = self.hash(&place.parent, &place.name);
-            let link = Link { hash: short(hash), slot: old as u32 };
-            if let Some(found) = held(self.names(hash)).find_mut(spread(link.hash), |other| *other == link) {
-                found.slot = fresh as u32;
-            }
-        }
-        for linked in held(&self.linked).values_mut().filter(|id| **id == old) {
-            *linked = fresh;
-        }
-        self.collect(old);
-    }
-
     /// How many nodes there are.
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
@@ -459,8 +441,6 @@ mod tests {
         nodes.add_place(&one, &root, &name("third"));
         nodes.take_place(&one, &root, &name("file 1"));
         assert!(nodes.child(&root, &name("file 1")).is_none());
-        nodes.renumber(&one);
-        assert_eq!(nodes.child(&root, &name("third")).expect("it").id(), one.id());
         nodes.move_place(&two, (&root, &name("file 0")), (&root, &name("third")));
         assert_eq!(nodes.child(&root, &name("third")).expect("it").id(), two.id());
     }

@@ -205,23 +205,6 @@ fn forgotten_nodes_are_dropped_children_before_parents_or_after() {
 }
 
 #[test]
-fn a_new_number_leads_to_the_same_object_and_the_old_one_until_it_is_forgotten() {
-    let layers = Layers::new();
-    layers.put("low/d/f", "text");
-    let stack = layers.open();
-    let node = at(&stack, "d/f").expect("f");
-    stack.count(&node);
-    let old = node.id();
-    stack.renode(&node);
-    let found = at(&stack, "d/f").expect("f");
-    assert_ne!(found.id(), old);
-    assert!(Arc::ptr_eq(&stack.node(old).expect("by the old number"), &found));
-    stack.forget(old, 1);
-    assert_eq!(stack.node(old).err(), Some(Errno::STALE));
-    assert_eq!(read(&stack, "d/f").as_deref(), Ok("text"));
-}
-
-#[test]
 fn names_of_one_upper_file_are_one_node_and_of_a_lower_one_are_not() {
     let layers = Layers::new();
     layers.put("low/one", "text").put("u/a", "upper");
