@@ -1,12 +1,12 @@
 //! An upper on a small disk: that it is full is said as ENOSPC, nothing that was there is lost, and with space made work
 //! goes on.
 
-use crate::dice::{Dice, say};
 use crate::field::{Disk, Driver, Overlay, alone, make_disk};
 use crate::worker;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use testkit::dice::{Dice, say};
 use testkit::need;
 
 const PIECE: usize = 300 << 10;

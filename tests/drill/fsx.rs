@@ -9,11 +9,11 @@
 mod exerciser;
 mod file;
 
-use crate::dice::{Dice, number, say, seed};
 use crate::field::{Disk, Driver, Overlay, alone};
 use crate::worker;
 use exerciser::Exerciser;
 use std::path::Path;
+use testkit::dice::{Dice, number, say, seed};
 use testkit::need;
 
 const ROUNDS: u64 = 24;
@@ -26,14 +26,14 @@ fn fill_lower(dir: &Path, seed: u64, rounds: u64) {
     let mut dice = Dice::new(seed ^ 0x10e4);
     for name in 0..rounds * 2 {
         let file = std::fs::File::create(dir.join(format!("low/f{name}"))).expect("a lower file");
-        let length = dice.roll(file::LARGEST);
-        match dice.roll(4) {
+        let length = dice.below(file::LARGEST);
+        match dice.below(4) {
             0 => {}
             1 => file.set_len(length as u64).expect("a hole"),
             2 => {
                 file.set_len(length as u64).expect("a hole");
-                for _ in 0..dice.roll(5) {
-                    let (at, part) = (dice.roll(length), dice.roll(9000));
+                for _ in 0..dice.below(5) {
+                    let (at, part) = (dice.below(length), dice.below(9000));
                     file.write_all_at(&dice.bytes(part.min(length - at)), at as u64).expect("data");
                 }
             }

@@ -5,7 +5,6 @@
 
 mod operation;
 
-use crate::dice::{Dice, number, say, seed};
 use crate::field::{Disk, Driver, Overlay, Server, alone, run};
 use crate::worker::{self, Running};
 use nix::sys::signal::{Signal, kill};
@@ -16,6 +15,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use testkit::dice::{Dice, number, say, seed};
 use testkit::need;
 use testkit::tree::{Tree, snapshot};
 
@@ -104,7 +104,7 @@ fn round(overlay: &Overlay, dice: &mut Dice, tally: &mut Tally, what: &str) {
     let words = [&point, &list, &log].map(|p| p.to_str().expect("a plain path"));
     let mut command = worker::command("killed::works_where_it_is_told_to", &words);
     let mut working = Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
-    let (after, then) = (dice.roll(OPERATIONS) as u64, Duration::from_micros(dice.roll(3000) as u64));
+    let (after, then) = (dice.below(OPERATIONS) as u64, Duration::from_micros(dice.below(3000) as u64));
     let start = Instant::now();
     while log.metadata().map_or(0, |m| m.len()) / 6 < after && start.elapsed() < Duration::from_secs(20) {
         std::hint::spin_loop();

@@ -4,7 +4,6 @@
 //! Each drill runs on the kernel's overlay first, which is the reference, then on ours. What rolls dice prints its seed;
 //! these repeat or lengthen a run (see tests/long): `VENEER_SEED`, `VENEER_ROUNDS`, `VENEER_SECONDS`.
 
-mod dice;
 mod disk_full;
 mod field;
 mod fsx;

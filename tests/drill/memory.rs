@@ -1,9 +1,9 @@
 //! What a server keeps in mind for each file that the kernel knows.
 
-use crate::dice::{number, say};
 use crate::field::{Disk, Driver, Overlay, alone, run};
 use std::path::Path;
 use std::process::Command;
+use testkit::dice::{number, say};
 use testkit::need;
 
 /// Files in a folder; so many folders in CI (`VENEER_ROUNDS` says how many).

@@ -1,11 +1,11 @@
 //! pjdfstest, a suite by others of what POSIX says on file system calls: about 400 cases. The kernel's overlay fails some of
 //! them (each makes a device 0:0, which is a whiteout); ours may fail those and no others.
 
-use crate::dice::say;
 use crate::field::{Disk, Driver, Overlay, alone};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use testkit::dice::say;
 use testkit::need;
 
 const CONFIGURATION: &str = r#"

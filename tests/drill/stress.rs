@@ -6,13 +6,13 @@
 mod actor;
 mod whole;
 
-use crate::dice::{number, say, seed};
 use crate::field::{Disk, Driver, Overlay, alive, alone};
 use crate::worker::{self, Running};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
+use testkit::dice::{number, say, seed};
 use testkit::need;
 
 const PROCESSES: usize = 8;

@@ -1,9 +1,9 @@
 //! Choosing the next operation: by chance, but with an eye on the model, so that most of them have something to work on.
 
-use super::dice::Dice;
-use super::layers::{FOLDER_MODES, MODES, TARGETS};
+use super::layers::{FOLDER_MODES, MODES, TARGETS, any_name};
 use super::operation::{Allocation, Flag, How, NodeKind, Op, XattrFlag};
 use super::tree::{Id, Model, ROOT};
+use testkit::dice::Dice;
 
 /// Kinds of operation that are not chosen where the FUSE driver has a turn, because something is known to be wrong with them;
 /// printed with each run.
@@ -98,7 +98,7 @@ fn any(dice: &mut Dice, model: &Model) -> Op {
         58 => Op::ChmodOpen { slot, mode: mode(dice) },
         59 => Op::ChownOpen { slot, uid: dice.roll(3) as u32, gid: dice.roll(3) as u32 },
         60 => Op::TimesOpen { slot, seconds, nanoseconds },
-        61 => Op::SetXattrOpen { slot, name: format!("user.{}", dice.name()), length: dice.roll(60) as usize, salt },
+        61 => Op::SetXattrOpen { slot, name: format!("user.{}", any_name(dice)), length: dice.roll(60) as usize, salt },
         62..=64 => {
             let what = dice.of(&[Allocation::Grow, Allocation::Keep, Allocation::Punch, Allocation::Punch]);
             Op::Allocate { slot, what, at: place(dice), length: 1 + dice.roll(12_000) }
@@ -189,7 +189,7 @@ fn folder(dice: &mut Dice, model: &Model) -> String {
 /// A name in a directory that is there, most probably free.
 fn new(dice: &mut Dice, model: &Model) -> String {
     let (above, _) = walk(dice, model, true);
-    let name = dice.name();
+    let name = any_name(dice);
     if above == "." { name } else { format!("{above}/{name}") }
 }
 
@@ -207,11 +207,11 @@ fn walk(dice: &mut Dice, model: &Model, only_folders: bool) -> (String, Id) {
         let (name, id) = dice.of(&names);
         at = (if at.0 == "." { name.clone() } else { format!("{}/{name}", at.0) }, id);
     }
-    if at.0 == "." && !only_folders { (dice.name(), ROOT) } else { at }
+    if at.0 == "." && !only_folders { (any_name(dice), ROOT) } else { at }
 }
 
 fn xattr(dice: &mut Dice, model: &Model, path: &str) -> String {
-    let name = dice.name();
+    let name = any_name(dice);
     let file = model.look(path, false).is_ok_and(|id| model.at(id).is_file());
     match dice.roll(8) {
         0 => format!("trusted.{name}"),

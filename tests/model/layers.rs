@@ -1,12 +1,12 @@
 //! Lower layers made by chance: what each holds, as folders on disk ([`build`]) and merged as a model ([`merge`]).
 
 use super::apply::DEVICE;
-use super::dice::Dice;
 use super::operation::bytes;
 use super::tree::{Body, Id, Model, Moment, Object, ROOT, Rules, Time};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use testkit::dice::Dice;
 
 /// An entry of a layer.
 #[derive(Debug, Clone)]
@@ -43,6 +43,11 @@ pub(crate) const TARGETS: [&str; 10] = ["a", "b", "c/d", "a/b", "./e", "b/a", "d
 pub(crate) const MODES: [u32; 8] = [0o644, 0o600, 0o755, 0o4755, 0o2755, 0o6711, 0o400, 0o666];
 pub(crate) const FOLDER_MODES: [u32; 6] = [0o755, 0o700, 0o2755, 0o1755, 0o777, 0o500];
 
+/// A name; few, so that operations meet.
+pub(crate) fn any_name(dice: &mut Dice) -> String {
+    char::from(b'a' + dice.roll(7) as u8).to_string()
+}
+
 /// Several layers, topmost first.
 pub(crate) fn choose(dice: &mut Dice, rules: Rules, may_link: bool) -> Vec<Layer> {
     let count = 1 + dice.roll(4);
@@ -55,7 +60,7 @@ fn layer(dice: &mut Dice, rules: Rules, lowest: bool, links: bool) -> Layer {
     for _ in 0..dice.roll(60) {
         let folders: Vec<String> =
             layer.iter().filter(|(_, e)| matches!(e.what, What::Folder { .. })).map(|(p, _)| p.clone()).collect();
-        let name = dice.name();
+        let name = any_name(dice);
         let above = if folders.is_empty() || dice.once_in(3) { String::new() } else { dice.of(&folders) + "/" };
         let path = above + &name;
         if layer.contains_key(&path) || path.len() > 7 {
@@ -81,10 +86,10 @@ fn layer(dice: &mut Dice, rules: Rules, lowest: bool, links: bool) -> Layer {
         let mut xattrs = BTreeMap::new();
         let plain = matches!(what, What::Folder { .. } | What::File(..));
         if plain && dice.once_in(3) {
-            xattrs.insert(format!("user.{}", dice.name()), bytes(1 + dice.roll(40) as usize, 3));
+            xattrs.insert(format!("user.{}", any_name(dice)), bytes(1 + dice.roll(40) as usize, 3));
         }
         if rules.root && plain && dice.once_in(6) {
-            xattrs.insert(format!("trusted.{}", dice.name()), b"trusted".to_vec());
+            xattrs.insert(format!("trusted.{}", any_name(dice)), b"trusted".to_vec());
         }
         let mtime = (dice.roll(1_000_000_000).cast_signed(), dice.roll(1_000_000_000).cast_signed());
         layer.insert(path, Entry { what, mode, uid: dice.roll(3) as u32, gid: dice.roll(3) as u32, mtime, xattrs });

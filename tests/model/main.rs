@@ -11,7 +11,6 @@ mod act;
 mod apply;
 mod check;
 mod choose;
-mod dice;
 mod ground;
 mod layers;
 mod operation;
@@ -22,6 +21,7 @@ use ground::Driver;
 use run::{Counts, Failure, Plan};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use testkit::dice::{self, number, say};
 use testkit::{need, user};
 use tree::Rules;
 
@@ -35,22 +35,13 @@ const ROOTLESS: Rules = Rules { redirects: false, index: false, root: false };
 /// Set in the process that this program starts in a user namespace.
 const INSIDE: &str = "VENEER_MODEL_INSIDE";
 
-fn say(text: &str) {
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{text}\n").as_bytes());
-}
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 /// Does `operations` of them, or as many as VENEER_OPERATIONS says, in rounds on two threads.
 fn run(what: &str, plan: &Plan, operations: u64) {
     if let Some(file) = std::env::var_os("VENEER_REPLAY") {
         return replay(what, plan, &std::fs::read_to_string(file).expect("the list"));
     }
     let operations = number("VENEER_OPERATIONS").unwrap_or(operations);
-    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    let seed = number("VENEER_SEED").unwrap_or(clock.as_nanos() as u64 % 1_000_000_000);
+    let seed = dice::seed();
     say(&format!("{what}: VENEER_SEED={seed}, {operations} operations, left out: {:?}", plan.left_out()));
     let (next, failed, start) = (AtomicU64::new(0), AtomicBool::new(false), Instant::now());
     let worker = || {

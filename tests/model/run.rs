@@ -4,7 +4,6 @@
 use super::act::World;
 use super::check::{self, Wrong};
 use super::choose;
-use super::dice::Dice;
 use super::ground::{Driver, Ground, alone};
 use super::layers;
 use super::operation::{Answer, Op};
@@ -12,6 +11,7 @@ use super::tree::{EVER, Model, Rules, Time};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use testkit::dice::Dice;
 
 /// What is to be run.
 #[derive(Debug, Clone)]

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
+use testkit::dice::{number, seed};
 
 /// Calls that change nothing outside the process.
 const HARMLESS: &[&str] = &[
@@ -145,12 +146,7 @@ pub(crate) fn sweep(victim: &Victim<'_>, prepare: impl Fn(&Lab) + Sync, verify: 
         });
     }
     // Where something is waited for, the more calls are made the slower the machine was in the first run.
-    assert!(
-        reached * 2 >= chosen.len(),
-        "only {reached} of {} points of `{}` were reached",
-        chosen.len(),
-        victim.line
-    );
+    assert!(reached * 2 >= chosen.len(), "only {reached} of {} points of `{}` were reached", chosen.len(), victim.line);
 }
 
 /// Says which point it was when a test fails there.
@@ -220,23 +216,14 @@ fn traced(lab: &Lab, victim: &Victim<'_>, options: &[&str]) -> ExitStatus {
     child.wait().expect("strace ends")
 }
 
-fn number(name: &str) -> Option<usize> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
-fn seed() -> usize {
-    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a clock").as_millis() as usize;
-    number("VENEER_SEED").unwrap_or(now % 1_000_000)
-}
-
 /// All of `points`, or some that lie far apart, the first of them by `seed`.
-fn choose(points: &[Point], seed: usize) -> Vec<Point> {
-    let rounds = number("VENEER_ROUNDS").unwrap_or(ROUNDS).max(1);
+fn choose(points: &[Point], seed: u64) -> Vec<Point> {
+    let rounds = number("VENEER_ROUNDS").map_or(ROUNDS, |rounds| rounds.max(1) as usize);
     if std::env::var_os("VENEER_LONG").is_some() || points.len() <= rounds {
         return points.to_vec();
     }
     let step = points.len().div_ceil(rounds);
-    points.iter().skip(seed % step).step_by(step).cloned().collect()
+    points.iter().skip(seed as usize % step).step_by(step).cloned().collect()
 }
 
 #[test]

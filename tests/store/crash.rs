@@ -3,27 +3,15 @@
 use crate::layout::{Layout, many_files};
 use crate::world::World;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
+use testkit::dice::Dice;
 use testkit::need;
 
-/// Random numbers from a printed seed (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn new() -> Self {
-        let fresh = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64);
-        let seed = std::env::var("VENEER_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(fresh) | 1;
-        let line = format!("seed: VENEER_SEED={seed}\n");
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
-        Self(seed)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
+/// Dice whose seed is printed.
+fn dice() -> Dice {
+    let seed = testkit::dice::seed();
+    testkit::dice::say(&format!("seed: VENEER_SEED={seed}"));
+    Dice::new(seed)
 }
 
 /// What holds whenever no command runs: each name leads to an image whose blobs and layers are there.
@@ -43,7 +31,7 @@ fn check(world: &World) {
 fn kill_during_load_and_rmi_at_random_moments() {
     need!(root);
     let world = World::new();
-    let mut random = Random::new();
+    let mut dice = dice();
     let mut layout = Layout::new(world.path("layout"));
     layout.image("a:1", &[many_files("base", 150), many_files("middle", 150), many_files("a", 50)]);
     layout.image("b:1", &[many_files("base", 150), many_files("b", 50)]);
@@ -60,7 +48,7 @@ fn kill_during_load_and_rmi_at_random_moments() {
         let (args, most): (&[std::ffi::OsString], Duration) =
             if round % 3 == 2 { (&rmi, removal) } else { (&load, whole) };
         let mut child = world.ctr(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_micros(random.below(1 + most.as_micros() as u64)));
+        std::thread::sleep(Duration::from_micros(dice.roll(1 + most.as_micros() as u64)));
         child.kill().unwrap();
         if child.wait().unwrap().success() {
             done += 1

@@ -3,6 +3,7 @@
 //! - [`alone()`]: a mount namespace with a tmpfs, for what mounts
 //! - [`container`]: OCI containers that end with their test
 //! - [`corpus`]: tars by hand, hostile ones too
+//! - [`dice`]: choices by a seed that is printed
 //! - [`gate`]: `need!(root, fuse, "crun")`, the first line of a test that needs more than Rust
 //! - [`fixture`]: images, a root file system and a package from real Debian content
 //! - [`tree`]: two directories compared entry by entry
@@ -11,6 +12,7 @@
 mod alone;
 pub mod container;
 pub mod corpus;
+pub mod dice;
 pub mod fixture;
 pub mod gate;
 pub mod tree;

@@ -1,12 +1,12 @@
 //! Chooses operations, does each to a file and to the bytes that it must have, and compares.
 
 use super::file::{LARGEST, Tested, same};
-use crate::dice::Dice;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use std::collections::{BTreeMap, VecDeque};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::PathBuf;
+use testkit::dice::Dice;
 
 /// The granularity of holes and moved ranges.
 const BLOCK: usize = 4096;
@@ -45,7 +45,7 @@ impl Exerciser {
         self.history.clear();
         let mut pair = [self.start(round * 2), self.start(round * 2 + 1)];
         for step in 0..operations {
-            let which = self.dice.roll(2);
+            let which = self.dice.below(2);
             let mut done = self.step(&mut pair, which);
             while done == Ok("-") {
                 done = self.step(&mut pair, which);
@@ -100,7 +100,7 @@ impl Exerciser {
     }
 
     fn step(&mut self, pair: &mut [Tested; 2], which: usize) -> Done {
-        let choice = self.dice.roll(100);
+        let choice = self.dice.below(100);
         let [first, second] = pair;
         let (file, other) = if which == 0 { (first, second) } else { (second, first) };
         match choice {
@@ -123,7 +123,7 @@ impl Exerciser {
             }
             79..=82 => {
                 if !file.open.is_empty() {
-                    file.open.swap_remove(self.dice.roll(file.open.len()));
+                    file.open.swap_remove(self.dice.below(file.open.len()));
                 }
                 self.log(format!("{which}: close"));
                 Ok("close")
@@ -135,7 +135,7 @@ impl Exerciser {
             }
             88..=90 => {
                 if !file.maps.is_empty() {
-                    file.maps.swap_remove(self.dice.roll(file.maps.len()));
+                    file.maps.swap_remove(self.dice.below(file.maps.len()));
                 }
                 Ok("unmap")
             }
@@ -145,9 +145,9 @@ impl Exerciser {
 
     /// A place to begin at and a length, with an end not beyond the largest.
     fn range(&mut self, length: usize) -> (usize, usize) {
-        let from = self.dice.roll((length + 3 * BLOCK).min(LARGEST));
-        let most = [64, BLOCK, 4 * BLOCK, 16 * BLOCK][self.dice.roll(4)];
-        let count = (1 + self.dice.roll(most)).min(LARGEST - from);
+        let from = self.dice.below((length + 3 * BLOCK).min(LARGEST));
+        let most = [64, BLOCK, 4 * BLOCK, 16 * BLOCK][self.dice.below(4)];
+        let count = (1 + self.dice.below(most)).min(LARGEST - from);
         if self.dice.once_in(3) { (from / BLOCK * BLOCK, count) } else { (from, count) }
     }
 
@@ -190,8 +190,8 @@ impl Exerciser {
         if within == 0 {
             return Ok("-");
         }
-        let from = self.dice.roll(within);
-        let count = 1 + self.dice.roll((within - from).min(3 * BLOCK));
+        let from = self.dice.below(within);
+        let count = 1 + self.dice.below((within - from).min(3 * BLOCK));
         let data = self.dice.bytes(count.min(within - from));
         self.log(format!("{which}: write mapped {from:#x}+{:#x}", data.len()));
         file.maps[at].0.write(from, &data);
@@ -202,15 +202,16 @@ impl Exerciser {
     fn read_mapped(&mut self, file: &Tested) -> Done {
         let Some((mapping, _)) = self.dice.pick(&file.maps) else { return Ok("-") };
         let within = mapping.len().min(file.bytes.len());
-        let from = self.dice.roll(within);
-        let mut found = vec![0; self.dice.roll(4 * BLOCK).min(within - from)];
+        let from = self.dice.below(within);
+        let mut found = vec![0; self.dice.below(4 * BLOCK).min(within - from)];
         mapping.read(from, &mut found);
         same(&file.bytes[from..from + found.len()], &found, from, "read mapped")?;
         Ok("read mapped")
     }
 
     fn truncate(&mut self, file: &mut Tested, which: usize) -> Done {
-        let length = if self.dice.once_in(2) { self.dice.roll(LARGEST) } else { self.dice.roll(file.bytes.len() + 1) };
+        let length =
+            if self.dice.once_in(2) { self.dice.below(LARGEST) } else { self.dice.below(file.bytes.len() + 1) };
         let by_name = self.dice.once_in(2);
         self.log(format!("{which}: truncate {:#x} to {length:#x}, by name: {by_name}", file.bytes.len()));
         if by_name {
@@ -230,7 +231,7 @@ impl Exerciser {
         let Some(at) = file.descriptor(&mut self.dice, false, true) else { return Ok("-") };
         let (mut from, mut count) = self.range(file.bytes.len());
         let keep = FallocateFlags::KEEP_SIZE;
-        let (name, refused, mode) = match self.dice.roll(9) {
+        let (name, refused, mode) = match self.dice.below(9) {
             0..=2 => ("punch", "punch refused", FallocateFlags::PUNCH_HOLE | keep),
             3 => ("zero, keeping the size", "zero refused", FallocateFlags::ZERO_RANGE | keep),
             4 => ("zero", "zero refused", FallocateFlags::ZERO_RANGE),
@@ -280,7 +281,7 @@ impl Exerciser {
         let Some(from_at) = source.descriptor(&mut self.dice, true, false) else { return Ok("-") };
         let Some(to_at) = file.descriptor(&mut self.dice, false, true) else { return Ok("-") };
         let (from, count) = self.range(source.bytes.len());
-        let to = self.dice.roll((file.bytes.len() + BLOCK).min(LARGEST));
+        let to = self.dice.below((file.bytes.len() + BLOCK).min(LARGEST));
         let count = count.min(LARGEST - to);
         let itself = other.is_none();
         if itself && from < to + count && to < from + count {
@@ -306,7 +307,7 @@ impl Exerciser {
     /// SEEK_DATA and SEEK_HOLE: what is called a hole must be zeros; how fine they are is the file system's affair.
     fn seek(&mut self, file: &Tested) -> Done {
         let Some(at) = file.descriptor(&mut self.dice, true, false) else { return Ok("-") };
-        let (length, from) = (file.bytes.len(), self.dice.roll(file.bytes.len() + BLOCK));
+        let (length, from) = (file.bytes.len(), self.dice.below(file.bytes.len() + BLOCK));
         let data = self.dice.once_in(2);
         let to = if data { rustix::fs::SeekFrom::Data(from as u64) } else { rustix::fs::SeekFrom::Hole(from as u64) };
         let name = if data { "seek data" } else { "seek hole" };
@@ -344,9 +345,9 @@ impl Exerciser {
     fn names(&mut self, file: &mut Tested, which: usize) -> Done {
         let Some(name) = self.dice.pick(&file.names).cloned() else { return Ok("-") };
         let said = |e: std::io::Error| format!("{}: {e}", name.display());
-        let done = match self.dice.roll(9) {
+        let done = match self.dice.below(9) {
             0..=2 => {
-                let mode = 0o600 + self.dice.roll(0o200) as u32;
+                let mode = 0o600 + self.dice.below(0o200) as u32;
                 std::fs::set_permissions(&name, std::fs::Permissions::from_mode(mode)).map_err(said)?;
                 "chmod"
             }

@@ -1,11 +1,11 @@
 //! One file of the exerciser: the bytes it must have, and all that is open of it.
 
-use crate::dice::Dice;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use sys::mapping::Mapping;
+use testkit::dice::Dice;
 
 /// No file grows beyond this.
 pub(super) const LARGEST: usize = 256 << 10;
@@ -45,7 +45,7 @@ impl Tested {
     pub(super) fn open(&mut self, dice: &mut Dice) -> Result<&'static str, String> {
         let Some(name) = dice.pick(&self.names).cloned() else { return Ok("-") };
         let mut options = File::options();
-        let (reads, writes, appends, what) = match dice.roll(7) {
+        let (reads, writes, appends, what) = match dice.below(7) {
             0..=2 => (true, false, false, "open to read"),
             3 | 4 => (true, true, false, "open to read and write"),
             5 => (false, true, false, "open to write"),

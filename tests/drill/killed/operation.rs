@@ -1,11 +1,11 @@
 //! Operations that happen as a whole or not at all, as lines of words.
 
-use crate::dice::Dice;
 use rustix::fs::{CWD, RenameFlags, XattrFlags};
 use std::fmt;
 use std::io;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
+use testkit::dice::Dice;
 
 /// One operation on names in a tree.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ const CHOICES: &[(&str, usize)] = &[
 impl Operation {
     /// One on a name out of `paths` that is likely to be there.
     pub(super) fn choose(dice: &mut Dice, paths: &[String]) -> Self {
-        let mut at = dice.roll(100);
+        let mut at = dice.below(100);
         let chosen = CHOICES.iter().find(|(_, share)| match at.checked_sub(*share) {
             Some(rest) => {
                 at = rest;
@@ -48,11 +48,11 @@ impl Operation {
         let mut path = || dice.pick(paths).filter(|p| !p.is_empty()).cloned().unwrap_or_else(|| "a/big".to_owned());
         let (first, other) = (path(), path());
         let new = match other.rsplit_once('/') {
-            Some((folder, _)) => format!("{folder}/new{}", dice.roll(20)),
-            None => format!("new{}", dice.roll(20)),
+            Some((folder, _)) => format!("{folder}/new{}", dice.below(20)),
+            None => format!("new{}", dice.below(20)),
         };
         let second = if dice.once_in(3) { other } else { new };
-        let salt = dice.roll(60_000).to_string();
+        let salt = dice.below(60_000).to_string();
         Self(vec![name.to_owned(), first, second, salt])
     }
 

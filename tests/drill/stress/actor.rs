@@ -1,7 +1,6 @@
 //! One of the processes: conflicting operations on few names, each of whose answers is a number that it may give.
 
 use super::whole;
-use crate::dice::Dice;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -11,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use sys::mapping::Mapping;
+use testkit::dice::Dice;
 
 /// Numbers that may come of any operation on names that others change meanwhile.
 const RACES: &[i32] = &[libc::ENOENT, libc::EEXIST, libc::ENOTDIR, libc::EISDIR, libc::ENOTEMPTY, libc::ESTALE];
@@ -77,7 +77,7 @@ impl Actor {
     }
 
     fn file(&mut self) -> PathBuf {
-        let name = format!("n{}", self.dice.roll(12));
+        let name = format!("n{}", self.dice.below(12));
         self.folder().join(name)
     }
 
@@ -89,7 +89,7 @@ impl Actor {
     }
 
     fn step(&mut self) -> (&'static str, io::Result<()>) {
-        match self.dice.roll(100) {
+        match self.dice.below(100) {
             0..=13 => ("write", self.write()),
             14..=17 => ("nameless file", self.nameless()),
             18..=33 => ("read", self.read()),
@@ -114,7 +114,7 @@ impl Actor {
 
     /// A whole file, put in place at once.
     fn write(&mut self) -> io::Result<()> {
-        let (new, to, seed) = (self.fresh(), self.file(), self.dice.next());
+        let (new, to, seed) = (self.fresh(), self.file(), self.dice.any());
         whole::write(&new, seed)?;
         // Somebody may have moved its folder meanwhile.
         std::fs::rename(&new, &to).inspect_err(|_| drop(std::fs::remove_file(&new)))
@@ -176,7 +176,7 @@ impl Actor {
     fn rename(&mut self) -> (&'static str, io::Result<()>) {
         let folders = self.dice.once_in(3);
         let (from, to) = if folders { (self.folder(), self.folder()) } else { (self.file(), self.file()) };
-        let (name, flags) = match self.dice.roll(4) {
+        let (name, flags) = match self.dice.below(4) {
             0 => ("exchange", RenameFlags::EXCHANGE),
             1 => ("rename noreplace", RenameFlags::NOREPLACE),
             _ => ("rename", RenameFlags::empty()),
@@ -185,7 +185,7 @@ impl Actor {
     }
 
     fn chmod(&mut self) -> (&'static str, io::Result<()>) {
-        let mode = 0o644 | (self.dice.roll(0o20) as u32) << 3;
+        let mode = 0o644 | (self.dice.below(0o20) as u32) << 3;
         ("chmod", std::fs::set_permissions(self.file(), std::fs::Permissions::from_mode(mode)))
     }
 

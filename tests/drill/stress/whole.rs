@@ -1,17 +1,17 @@
 //! Files that say themselves whether they are whole: length and seed in front, then what follows from the seed.
 
-use crate::dice::Dice;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use testkit::dice::Dice;
 use testkit::tree::{Tree, snapshot};
 
 const LONGEST: usize = 24 << 10;
 
 fn content(seed: u64) -> Vec<u8> {
     let mut dice = Dice::new(seed);
-    let length = dice.roll(LONGEST);
+    let length = dice.below(LONGEST);
     let mut bytes = format!("whole {length} {seed}\n").into_bytes();
     bytes.extend(dice.bytes(length));
     bytes
