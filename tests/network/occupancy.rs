@@ -78,6 +78,7 @@ fn ports_come_and_go_by_path_process_and_name() {
     });
 }
 
+/// contract W15
 #[test]
 fn id_and_namespace_are_of_one_container_or_nothing_is_done() {
     need!(root, "ip");
@@ -169,6 +170,7 @@ fn what_is_no_container_of_ours_is_named_with_what_to_do() {
     });
 }
 
+/// contract W15
 #[test]
 fn a_namespace_that_is_gone_is_known_by_where_it_was() {
     need!(root, "ip");
@@ -229,6 +231,7 @@ fn who_had_the_namespaces_number_before_is_not_meant() {
     });
 }
 
+/// contract W15
 #[test]
 fn what_a_container_calls_itself_does_not_count() {
     need!(root, "ip");
@@ -291,6 +294,7 @@ fn on_several_networks_it_is_the_answer_that_the_id_gets() {
     });
 }
 
+/// contract W15
 #[test]
 fn of_several_containers_in_one_namespace_it_is_asked_which() {
     need!(root, "ip");
