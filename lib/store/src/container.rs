@@ -4,7 +4,7 @@
 //! ever without an owner. A name belongs to the record that holds it; giving one out is done under [`Lock::Containers`].
 
 use crate::error::damaged;
-use crate::{Error, Guard, Kind, Lock, Mode, Result, Root, TempDir, remove};
+use crate::{Error, Guard, Kind, Lock, Mode, Result, Root, TempDir};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use spec::{ContainerId, Digest};
@@ -109,6 +109,13 @@ pub struct State {
     pub root: Option<PathBuf>,
     /// Which boot of the machine this was written in (`/proc/sys/kernel/random/boot_id`).
     pub boot: String,
+}
+
+impl State {
+    /// Nobody has the container any more: no supervisor, and nothing that one made.
+    pub fn disown(&mut self) {
+        (self.process, self.supervisor, self.run, self.root) = (None, None, None, None);
+    }
 }
 
 impl Root {
@@ -221,6 +228,10 @@ impl Root {
         loop {
             let bytes = self.read(&path)?;
             if bytes.is_empty() {
+                // Nobody waits for the disk for the state of one that was only made: without a layer it was never started.
+                if !self.container_layer(id).exists() {
+                    return Ok(State::default());
+                }
                 let error = "its state was lost when the machine went down".into();
                 return Ok(State { status: Status::Exited, exit_code: 255, error, ..State::default() });
             }
@@ -236,12 +247,27 @@ impl Root {
 
     /// Changes a container's state under its lock and gives the new one.
     pub fn update_container(&self, id: &ContainerId, change: impl FnOnce(&mut State)) -> Result<State> {
-        // Whoever removes it does so without the lock, which is on what is removed.
-        let gone = |e| if self.container_folder(id).exists() { e } else { unknown(id) };
-        self.change_container(id, change).map_err(gone)
+        self.update_container_then(id, change, |_| {})
     }
 
-    fn change_container(&self, id: &ContainerId, change: impl FnOnce(&mut State)) -> Result<State> {
+    /// The same; `then` is done under the lock too, once the new state is written.
+    pub fn update_container_then(
+        &self,
+        id: &ContainerId,
+        change: impl FnOnce(&mut State),
+        then: impl FnOnce(&State),
+    ) -> Result<State> {
+        // Whoever removes it does so without the lock, which is on what is removed.
+        let gone = |e| if self.container_folder(id).exists() { e } else { unknown(id) };
+        self.change_container(id, change, then).map_err(gone)
+    }
+
+    fn change_container(
+        &self,
+        id: &ContainerId,
+        change: impl FnOnce(&mut State),
+        then: impl FnOnce(&State),
+    ) -> Result<State> {
         let _alone = self.lock_container(id)?;
         let mut state = self.container_state(id)?;
         change(&mut state);
@@ -257,6 +283,7 @@ impl Root {
             Err(full) if full.kind == Kind::Full => self.write_over(&path, &bytes).map_err(|_| full)?,
             other => other?,
         }
+        then(&state);
         Ok(state)
     }
 
@@ -278,20 +305,7 @@ impl Root {
     /// Removes a container: its writable layer first, its record last. Twice is no error.
     pub fn remove_container(&self, id: &ContainerId) -> Result<()> {
         let record = self.container(id);
-        // Renamed away first, both, and only then deleted, which may take long: what a crash leaves of it is garbage in
-        // tmp/, not half a container. Ours until then: it takes the rights of who may remove it.
-        let away = self.temp_dir()?;
-        let mut doomed = vec![away.path().to_owned()];
-        for (path, name) in [(self.container_layer(id), "layer"), (self.container_folder(id), "container")] {
-            match std::fs::rename(&path, away.path().join(name)) {
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                Err(_) => doomed.push(path),
-                Ok(()) => {}
-            }
-        }
-        for path in doomed {
-            remove::tree(&path).map_err(|e| crate::error::system("remove", &path, e))?;
-        }
+        self.discard(&[self.container_layer(id), self.container_folder(id)])?;
         if let Ok(record) = record {
             let _names = self.lock_names()?;
             self.drop_name(&record.name, id);
@@ -341,16 +355,40 @@ mod tests {
         let id = root.find_container("web").unwrap().id;
         let state = root.update_container(&id, |s| s.status = Status::Exited).unwrap();
         assert_eq!(root.container_state(&id).unwrap(), state);
-        std::fs::write(root.container_folder(&id).join("state"), "").unwrap();
-        assert_eq!(
-            root.container_state(&id).unwrap().status,
-            Status::Exited,
-            "a power cut took what nobody waited for"
-        );
         root.remove_container(&id).unwrap();
         root.remove_container(&id).unwrap();
         assert_eq!(root.find_container("web").unwrap_err().kind, Kind::NotFound);
         assert_eq!(std::fs::read_dir(root.path().join("tmp")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_done_behind_a_change_is_done_when_it_is_written_and_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(&dir.path().join("store")).unwrap();
+        root.create_container(&record(0x11, "web")).unwrap();
+        let id = record(0x11, "").id;
+        let mut seen = None;
+        let then = |_: &State| {
+            let lock = || root.try_lock(Lock::Container(id.as_str()), Mode::Exclusive).map(|guard| guard.is_some());
+            let free = std::thread::scope(|scope| scope.spawn(lock).join());
+            seen = Some((root.container_state(&id).unwrap().exit_code, free.unwrap().unwrap()));
+        };
+        root.update_container_then(&id, |state| state.exit_code = 7, then).unwrap();
+        assert_eq!(seen, Some((7, false)));
+    }
+
+    #[test]
+    fn a_state_that_a_power_cut_emptied() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(&dir.path().join("store")).unwrap();
+        root.create_container(&record(0x11, "web")).unwrap();
+        let id = record(0x11, "").id;
+        std::fs::write(root.container_folder(&id).join("state"), "").unwrap();
+        assert_eq!(root.container_state(&id).unwrap(), State::default(), "it was never started");
+        std::fs::create_dir_all(root.container_layer(&id)).unwrap();
+        let lost = root.container_state(&id).unwrap();
+        assert_eq!((lost.status, lost.exit_code), (Status::Exited, 255));
+        assert!(lost.error.contains("lost"), "{lost:?}");
     }
 
     #[test]

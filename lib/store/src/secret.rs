@@ -78,10 +78,7 @@ impl Root {
 
     /// Removes a secret.
     pub fn remove_secret(&self, secret: &Secret) -> Result<()> {
-        let path = self.path().join("secrets").join(&secret.id);
-        let away = self.temp_dir()?;
-        std::fs::rename(&path, away.path().join("secret")).map_err(|e| system("remove", &path, e))?;
-        crate::remove::tree(away.path()).map_err(|e| system("remove", away.path(), e))
+        self.discard(&[self.path().join("secrets").join(&secret.id)])
     }
 }
 

@@ -90,6 +90,14 @@ impl Root {
         }
     }
 
+    /// A new file in `tmp/` that holds `bytes`. What goes wrong is told of the store: the file's name means nothing to anybody.
+    pub(crate) fn temp_file_of(&self, bytes: &[u8]) -> Result<TempFile> {
+        use std::io::Write;
+        let mut temp = self.temp_file()?;
+        temp.file.write_all(bytes).map_err(|e| system("write below", self.path(), e))?;
+        Ok(temp)
+    }
+
     fn tmp(&self) -> Result<OwnedFd> {
         let path = self.path().join("tmp");
         if self.is_read_only() {
@@ -104,26 +112,20 @@ impl Root {
     /// Replaces the file `relative` (below the root) by one that holds `bytes` (mode 0644): readers see the old bytes or
     /// the new ones, also after a crash or a power cut. Its folder must be there.
     pub fn write_atomic(&self, relative: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
-        use std::io::Write;
-        let mut temp = self.temp_file()?;
-        temp.file.write_all(bytes).map_err(|e| system("write below", self.path(), e))?;
-        temp.replace(self, relative)
+        self.temp_file_of(bytes)?.replace(self, relative)
     }
 
     /// The same for what means nothing after a reboot: readers see the old bytes or the new ones, but nobody waits for the disk,
     /// and after a power cut the file may be empty.
     pub fn write_volatile(&self, relative: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
-        use std::io::Write;
-        let mut temp = self.temp_file()?;
-        temp.file.write_all(bytes).map_err(|e| system("write below", self.path(), e))?;
+        let mut temp = self.temp_file_of(bytes)?;
         let to = self.path().join(relative);
         // ext4 begins to write a file out that is renamed over another one, not one that changes places with it; what was there is
         // garbage then, and goes with `temp`.
         if renameat_with(rustix::fs::CWD, &temp.path, rustix::fs::CWD, &to, RenameFlags::EXCHANGE).is_ok() {
             return Ok(());
         }
-        renameat_with(rustix::fs::CWD, &temp.path, rustix::fs::CWD, &to, RenameFlags::empty())
-            .map_err(|e| system("rename to", &to, e))?;
+        moved(&temp.path, &to, RenameFlags::empty())?;
         temp.kept = true;
         Ok(())
     }
@@ -152,6 +154,26 @@ impl Root {
     pub fn read(&self, relative: impl AsRef<Path>) -> Result<Vec<u8>> {
         let path = self.path().join(relative);
         std::fs::read(&path).map_err(|e| system("read", &path, e))
+    }
+
+    /// Removes trees of the store. They are renamed away first, all, and only then deleted, which may take long: what a crash leaves
+    /// of them is garbage in `tmp/`, not half of something. Where the disk has no room for that they go where they lie, one after the
+    /// other. That one is not there is no error.
+    pub(crate) fn discard(&self, trees: &[PathBuf]) -> Result<()> {
+        // Ours until the end: it takes the rights of who may remove it.
+        let away = match self.temp_dir() {
+            Err(e) if e.kind == Kind::Full => None,
+            other => Some(other?),
+        };
+        let mut doomed: Vec<PathBuf> = away.iter().map(|away| away.path().to_owned()).collect();
+        for (number, tree) in trees.iter().enumerate() {
+            match away.as_ref().map(|away| std::fs::rename(tree, away.path().join(number.to_string()))) {
+                Some(Ok(())) => {}
+                Some(Err(e)) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Some(Err(_)) | None => doomed.push(tree.clone()),
+            }
+        }
+        doomed.iter().try_for_each(|tree| remove::tree(tree).map_err(|e| system("remove", tree, e)))
     }
 
     /// Removes what dead processes left in `tmp/`; how many entries that were. What cannot be removed is left to who has the rights.
@@ -192,15 +214,17 @@ pub(crate) fn sync_parent(path: &Path) -> Result<()> {
 
 /// Writes `bytes` to `relative` unless something is there.
 pub(crate) fn keep_bytes(root: &Root, relative: &str, bytes: &[u8]) -> Result<()> {
-    use std::io::Write;
-    let mut temp = root.temp_file()?;
-    temp.file.write_all(bytes).map_err(|e| system("write below", root.path(), e))?;
-    temp.keep(root, relative)
+    root.temp_file_of(bytes)?.keep(root, relative)
+}
+
+/// Renames; that the disk knows of it is for the caller.
+fn moved(from: &Path, to: &Path, flags: RenameFlags) -> Result<()> {
+    let here = rustix::fs::CWD;
+    renameat_with(here, from, here, to, flags).map_err(|e| system("rename to", to, e))
 }
 
 fn rename(from: &Path, to: &Path, flags: RenameFlags) -> Result<()> {
-    let here = rustix::fs::CWD;
-    renameat_with(here, from, here, to, flags).map_err(|e| system("rename to", to, e))?;
+    moved(from, to, flags)?;
     sync_parent(to)
 }
 
@@ -225,15 +249,11 @@ impl TempDir {
 
     /// The same, but nobody waits for the disk to know of it, and it stays locked as long as this value lives.
     pub(crate) fn give(&mut self, root: &Root, relative: impl AsRef<Path>) -> Result<()> {
-        let to = root.path().join(relative);
-        renameat_with(rustix::fs::CWD, &self.path, rustix::fs::CWD, &to, RenameFlags::NOREPLACE)
-            .map_err(|e| system("rename to", &to, e))?;
+        moved(&self.path, &root.path().join(relative), RenameFlags::NOREPLACE)?;
         self.kept = true;
         Ok(())
     }
-}
 
-impl TempDir {
     /// Writes a new file in it; it is not brought to the disk yet.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<File> {
         use std::io::Write;
@@ -248,8 +268,7 @@ impl TempDir {
     /// done after the rename, in one with it: half the time, and a power cut meanwhile leaves the folder with an empty file.
     pub fn keep_with(mut self, root: &Root, relative: impl AsRef<Path>, file: &File) -> Result<()> {
         let to = root.path().join(relative);
-        renameat_with(rustix::fs::CWD, &self.path, rustix::fs::CWD, &to, RenameFlags::NOREPLACE)
-            .map_err(|e| system("rename to", &to, e))?;
+        moved(&self.path, &to, RenameFlags::NOREPLACE)?;
         self.path = to;
         fsync(file).map_err(|e| system("fsync", &self.path, e))?;
         sync_parent(&self.path)?;
@@ -291,9 +310,7 @@ impl TempFile {
     /// Like [`keep`](Self::keep) for a file that has been brought to the disk already; the folder it comes into is left
     /// for the caller to sync.
     pub(crate) fn keep_synced(mut self, root: &Root, relative: impl AsRef<Path>) -> Result<()> {
-        let to = root.path().join(relative);
-        renameat_with(rustix::fs::CWD, &self.path, rustix::fs::CWD, &to, RenameFlags::NOREPLACE)
-            .map_err(|e| system("rename to", &to, e))?;
+        moved(&self.path, &root.path().join(relative), RenameFlags::NOREPLACE)?;
         self.kept = true;
         Ok(())
     }
