@@ -1,6 +1,6 @@
 //! The supervisor: one small process a container has, in a mount namespace of its own.
 //!
-//! It executes the plan, has the OCI runtime create and start the container, moves bytes between the container, its log
+//! It executes the plan, has the OCI runtime run the container, moves bytes between the container, its log
 //! and whoever is attached, waits for the container's end, takes everything back, and writes down how it went. It is a
 //! subreaper, so that the container's PID 1 is its child whatever runtime made it.
 //!

@@ -1,5 +1,6 @@
-//! A container's owner: the one supervisor it has, from [`claim`] to [`ended`] or [`failed`]. Who gives it back has cleared away its
-//! run folder, under the lock: from then on it is the next one's.
+//! A container's owner: the one supervisor it has, from [`claim`] to [`ended`] or [`failed`]. Who gives it back writes that down and
+//! then clears away its run folder, under the same lock: from then on it is the next one's. Killed between the two it leaves the
+//! folder, by which [`super::settle`] finds what is left to do.
 
 use super::identity::{boot_id, is_supervised, lives, own_process};
 use super::{Asked, conflict};
@@ -65,7 +66,7 @@ pub fn again(root: &Root, record: &Record, run: &Path) -> Result<Option<State>> 
             return;
         }
         if state.stopped_by_hand || state.status != Status::Restarting {
-            give_back(state, run);
+            state.disown();
             if state.status == Status::Restarting {
                 state.status = Status::Exited;
             }
@@ -75,7 +76,7 @@ pub fn again(root: &Root, record: &Record, run: &Path) -> Result<Option<State>> 
         state.oom_killed = false;
         state.error.clear();
     };
-    root.update_container(&record.id, update).map_err(crate::error::store)?;
+    give_back(root, record, run, update).map_err(crate::error::store)?;
     Ok(before)
 }
 
@@ -113,7 +114,7 @@ pub fn ended(root: &Root, record: &Record, ending: Ending<'_>, wants: impl FnOnc
             state.restart_count += 1;
             return;
         }
-        give_back(state, ending.run);
+        state.disown();
         // Somebody else may be removing it already; then that is his.
         ours = state.status != Status::Removing;
         if ours {
@@ -123,7 +124,7 @@ pub fn ended(root: &Root, record: &Record, ending: Ending<'_>, wants: impl FnOnc
             super::remove::mark(state);
         }
     };
-    let state = root.update_container(&record.id, update).map_err(crate::error::store)?;
+    let state = give_back(root, record, ending.run, update).map_err(crate::error::store)?;
     if ours && !again && state.status == Status::Removing {
         // It ended as it ended; that it is still there its state says.
         let _ = super::remove::finish(root, record);
@@ -140,7 +141,7 @@ pub fn failed(root: &Root, record: &Record, run: &Path, before: &State, error: &
         if !ours {
             return;
         }
-        give_back(state, run);
+        state.disown();
         ours = state.status != Status::Removing;
         if ours {
             state.status = before.status;
@@ -152,11 +153,12 @@ pub fn failed(root: &Root, record: &Record, run: &Path, before: &State, error: &
             super::remove::mark(state);
         }
     };
-    match root.update_container(&record.id, update) {
-        Ok(state) if ours && state.status == Status::Removing => drop(super::remove::finish(root, record)),
-        Ok(_) => {}
-        // The container may have been removed while it was being made; then there is nothing to write to.
-        Err(_) => drop(store::remove::tree(run)),
+    // The container may have been removed while it was being made; then there is nothing to write to.
+    if let Ok(state) = give_back(root, record, run, update)
+        && ours
+        && state.status == Status::Removing
+    {
+        let _ = super::remove::finish(root, record);
     }
 }
 
@@ -168,10 +170,24 @@ fn kept_code(kind: Kind) -> u8 {
     }
 }
 
-fn give_back(state: &mut State, run: &Path) {
+/// Changes the state of a container, and where nobody has it then removes its run folder.
+pub(super) fn give_back(
+    root: &Root,
+    record: &Record,
+    run: &Path,
+    update: impl FnOnce(&mut State),
+) -> store::Result<State> {
     // What cannot be removed the next command tries again.
-    let _ = store::remove::tree(run);
-    (state.process, state.supervisor, state.run, state.root) = (None, None, None, None);
+    let clear = || {
+        let _ = store::remove::tree(run);
+    };
+    let then = |state: &State| {
+        if !super::is_live(state) {
+            clear();
+        }
+    };
+    // Of one that cannot be written down nobody is told any more.
+    root.update_container_then(&record.id, update, then).inspect_err(|_| clear())
 }
 
 /// Tells that a container's process ended.

@@ -56,7 +56,7 @@ pub fn in_parts<T: Sync, R: Send>(items: &[T], some: impl Fn(&[T]) -> Vec<R> + S
         let others: Vec<_> = theirs.chunks(part).map(|items| scope.spawn(move || some(items))).collect();
         let mut all = some(mine);
         for other in others {
-            all.extend(other.join().unwrap_or_default());
+            all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
         all
     })

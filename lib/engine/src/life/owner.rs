@@ -27,7 +27,16 @@ pub(super) fn until_process(site: Site<'_>, record: &Record, mut now: State) -> 
             other => other.map_err(crate::error::store)?,
         };
     }
+    if !is_live(&now) {
+        see_it_done(site, record);
+    }
     Ok(Some(now))
+}
+
+/// Whoever gives a container back clears up behind that under its lock: what is free is cleared.
+fn see_it_done(site: Site<'_>, record: &Record) {
+    // It may be gone.
+    drop(site.root.lock_container(&record.id));
 }
 
 /// Makes a supervisor that waits look at the state: it polls its socket.
@@ -36,21 +45,26 @@ fn wake(site: Site<'_>, record: &Record) {
 }
 
 /// Waits until a supervisor whose container's process has ended has put everything away. It may live on for who reads slowly what the
-/// container wrote, but has given the container back then. One that does not come so far is killed, and the answer is no: what it had
-/// is still to be cleared away.
+/// container wrote, but has given the container back then. One that does not come so far is killed; of that one, and of one that
+/// was killed by somebody else, the answer is no: what it had is still to be cleared away.
 pub(super) fn until_put_away(site: Site<'_>, record: &Record, id: ProcessId, supervisor: &OwnedFd) -> bool {
+    let has_it = |state: &State| [state.supervisor, state.remover].contains(&Some(id));
     let end = Instant::now() + PATIENCE;
-    if wait(supervisor, Some(SOON)) {
-        return true;
-    }
-    while Instant::now() < end {
-        let has_it = |state: &State| [state.supervisor, state.remover].contains(&Some(id));
-        if !site.root.container_state(&record.id).is_ok_and(|state| has_it(&state)) || wait(supervisor, Some(SOON / 10))
-        {
+    let mut ended = wait(supervisor, Some(SOON));
+    loop {
+        // Looked at behind its end, the state has the last that it wrote.
+        if !site.root.container_state(&record.id).is_ok_and(|state| has_it(&state)) {
+            see_it_done(site, record);
             return true;
         }
+        if ended {
+            return false;
+        }
+        if Instant::now() >= end {
+            let _ = pidfd_send_signal(supervisor, Signal::KILL);
+            wait(supervisor, Some(PATIENCE));
+            return false;
+        }
+        ended = wait(supervisor, Some(SOON / 10));
     }
-    let _ = pidfd_send_signal(supervisor, Signal::KILL);
-    wait(supervisor, Some(PATIENCE));
-    false
 }

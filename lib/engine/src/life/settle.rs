@@ -91,7 +91,7 @@ fn repair(site: Site<'_>, record: &Record) -> Result<()> {
     if !ours {
         return Ok(());
     }
-    let cleared = clear(site, record);
+    release(site, record, &asked);
     let mut died = false;
     let update = |state: &mut State| {
         if is_active(state.status) {
@@ -101,15 +101,15 @@ fn repair(site: Site<'_>, record: &Record) -> Result<()> {
         }
         if state.supervisor == me {
             state.error = "its supervisor is gone".into();
-            (state.process, state.supervisor, state.run, state.root) = (None, None, None, None);
+            state.disown();
         }
         ours = state.status != Status::Removing;
         if ours && asked.request.remove && !state.kept {
             super::remove::mark(state);
         }
     };
-    let state = site.root.update_container(&record.id, update).map_err(crate::error::store)?;
-    cleared?;
+    let run = site.place.of(&record.id);
+    let state = claim::give_back(site.root, record, &run, update).map_err(crate::error::store)?;
     if died {
         claim::tell_end(site.root, record, state.exit_code);
     }
@@ -121,8 +121,14 @@ fn repair(site: Site<'_>, record: &Record) -> Result<()> {
 
 /// Takes back what lies outside the supervisor's mount namespace; each part may be gone already.
 pub(super) fn clear(site: Site<'_>, record: &Record) -> Result<()> {
+    release(site, record, &Asked::of(record)?);
+    let run = site.place.of(&record.id);
+    store::remove::tree(&run).map_err(|e| crate::error::system("remove", run.display(), e))
+}
+
+/// The same but for the run folder.
+fn release(site: Site<'_>, record: &Record, asked: &Asked) {
     let Site { root, place, own } = site;
-    let asked = Asked::of(record)?;
     let tools = Tools::new(&asked.request.programs, own.to_owned());
     let mut delete = execute::runtime(&tools, &place.runtime());
     delete.args(["delete", "--force", record.id.as_str()]);
@@ -134,6 +140,4 @@ pub(super) fn clear(site: Site<'_>, record: &Record) -> Result<()> {
         detach.envs(crate::wiring::environment(&asked.request));
         let _ = execute::run(detach, "netwire");
     }
-    let run = place.of(&record.id);
-    store::remove::tree(&run).map_err(|e| crate::error::system("remove", run.display(), e))
 }

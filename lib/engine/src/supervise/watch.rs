@@ -188,17 +188,15 @@ impl Watch<'_> {
 
     fn look(&mut self) {
         let Some(probe) = &mut self.probe else { return };
-        let state = || self.root.container_state(&self.record.id).ok();
-        let Some(look) = probe.turn(|| state().is_some_and(|state| state.status == Status::Paused)) else { return };
+        let is_paused = |state: State| state.status == Status::Paused;
+        let is_frozen = || self.root.container_state(&self.record.id).is_ok_and(is_paused);
+        let Some(look) = probe.turn(is_frozen) else { return };
         let mut changed = None;
-        let mut now = None;
         let check = &probe.check;
-        let note = |state: &mut State| {
-            changed = health::note(state, look, check);
-            now = health::Health::of(state);
-        };
-        drop(self.root.update_container(&self.record.id, note));
-        probe.plan(now.map(|health| health.status), state().and_then(|state| state.started).as_deref());
+        let note = |state: &mut State| changed = health::note(state, look, check);
+        // It may have been removed by force.
+        let now = self.root.update_container(&self.record.id, note).unwrap_or_default();
+        probe.plan(health::Health::of(&now).map(|health| health.status), now.started.as_deref());
         let Some(status) = changed else { return };
         events::container(self.root, self.record, &format!("health_status: {}", status.word()), &[]);
         if status == health::Status::Unhealthy {
