@@ -172,12 +172,7 @@ impl<'a> Execution<'a> {
     fn command(&mut self, command: &Command) -> Result<Vec<u8>> {
         if command.tool == Tool::Umount {
             let mut words = command.words.iter().map(|word| word.fill(|n| self.values.get(n)));
-            // What `umount` would do here, without a program that takes longer to start than the container to end.
-            let gone = |path: String| {
-                rustix::mount::unmount(&path, rustix::mount::UnmountFlags::NOFOLLOW)
-                    .map_err(|e| crate::error::system("umount", &path, e))
-            };
-            return words.try_for_each(gone).map(|()| Vec::new());
+            return words.try_for_each(|path| unmount(Path::new(&path))).map(|()| Vec::new());
         }
         run(self.process(command)?, &self.tools.name(command.tool))
     }
@@ -206,6 +201,12 @@ impl<'a> Execution<'a> {
     pub fn runtime(&self, state: &Path) -> std::process::Command {
         runtime(self.tools, state)
     }
+}
+
+/// What `umount` would do here, without a program that takes longer to start than the container to end.
+pub(crate) fn unmount(path: &Path) -> Result<()> {
+    rustix::mount::unmount(path, rustix::mount::UnmountFlags::NOFOLLOW)
+        .map_err(|e| crate::error::system("umount", path.display(), e))
 }
 
 /// Makes docker's mark: empty, and as docker's anybody may execute it, whatever our umask says.

@@ -62,6 +62,7 @@ pub mod request;
 pub mod resolver;
 pub mod restart;
 pub mod script;
+mod shown;
 pub mod stats;
 pub mod stream;
 pub mod supervise;

@@ -69,7 +69,6 @@ fn open_root_of(process: ProcessId, below: &Path) -> Result<OwnedFd> {
 pub struct Merged {
     folder: OwnedFd,
     at: PathBuf,
-    umount: Option<std::process::Command>,
     _alone: Guard,
 }
 
@@ -91,10 +90,8 @@ impl Drop for Merged {
         if let Ok(nothing) = rustix::fs::open("/", FOLDER, Mode::empty()) {
             self.folder = nothing;
         }
-        if let Some(umount) = self.umount.take() {
-            // If it fails the mount goes with our mount namespace.
-            let _ = execute::run(umount, "umount");
-        }
+        // If it fails the mount goes with our mount namespace.
+        let _ = execute::unmount(&self.at);
     }
 }
 
@@ -109,11 +106,9 @@ pub fn merge(around: &Surroundings<'_>, record: &Record) -> Result<Merged> {
     let tools = Tools::new(&asked.request.programs, around.own.to_owned());
     let at = around.root.container_layer(&record.id).join("merged");
     run_mount(around, record, &asked, &tools, &at)?;
-    let mut umount = tools.command(Tool::Umount);
-    umount.arg(&at);
     let folder =
         rustix::fs::open(&at, FOLDER, Mode::empty()).map_err(|e| crate::error::system("open", at.display(), e))?;
-    Ok(Merged { folder, at, umount: Some(umount), _alone: alone })
+    Ok(Merged { folder, at, _alone: alone })
 }
 
 /// Lays the container's layers over each other on the folder `at`, which is made.

@@ -1,16 +1,15 @@
 //! An image's tree where the whole machine sees it, to be read: `mounts/<id>` of the state root, from `ctr image mount` until
-//! `ctr image unmount`.
+//! `ctr image unmount`. What is mounted nobody writes down ([`crate::shown`]).
 //!
-//! As for containers ([`crate::mounted`]) what is mounted is found in the mount table, never written down.
+//! Mounting is done under [`Lock::Images`]: several at once mount it once, and nobody removes the image meanwhile.
 
-use crate::mounted::is_mount_point;
+use crate::Result;
 use crate::request::{Programs, Request};
-use crate::text::Text;
-use crate::tools::{Tool, Tools};
-use crate::{Error, Kind, Result, execute, plan, view};
+use crate::shown::{self, is_mount_point};
+use crate::tools::Tools;
 use spec::Digest;
 use std::path::{Path, PathBuf};
-use store::{Image, Root};
+use store::{Image, Lock, Mode, Root};
 
 /// Where an image's tree is mounted, if it is.
 pub fn place(root: &Root, id: &Digest) -> PathBuf {
@@ -31,12 +30,12 @@ pub fn all(root: &Root) -> Result<Vec<(Image, PathBuf)>> {
 
 /// Mounts an image's tree, unless it is, and tells where.
 pub fn mount(root: &Root, own: &Path, name: &str) -> Result<PathBuf> {
+    let _alone = root.lock(Lock::Images, Mode::Exclusive).map_err(crate::error::store)?;
     let image = super::resolve(root, name).map_err(crate::error::store)?;
     let at = place(root, &image.id);
-    if is_mount_point(&at) {
+    if shown::stands(&at, &named(&image.id))? {
         return Ok(at);
     }
-    std::fs::create_dir_all(&at).map_err(|e| crate::error::system("make", at.display(), e))?;
     let tools = Tools::new(&Programs::default(), own.to_owned());
     // the kernel wants two layers where nothing is written
     let empty = at.with_extension("empty");
@@ -45,23 +44,22 @@ pub fn mount(root: &Root, own: &Path, name: &str) -> Result<PathBuf> {
         std::fs::create_dir_all(&empty).map_err(|e| crate::error::system("make", empty.display(), e))?;
         layers.push(empty);
     }
-    let command = plan::read_only(&Request::default(), &layers, Text::plain(&at.to_string_lossy()));
-    execute::run(view::ready(&tools, &command, root), &tools.name(Tool::OvlMount))?;
+    shown::show(root, &tools, &Request::default(), &layers, &at)?;
     Ok(at)
 }
 
 /// Takes an image's mount away, if there is one; whether there was.
 pub fn release(root: &Root, id: &Digest) -> Result<bool> {
+    let _alone = root.lock(Lock::Images, Mode::Exclusive).map_err(crate::error::store)?;
     let at = place(root, id);
-    if !is_mount_point(&at) {
+    if !shown::hide(&at, &named(id))? {
         return Ok(false);
     }
-    let tools = Tools::new(&Programs::default(), PathBuf::new());
-    let mut umount = tools.command(Tool::Umount);
-    umount.arg(&at);
-    execute::run(umount, "umount")
-        .map_err(|e| Error::new(Kind::Conflict, "", format!("image {id} cannot be unmounted: {e}")))?;
     let _ = std::fs::remove_dir(&at);
     let _ = std::fs::remove_dir(at.with_extension("empty"));
     Ok(true)
+}
+
+fn named(id: &Digest) -> String {
+    format!("image {id}")
 }

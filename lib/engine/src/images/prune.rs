@@ -23,7 +23,8 @@ pub fn prune(root: &Root, what: &Prune) -> Result<(Vec<Removed>, u64)> {
     let mut sizes: HashMap<String, u64> = HashMap::new();
     let mut gone = Vec::new();
     for image in root.images()? {
-        if used.contains(&image.id) || (!what.all && !image.names.is_empty()) {
+        let in_use = used.contains(&image.id) || super::mount::is_mounted(root, &image.id);
+        if in_use || (!what.all && !image.names.is_empty()) {
             continue;
         }
         let Ok(configuration) = root.configuration(&image.id) else { continue };
