@@ -20,6 +20,7 @@ use crate::request::logging::Driver;
 use crate::stream::Channel;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use store::{Record, Root};
@@ -81,14 +82,14 @@ impl Writer {
     /// The log of `record`, to be continued.
     pub fn open(root: &Root, record: &Record, asked: &Asked) -> Result<Self> {
         let logging = &asked.request.logging;
-        let files = |tidy: fn(&[u8]) -> usize| match path(root, record, asked) {
-            Some(path) => files::Files::open(root, &record.id, path, logging.rotation()?, tidy).map(Some),
+        let files = |end: fn(&File) -> io::Result<u64>| match path(root, record, asked) {
+            Some(path) => files::Files::open(root, &record.id, path, logging.rotation()?, end).map(Some),
             None => Ok(None),
         };
         let sink = match logging.driver {
-            Driver::JsonFile => files(json::whole)?
+            Driver::JsonFile => files(json::end)?
                 .map_or(Sink::None, |files| Sink::Json { files, attributes: attributes::of(record, asked, "") }),
-            Driver::Local => files(local::whole)?.map_or(Sink::None, Sink::Local),
+            Driver::Local => files(local::end)?.map_or(Sink::None, Sink::Local),
             Driver::Journald => Sink::Journal(journal::Sender::open(record, asked)?),
             Driver::None => Sink::None,
         };

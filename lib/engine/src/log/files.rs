@@ -18,13 +18,14 @@ use rustix::fs::{FlockOperation, flock};
 use spec::ContainerId;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 use store::Root;
 
-/// How much of a file's end is looked at for an entry that is not whole.
-const TAIL_BYTES: u64 = 1 << 20;
+/// How many files of a log are open at once, to be read: more than a log usually has, and fewer than a process may open. The oldest
+/// are: a rotation takes them away first.
+pub(super) const OPEN: usize = 64;
 
 /// A log that is written to.
 #[derive(Debug)]
@@ -40,14 +41,14 @@ pub struct Files {
 }
 
 impl Files {
-    /// Opens the log at `path` to go on with it. What a killed writer left half written is cut off; `whole` tells how much of a
-    /// file's end is whole entries.
+    /// Opens the log at `path` to go on with it. What a killed writer left half written is cut off; `end` tells where a file's whole
+    /// entries end.
     pub fn open(
         root: &Root,
         id: &ContainerId,
         path: PathBuf,
         rotation: Rotation,
-        whole: fn(&[u8]) -> usize,
+        end: fn(&File) -> io::Result<u64>,
     ) -> Result<Self> {
         let fail = |e: io::Error| Error::new(Kind::Failed, "open log", path.display()).because(e);
         if let Some(folder) = path.parent() {
@@ -55,12 +56,7 @@ impl Files {
         }
         let file = append_to(&path).map_err(fail)?;
         let length = file.metadata().map_err(fail)?.len();
-        // Lines can be searched from behind; records cannot, and their files are looked at from the beginning.
-        let by_line = whole(b"x\n") == 2;
-        let from = if by_line { length.saturating_sub(TAIL_BYTES) } else { 0 };
-        let mut tail = vec![0; (length - from) as usize];
-        file.read_exact_at(&mut tail, from).map_err(fail)?;
-        let size_bytes = from + whole(&tail) as u64;
+        let size_bytes = end(&file).map_err(fail)?;
         if size_bytes < length {
             file.set_len(size_bytes).map_err(fail)?;
         }
@@ -247,16 +243,19 @@ fn numbers(path: &Path) -> io::Result<Vec<u32>> {
     Ok(numbers)
 }
 
-/// One file of a log, opened to be read.
+/// One file of a log, to be read.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) identity: Identity,
-    pub(super) bytes: Bytes,
+    /// The number it had; 0 is the one that is written to.
+    number: u32,
+    /// None while it is not open.
+    bytes: Option<Bytes>,
 }
 
 /// What is in it.
 #[derive(Debug)]
-pub(super) enum Bytes {
+enum Bytes {
     Plain(File),
     Packed(Box<GzDecoder<BufReader<File>>>),
 }
@@ -264,44 +263,80 @@ pub(super) enum Bytes {
 impl Read for Part {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.bytes {
-            Bytes::Plain(file) => file.read(buffer),
-            Bytes::Packed(packed) => packed.read(buffer),
+            Some(Bytes::Plain(file)) => file.read(buffer),
+            Some(Bytes::Packed(packed)) => packed.read(buffer),
+            None => Ok(0),
         }
     }
 }
 
-/// Every file of the log at `path`, the oldest first. Taken while a rotation is under way it may hold a file twice, but misses none.
-pub(super) fn parts(path: &Path) -> io::Result<Vec<Part>> {
-    // Upwards: what moves meanwhile is met again rather than missed.
-    let mut found: Vec<Part> = open_plain(path)?.into_iter().collect();
-    // One more than is seen: the last may just be moving there.
-    let last = numbers(path)?.last().copied().unwrap_or(0) + 1;
-    for number in 1..=last {
-        match open_plain(&aside(path, number))? {
-            Some(part) => found.push(part),
-            None => found.extend(open_packed(&compressed(path, number))?),
+impl Part {
+    /// Opens it, if it is not, where it is by now; whether it still is anywhere. Files move upwards, and are compressed where they are.
+    pub(super) fn open(&mut self, path: &Path) -> io::Result<bool> {
+        if self.bytes.is_some() {
+            return Ok(true);
+        }
+        let last = numbers(path)?.last().copied().unwrap_or(0) + 1;
+        for number in self.number..=last {
+            let mut here = [open_plain(path, number)?, open_packed(path, number)?].into_iter().flatten();
+            if let Some(found) = here.find(|part| part.identity == self.identity) {
+                *self = found;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Closes it; it begins anew when it is opened again.
+    pub(super) fn close(&mut self) {
+        self.bytes = None;
+    }
+
+    /// The file itself, where it is not compressed.
+    pub(super) fn plain(&mut self) -> Option<&mut File> {
+        match &mut self.bytes {
+            Some(Bytes::Plain(file)) => Some(file),
+            _ => None,
         }
     }
+}
+
+/// Every file of the log at `path`, the oldest first, of which as many are open as may be ([`OPEN`]). Taken while a rotation is under
+/// way it may name a file twice, but misses none.
+pub(super) fn parts(path: &Path) -> io::Result<Vec<Part>> {
     let mut parts: Vec<Part> = Vec::new();
-    for part in found {
-        if !parts.iter().any(|p| p.identity == part.identity) {
-            parts.push(part);
+    // One more than is seen: the last may just be moving there.
+    let last = numbers(path)?.last().copied().unwrap_or(0) + 1;
+    // Upwards: what moves meanwhile is met again rather than missed.
+    for number in 0..=last {
+        let part = match open_plain(path, number)? {
+            Some(part) => Some(part),
+            None => open_packed(path, number)?,
+        };
+        let Some(part) = part.filter(|part| !parts.iter().any(|p| p.identity == part.identity)) else { continue };
+        parts.push(part);
+        if let Some(newer) = parts.len().checked_sub(OPEN + 1).and_then(|at| parts.get_mut(at)) {
+            newer.close();
         }
     }
     parts.reverse();
     Ok(parts)
 }
 
-fn open_plain(path: &Path) -> io::Result<Option<Part>> {
+fn open_plain(path: &Path, number: u32) -> io::Result<Option<Part>> {
+    let path = if number == 0 { path.to_owned() } else { aside(path, number) };
     match File::open(path) {
-        Ok(file) => Ok(Some(Part { identity: Identity::of(&file.metadata()?), bytes: Bytes::Plain(file) })),
+        Ok(file) => {
+            let identity = Identity::of(&file.metadata()?);
+            Ok(Some(Part { identity, number, bytes: Some(Bytes::Plain(file)) }))
+        }
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
     }
 }
 
-fn open_packed(path: &Path) -> io::Result<Option<Part>> {
-    let mut file = match File::open(path) {
+fn open_packed(path: &Path, number: u32) -> io::Result<Option<Part>> {
+    let mut file = match File::open(compressed(path, number)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
     };
@@ -314,7 +349,8 @@ fn open_packed(path: &Path) -> io::Result<Option<Part>> {
         None => Identity::of(&file.metadata()?),
     };
     file.seek(SeekFrom::Start(0))?;
-    Ok(Some(Part { identity, bytes: Bytes::Packed(Box::new(GzDecoder::new(BufReader::new(file)))) }))
+    let bytes = Bytes::Packed(Box::new(GzDecoder::new(BufReader::new(file))));
+    Ok(Some(Part { identity, number, bytes: Some(bytes) }))
 }
 
 #[cfg(test)]

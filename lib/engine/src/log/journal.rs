@@ -4,13 +4,17 @@
 use super::{Entry, attributes};
 use crate::life::Asked;
 use crate::{Error, Kind, Result};
-use std::io::{self, BufRead, BufReader, Read};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io::{self, Read};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 use store::Record;
 
 /// Where a journal listens.
 const SOCKET: &str = "/run/systemd/journal/socket";
+/// How much is read at once, in bytes.
+const CHUNK_BYTES: usize = 16 << 10;
 
 /// Sends entries.
 #[derive(Debug)]
@@ -98,40 +102,76 @@ fn member_name(name: &str) -> String {
     clean.trim_start_matches('_').to_owned()
 }
 
-/// Reads what the journal has of a container, and then what has come since.
+/// Reads what the journal has of a container, and then what comes.
+///
+/// What is there is asked for at once, `journalctl` ends behind it. Who then waits for more ([`Reader::rest`]) has one that stays.
 #[derive(Debug)]
 pub(super) struct Reader {
     id: String,
     /// The last entry that was read (`__CURSOR`).
     cursor: Option<String>,
-    /// The `journalctl` that is being read.
-    now: Option<(Child, BufReader<ChildStdout>)>,
+    /// How many of the last are wanted of what is there, where not all are.
+    tail: Option<usize>,
+    /// The `journalctl` that ends behind what is there.
+    now: Option<Running>,
+    /// The one that stays.
+    follower: Option<Running>,
+    /// Whether there has been one that stays.
+    follows: bool,
+}
+
+/// A `journalctl` that is being read.
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    out: ChildStdout,
+    /// What was read and is no whole line yet.
+    bytes: Vec<u8>,
+}
+
+/// What reading gave.
+enum Got {
+    Line(Vec<u8>),
+    /// Nothing now.
+    Nothing,
+    End,
 }
 
 impl Reader {
     /// From the beginning.
     pub(super) fn new(record: &Record) -> Self {
-        Self { id: record.id.to_string(), cursor: None, now: None }
+        let id = record.id.to_string();
+        Self { id, cursor: None, tail: None, now: None, follower: None, follows: false }
+    }
+
+    /// Of what is there only the last `wanted` entries are read; one at least, behind which the others come.
+    pub(super) fn tail(&mut self, wanted: usize) {
+        self.tail = Some(wanted.max(1));
     }
 
     /// The next entry, or `None` where there is none yet.
     pub(super) fn next_entry(&mut self) -> io::Result<Option<Entry>> {
         loop {
-            let (child, out) = match &mut self.now {
-                Some(now) => now,
-                None => self.now.insert(self.ask()?),
+            let got = match (&mut self.follower, &mut self.now) {
+                (Some(follower), _) => follower.read()?,
+                (None, Some(now)) => now.read()?,
+                (None, None) => {
+                    self.now = Some(self.ask(&[], Stdio::piped())?);
+                    continue;
+                }
             };
-            let mut line = Vec::new();
-            if out.read_until(b'\n', &mut line)? == 0 {
-                let mut said = String::new();
-                child.stderr.take().map(|mut err| err.read_to_string(&mut said)).transpose()?;
-                let status = child.wait()?;
-                self.now = None;
-                return match status.success() {
-                    true => Ok(None),
-                    false => Err(io::Error::other(format!("journalctl: {}", said.trim()))),
-                };
-            }
+            let line = match got {
+                Got::Line(line) => line,
+                Got::Nothing => return Ok(None),
+                Got::End => {
+                    // One that stays somebody ended.
+                    if self.follower.take().is_none() {
+                        self.now.take().map_or(Ok(()), Running::end)?;
+                        self.tail = None;
+                    }
+                    return Ok(None);
+                }
+            };
             let Ok(value) = serde_json::from_slice::<serde_json::Value>(&line) else { continue };
             self.cursor = value["__CURSOR"].as_str().map(str::to_owned).or(self.cursor.take());
             if let Some(entry) = entry(&value) {
@@ -140,25 +180,80 @@ impl Reader {
         }
     }
 
+    /// Waits for what comes, at most for `limit`.
+    pub(super) fn rest(&mut self, limit: Duration) -> io::Result<()> {
+        let follower = match self.follower.take() {
+            Some(follower) => follower,
+            None => {
+                if std::mem::replace(&mut self.follows, true) {
+                    std::thread::sleep(limit);
+                }
+                let follower = self.ask(&["--follow", "--no-tail"], Stdio::null())?;
+                rustix::io::ioctl_fionbio(&follower.out, true)?;
+                follower
+            }
+        };
+        let timeout = Timespec::try_from(limit).ok();
+        let _ = poll(&mut [PollFd::new(&follower.out, PollFlags::IN)], timeout.as_ref());
+        self.follower = Some(follower);
+        Ok(())
+    }
+
+    /// Nothing is written any more: all that is still to be read is asked for at once.
+    pub(super) fn conclude(&mut self) {
+        self.follower = None;
+    }
+
     /// Asks for all that comes after what was read.
-    fn ask(&self) -> io::Result<(Child, BufReader<ChildStdout>)> {
+    fn ask(&self, more: &[&str], errors: Stdio) -> io::Result<Running> {
         let mut command = Command::new("journalctl");
-        command.args(["--quiet", "--no-pager", "--all", "--output", "json"]);
-        command.args(self.cursor.iter().map(|cursor| format!("--after-cursor={cursor}")));
+        command.args(["--quiet", "--no-pager", "--all", "--output", "json"]).args(more);
+        command.args(match (&self.cursor, self.tail) {
+            (Some(cursor), _) => Some(format!("--after-cursor={cursor}")),
+            (None, wanted) => wanted.map(|wanted| format!("--lines={wanted}")),
+        });
         command.arg(format!("CONTAINER_ID_FULL={}", self.id));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
         let mut child = command.spawn().map_err(|e| io::Error::new(e.kind(), format!("execute journalctl: {e}")))?;
         let out = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        Ok((child, BufReader::new(out)))
+        Ok(Running { child, out, bytes: Vec::new() })
     }
 }
 
-impl Drop for Reader {
-    fn drop(&mut self) {
-        if let Some((mut child, _)) = self.now.take() {
-            let _ = child.kill();
-            let _ = child.wait();
+impl Running {
+    /// The next line, waited for as its pipe is.
+    fn read(&mut self) -> io::Result<Got> {
+        loop {
+            if let Some(at) = self.bytes.iter().position(|byte| *byte == b'\n') {
+                let rest = self.bytes.split_off(at + 1);
+                return Ok(Got::Line(std::mem::replace(&mut self.bytes, rest)));
+            }
+            let mut chunk = [0; CHUNK_BYTES];
+            match self.out.read(&mut chunk) {
+                Ok(0) => return Ok(Got::End),
+                Ok(n) => self.bytes.extend_from_slice(&chunk[..n]),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Got::Nothing),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
         }
+    }
+
+    /// It has said all; why it failed, if it did.
+    fn end(mut self) -> io::Result<()> {
+        let mut said = String::new();
+        self.child.stderr.take().map(|mut err| err.read_to_string(&mut said)).transpose()?;
+        match self.child.wait()?.success() {
+            true => Ok(()),
+            false => Err(io::Error::other(format!("journalctl: {}", said.trim()))),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

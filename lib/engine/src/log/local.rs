@@ -9,6 +9,9 @@
 //! A whole line is stored without its newline; `partial` says that it had none.
 
 use super::Entry;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 
 /// Longest record that is taken, in bytes. Ours are far shorter.
 const LIMIT_BYTES: usize = 1 << 20;
@@ -47,13 +50,56 @@ fn varint(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-/// How much of a file is whole entries.
-pub(super) fn whole(bytes: &[u8]) -> usize {
-    let mut at = 0;
+/// How much of `bytes` is whole entries, and how many those are.
+fn whole(bytes: &[u8]) -> (usize, usize) {
+    let (mut at, mut count) = (0, 0);
     while let Some((_, length)) = bytes.get(at..).and_then(read) {
         at += length;
+        count += 1;
     }
-    at
+    (at, count)
+}
+
+/// Where the whole entries of `file` end: a writer that was killed may have left half a record.
+pub(super) fn end(file: &File) -> io::Result<u64> {
+    let length = file.metadata()?.len();
+    match length == 0 || before(file, length)?.is_some() {
+        true => Ok(length),
+        false => Ok(whole(&all(file)?).0 as u64),
+    }
+}
+
+/// Where the last `wanted` entries of `file` begin, and how many those are: fewer where it has no more.
+pub(super) fn last(file: &File, wanted: usize) -> io::Result<(u64, usize)> {
+    let mut at = end(file)?;
+    let mut found = 0;
+    while at > 0 && found < wanted {
+        match before(file, at)? {
+            Some(begin) => at = begin,
+            // Something else is in it: then it is read from its beginning.
+            None => return Ok((0, whole(&all(file)?).1)),
+        }
+        found += 1;
+    }
+    Ok((at, found))
+}
+
+/// Where the record begins that ends at `end`; none where none does.
+fn before(file: &File, end: u64) -> io::Result<Option<u64>> {
+    let mut foot = [0; 4];
+    let Some(at) = end.checked_sub(4) else { return Ok(None) };
+    file.read_exact_at(&mut foot, at)?;
+    let length = u32::from_be_bytes(foot) as usize;
+    let Some(begin) = end.checked_sub(length as u64 + 8).filter(|_| length <= LIMIT_BYTES) else { return Ok(None) };
+    let mut record = vec![0; length + 8];
+    file.read_exact_at(&mut record, begin)?;
+    Ok(read(&record).filter(|(entry, whole)| entry.is_some() && *whole == record.len()).map(|_| begin))
+}
+
+fn all(file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; file.metadata()?.len() as usize];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
 }
 
 /// The first entry of `bytes` and where the next begins; none while its end is not there.
@@ -128,10 +174,34 @@ mod tests {
         write(&mut ours, "stderr", b"err\n", entry.time.parse().unwrap());
         assert_eq!(ours, theirs);
         write(&mut ours, "stdout", b"part", entry.time.parse().unwrap());
-        assert_eq!(whole(&ours), ours.len());
-        assert_eq!(whole(&ours[..ours.len() - 1]), theirs.len(), "half a record is none");
+        assert_eq!(whole(&ours), (ours.len(), 2));
+        assert_eq!(whole(&ours[..ours.len() - 1]), (theirs.len(), 1), "half a record is none");
         let (partial, _) = read(&ours[theirs.len()..]).unwrap();
         assert_eq!(partial.unwrap().log, "part");
         assert!(read(b"\xff\xff\xff\xff....").is_none());
+    }
+
+    #[test]
+    fn the_last_of_a_file_are_found_from_behind() {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        let (mut bytes, mut begins) = (Vec::new(), Vec::new());
+        for text in ["one\n", "two\n", "three\n"] {
+            begins.push(bytes.len() as u64);
+            write(&mut bytes, "stdout", text.as_bytes(), jiff::Timestamp::UNIX_EPOCH);
+        }
+        let length = bytes.len() as u64;
+        let found = |bytes: &[u8], wanted: usize| {
+            std::fs::write(&path, bytes).unwrap();
+            let file = File::open(&path).unwrap();
+            (end(&file).unwrap(), last(&file, wanted).unwrap())
+        };
+        assert_eq!(found(&bytes, 2), (length, (begins[1], 2)));
+        assert_eq!(found(&bytes, 9), (length, (0, 3)));
+        assert_eq!(found(&bytes, 0), (length, (length, 0)));
+        assert_eq!(found(&bytes[..bytes.len() - 2], 1), (begins[2], (begins[1], 1)), "half a record is none");
+        // what was damaged in the middle is passed over by who reads on from the beginning
+        bytes[begins[1] as usize + 4] ^= 0xff;
+        assert_eq!(found(&bytes, 2), (length, (0, 3)));
+        assert_eq!(found(&[], 1), (0, (0, 0)));
     }
 }

@@ -6,15 +6,23 @@ use crate::life::Asked;
 use crate::request::logging::Driver;
 use crate::{Error, Kind, Result};
 use std::collections::VecDeque;
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
+use std::time::Duration;
 use store::{Record, Root};
 
 /// How much is read at once, in bytes.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// The first entry of some bytes and where the next begins; none while its end is not there.
-type Decode = fn(&[u8]) -> Option<(Option<Entry>, usize)>;
+/// How a driver's entries lie in a file.
+#[derive(Debug, Clone, Copy)]
+struct Format {
+    /// The first entry of some bytes and where the next begins; none while its end is not there.
+    read: fn(&[u8]) -> Option<(Option<Entry>, usize)>,
+    /// Where so many entries begin that are a file's last, and how many those are.
+    last: fn(&File, usize) -> io::Result<(u64, usize)>,
+}
 
 /// A log that is read.
 #[derive(Debug)]
@@ -32,7 +40,7 @@ enum From {
 #[derive(Debug)]
 struct Files {
     path: PathBuf,
-    decode: Decode,
+    format: Format,
     /// Files not begun yet, the oldest first.
     parts: VecDeque<Part>,
     now: Option<Part>,
@@ -44,9 +52,9 @@ struct Files {
 impl Source {
     /// The log of `record` from its beginning. Refused for a driver that keeps nothing, with docker's words.
     pub fn open(root: &Root, record: &Record, asked: &Asked) -> Result<Self> {
-        let decode: Decode = match asked.request.logging.driver {
-            Driver::JsonFile => json::read,
-            Driver::Local => local::read,
+        let format = match asked.request.logging.driver {
+            Driver::JsonFile => Format { read: json::read, last: json::last },
+            Driver::Local => Format { read: local::read, last: local::last },
             Driver::Journald => return Ok(Self { from: From::Journal(super::journal::Reader::new(record)) }),
             Driver::None => {
                 return Err(Error::new(Kind::Request, "", "configured logging driver does not support reading")
@@ -56,7 +64,7 @@ impl Source {
         let Some(path) = path(root, record, asked) else { return Ok(Self { from: From::Nothing }) };
         let fail = |e: io::Error| crate::error::system("read", path.display(), e);
         let parts = files::parts(&path).map_err(fail)?.into();
-        Ok(Self { from: From::Files(Files { path, decode, parts, now: None, bytes: Vec::new(), at: 0 }) })
+        Ok(Self { from: From::Files(Files { path, format, parts, now: None, bytes: Vec::new(), at: 0 }) })
     }
 
     /// The next entry, or `None` where there is none yet. An entry that does not parse is passed over.
@@ -67,12 +75,42 @@ impl Source {
             From::Nothing => Ok(None),
         }
     }
+
+    /// Passes over most of what is before the last `wanted` entries, without reading it; to be called before anything is read.
+    pub fn tail(&mut self, wanted: usize) -> io::Result<()> {
+        match &mut self.from {
+            From::Files(files) => files.tail(wanted),
+            From::Journal(reader) => {
+                reader.tail(wanted);
+                Ok(())
+            }
+            From::Nothing => Ok(()),
+        }
+    }
+
+    /// Waits for what comes, at most for `limit`.
+    pub fn rest(&mut self, limit: Duration) -> io::Result<()> {
+        match &mut self.from {
+            From::Journal(reader) => reader.rest(limit),
+            From::Files(_) | From::Nothing => {
+                std::thread::sleep(limit);
+                Ok(())
+            }
+        }
+    }
+
+    /// Nothing is written any more: from here on the next entry is `None` where there will never be one.
+    pub fn conclude(&mut self) {
+        if let From::Journal(reader) = &mut self.from {
+            reader.conclude();
+        }
+    }
 }
 
 impl Files {
     fn next_entry(&mut self) -> io::Result<Option<Entry>> {
         loop {
-            while let Some((entry, length)) = (self.decode)(&self.bytes[self.at..]) {
+            while let Some((entry, length)) = (self.format.read)(&self.bytes[self.at..]) {
                 self.at += length;
                 if entry.is_some() {
                     return Ok(entry);
@@ -86,11 +124,74 @@ impl Files {
         }
     }
 
+    fn tail(&mut self, wanted: usize) -> io::Result<()> {
+        let mut left = wanted;
+        let mut kept = VecDeque::new();
+        while let Some(mut part) = self.parts.pop_back() {
+            if !part.open(&self.path)? {
+                continue;
+            }
+            let count = match part.plain() {
+                Some(file) => {
+                    let (begin, count) = (self.format.last)(file, left)?;
+                    file.seek(SeekFrom::Start(begin))?;
+                    count
+                }
+                None => {
+                    let count = self.count(&mut part)?;
+                    part.close();
+                    count
+                }
+            };
+            let enough = count >= left;
+            if !enough && kept.len() >= files::OPEN {
+                part.close();
+            }
+            kept.push_front(part);
+            if enough {
+                break;
+            }
+            left -= count;
+        }
+        self.parts = kept;
+        Ok(())
+    }
+
+    /// How many entries are in a file that can only be read from its beginning.
+    fn count(&self, part: &mut Part) -> io::Result<usize> {
+        let (mut bytes, mut count) = (Vec::new(), 0);
+        loop {
+            let from = bytes.len();
+            bytes.resize(from + CHUNK_BYTES, 0);
+            let read = part.read(&mut bytes[from..])?;
+            bytes.truncate(from + read);
+            if read == 0 {
+                return Ok(count);
+            }
+            let mut at = 0;
+            while let Some((_, length)) = (self.format.read)(&bytes[at..]) {
+                at += length;
+                count += 1;
+            }
+            bytes.drain(..at);
+        }
+    }
+
+    /// The next file that is still there.
+    fn next_part(&mut self) -> io::Result<Option<Part>> {
+        while let Some(mut part) = self.parts.pop_front() {
+            if part.open(&self.path)? {
+                return Ok(Some(part));
+            }
+        }
+        Ok(None)
+    }
+
     /// Reads some more, from the next file where one has ended; whether there was some.
     fn read_on(&mut self) -> io::Result<bool> {
         loop {
             if self.now.is_none() {
-                self.now = self.parts.pop_front();
+                self.now = self.next_part()?;
             }
             if self.now.is_none() {
                 // Nothing was there; by now something may be.

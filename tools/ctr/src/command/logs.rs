@@ -57,11 +57,12 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let root = context.store()?;
     let record = root.find_container(&args.container)?;
     let mut source = Source::open(&root, &record, &Asked::of(&record)?)?;
-    let mut read = || source.next_entry().map_err(|e| Failure::new(format!("read the log of {}: {e}", record.name)));
+    let failed = |e: std::io::Error| Failure::new(format!("read the log of {}: {e}", record.name));
+    tail.map_or(Ok(()), |wanted| source.tail(wanted)).map_err(failed)?;
 
     // docker: the last lines are counted first, and of those the times looked at
     let mut last: VecDeque<Entry> = VecDeque::new();
-    while let Some(entry) = read()? {
+    while let Some(entry) = source.next_entry().map_err(failed)? {
         match tail {
             None => {
                 if shown.show(&entry).is_err() {
@@ -85,7 +86,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         // that between two rounds of its process the container is still one that is followed.
         ended = life::state(&root, &record.id).map_or(true, |s| s.status != Status::Running && s.supervisor.is_none());
         ended |= shown.until.is_some_and(|until| Timestamp::now() >= until);
-        while let Some(entry) = read()? {
+        if ended {
+            source.conclude();
+        }
+        while let Some(entry) = source.next_entry().map_err(failed)? {
             if shown.show(&entry).is_err() {
                 return Ok(0);
             }
@@ -94,7 +98,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
             return Ok(0);
         }
         if !ended {
-            std::thread::sleep(POLL);
+            source.rest(POLL).map_err(failed)?;
         }
     }
     Ok(0)

@@ -190,3 +190,52 @@ fn a_rotation_that_cannot_be_loses_nothing_that_was_put_aside() {
     }
     assert!(lab.lines().starts_with(&kept) && lab.lines().ends_with(&[23]), "{kept:?} {:?}", lab.lines());
 }
+
+#[test]
+fn the_last_entries_are_found_without_reading_the_first() {
+    for driver in ["json-file", "local"] {
+        let lab = Lab::new(driver, &["max-size=1k", "max-file=40"]);
+        let mut writer = lab.writer();
+        say(&mut writer, 0..80);
+        let all: Vec<u32> = (0..80).collect();
+        let tail = |wanted: usize| {
+            let mut source = Source::open(&lab.root, &lab.record, &lab.asked).unwrap();
+            source.tail(wanted).unwrap();
+            source
+        };
+        for wanted in [0, 1, 7, 30, 79, 80, 99] {
+            assert_eq!(drain(&mut tail(wanted)), all[80_usize.saturating_sub(wanted)..], "{driver} {wanted}");
+        }
+        let mut along = tail(2);
+        assert_eq!(drain(&mut along), [78, 79]);
+        say(&mut writer, 80..120);
+        assert_eq!(drain(&mut along), (80..120).collect::<Vec<_>>(), "{driver}: and on");
+        // compressed ones are read from their beginning
+        compress(&lab.root, &lab.record.id, &lab.path()).unwrap();
+        assert!(compressed(&lab.path(), 1).exists());
+        let some = drain(&mut tail(60));
+        assert!(some.len() >= 60 && some.len() < 90, "{driver}: {some:?}");
+        assert_eq!(some, (120 - some.len() as u32..120).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_log_of_more_files_than_may_be_open_is_read_whole() {
+    let lab = Lab::new("json-file", &["max-size=200", "max-file=1000"]);
+    let mut writer = lab.writer();
+    let all = |to: u32| (0..to).collect::<Vec<_>>();
+    say(&mut writer, 0..300);
+    let parts = parts(&lab.path()).unwrap();
+    assert!(parts.len() > OPEN * 2, "{}", parts.len());
+    assert_eq!(parts.iter().filter(|part| part.bytes.is_some()).count(), OPEN);
+    assert!(parts[0].bytes.is_some(), "the first to be read, and to be taken away");
+    assert_eq!(lab.lines(), all(300));
+    // those that are not open move, and are compressed, before they are read
+    let mut along = Source::open(&lab.root, &lab.record, &lab.asked).unwrap();
+    let mut read: Vec<u32> =
+        (0..10).map(|_| along.next_entry().unwrap().unwrap().log.trim().parse().unwrap()).collect();
+    say(&mut writer, 300..320);
+    compress(&lab.root, &lab.record.id, &lab.path()).unwrap();
+    read.extend(drain(&mut along));
+    assert_eq!(read, all(320));
+}
