@@ -84,13 +84,20 @@ pub(crate) fn make(
         Users::Auto { .. } => store::Mode::Exclusive,
         _ => store::Mode::Shared,
     };
-    let images = root.lock(store::Lock::Images, mode)?;
-    let base = base(request, &root).map_err(run_failure)?;
-    let request = &engine::surroundings::settled(request, &root, &machine).map_err(run_failure)?;
-    options.network.check_links(&root)?;
+    let look = || -> Result<_, Failure> {
+        let images = root.lock(store::Lock::Images, mode)?;
+        let base = base(request, &root).map_err(run_failure)?;
+        let request = engine::surroundings::settled(request, &root, &machine).map_err(run_failure)?;
+        options.network.check_links(&root)?;
+        Ok((images, base, request))
+    };
     if let (Some(name), true) = (&options.name, options.replace) {
+        // Nothing goes for what cannot be made; and nobody waits for the lock until that has ended which goes.
+        drop(look()?);
         replace(Site { root: &root, place: &place, own: &own }, name).map_err(run_failure)?;
     }
+    let (images, base, request) = look()?;
+    let request = &request;
     let begun =
         start.then(|| launch::begin(&root, request, &place, &own, &machine)).transpose().map_err(run_failure)?;
     let name = options.name.as_deref().filter(|name| !name.is_empty());
@@ -104,13 +111,12 @@ pub(crate) fn make(
     Ok(Made { root, place, own, machine, record, waiting })
 }
 
-/// podman's `--replace`: the container called `name` goes, even if it runs.
+/// podman's `--replace`: the container called `name` goes, even if it runs. One that only has an id that begins so is another.
 fn replace(site: Site<'_>, name: &str) -> engine::Result<()> {
     match site.root.find_container(name) {
         Ok(record) if record.name == name => engine::life::remove::remove(site, &record, true),
-        Ok(_) => Ok(()),
-        Err(e) if e.kind == store::Kind::NotFound => Ok(()),
-        Err(e) => Err(engine::error::store(e)),
+        Err(e) if !matches!(e.kind, store::Kind::NotFound | store::Kind::Ambiguous) => Err(engine::error::store(e)),
+        _ => Ok(()),
     }
 }
 

@@ -76,7 +76,11 @@ fn start(args: &Args, request: &Request, machine: Machine, given: &[OwnedFd], co
     let Starting { socket, mut supervisor } = starting.map_err(run_failure)?;
     // What goes with its end need not outlive the machine's.
     if !request.remove {
-        root.sync_container(&record.id).or_else(|e| if e.kind == store::Kind::NotFound { Ok(()) } else { Err(e) })?;
+        match root.sync_container(&record.id) {
+            // It has ended, and somebody removed it.
+            Err(e) if e.kind == store::Kind::NotFound => {}
+            other => other.map_err(|e| run_failure(engine::error::store(e)))?,
+        }
     }
     let lost = |error: engine::Error| supervisor_lost(error, &root, &record, request.remove);
     let end = match attaching {

@@ -31,12 +31,14 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     if !args.force && !prune::asked(&warning(&args))? {
         return Ok(0);
     }
+    // Each is told when it is done: what went first has gone whatever becomes of the next.
+    let told = |text: String| if text.is_empty() { Ok(0) } else { super::print(&(text + "\n")) };
     let (containers, freed) = prune::containers(&which, context)?;
-    let networks = networks(&which, context)?;
+    told(containers)?;
+    told(networks(&which, context)?)?;
     let (images, more) = image_prune::images(args.all, which, context)?;
-    let told: String =
-        [containers, networks, images].into_iter().filter(|text| !text.is_empty()).map(|text| text + "\n").collect();
-    super::print(&format!("{told}Total reclaimed space: {}\n", human::size(freed + more)))
+    told(images)?;
+    super::print(&format!("Total reclaimed space: {}\n", human::size(freed + more)))
 }
 
 /// Removes networks; what is told of it.
