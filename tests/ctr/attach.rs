@@ -1,14 +1,12 @@
 //! Being attached: several at once, detaching and coming back, signals, sizes, input that ends, readers that are slow.
 
-use crate::lab::{Lab, Said};
+use crate::lab::{Lab, SOON, Said};
 use crate::person::Person;
 use nix::sys::signal::Signal;
 use std::io::{Read, Write};
 use std::process::Stdio;
 use std::time::Duration;
 use testkit::need;
-
-const SOON: Duration = Duration::from_secs(20);
 
 /// A shell that waits for somebody.
 fn shell(lab: &Lab, name: &str) {
@@ -260,12 +258,13 @@ fn one_who_does_not_read_at_all_does_not_stop_the_others_for_ever() {
     need!(root, overlay);
     let lab = Lab::new();
     lab.ok(["run", "-di", "--name", "flood", "host", "sh", "-c", "read go; seq 600000; echo done; exit 8"]);
+    lab.is_visited_by("flood", 0);
     let mut stuck = lab.ctr(["attach", "--no-stdin", "flood"]);
     let mut stuck = stuck.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("ctr runs");
     let mut command = lab.ctr(["attach", "flood"]);
     let mut reads = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("ctr runs");
-    // both are attached before it begins
-    std::thread::sleep(Duration::from_secs(1));
+    // before it begins
+    lab.is_visited_by("flood", 2);
     reads.stdin.as_mut().expect("a pipe").write_all(b"go\n").expect("written");
     let mut all = String::new();
     reads.stdout.take().expect("a pipe").read_to_string(&mut all).expect("read");

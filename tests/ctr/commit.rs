@@ -1,6 +1,6 @@
 //! `ctr commit` and `ctr import`: what a container became is an image that others read too.
 
-use crate::lab::Lab;
+use crate::lab::{Lab, SOON};
 use std::process::Command;
 use std::time::Duration;
 use testkit::{fixture, need};
@@ -70,7 +70,7 @@ fn a_container_that_runs_stands_still_meanwhile_and_goes_on_also_when_we_are_kil
     let count = || lab.said(["exec", "busy", "cat", "/count"]).out.trim().parse::<u64>().unwrap_or_default();
     let goes_on = || {
         let before = count();
-        assert!(Lab::within(Duration::from_secs(10), || count() > before), "it does not go on");
+        assert!(Lab::within(SOON, || count() > before), "it does not go on");
     };
     goes_on();
     lab.ok(["commit", "busy", "live"]);
@@ -189,31 +189,18 @@ fn a_tar_becomes_an_image() {
     assert_eq!(lab.ok(["images", "-q", "bad"]), "");
 }
 
-/// A runtime that is slow to pause: it says so in the file `pausing`, and works a while before, or after.
-fn slow(lab: &Lab, before: &str, after: &str) -> String {
-    use std::os::unix::fs::PermissionsExt;
-    let path = lab.path().join("slow");
-    let (nsrun, mark) = (env!("CARGO_BIN_EXE_nsrun"), lab.path().join("pausing"));
-    let script = format!(
-        "#!/bin/sh\ncase \"$*\" in *\" pause \"*) {before}\n{nsrun} \"$@\"; code=$?\n{after}\nexit $code;; esac\nexec {nsrun} \"$@\"\n",
-    )
-    .replace("MARK", &format!("touch {}; sleep 1", mark.display()));
-    std::fs::write(&path, script).expect("written");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("mode");
-    path.display().to_string()
+/// What makes a runtime slow, so that one can come between: it says so in the file `pausing`, and works a while.
+fn slow(lab: &Lab) -> String {
+    format!("touch {}; sleep 1", lab.path().join("pausing").display())
 }
 
 /// Kills `ctr ARGS` while the runtime is at it, and waits until that has ended too.
 fn killed_meanwhile(lab: &Lab, args: &[&str]) {
     let mark = lab.path().join("pausing");
     let mut child = lab.ctr(args).spawn().expect("ctr runs");
-    assert!(Lab::within(Duration::from_secs(20), || mark.exists()), "it was not paused");
+    assert!(Lab::within(SOON, || mark.exists()), "it was not paused");
     child.kill().and_then(|()| child.wait()).expect("killed");
-    let slow = lab.path().join("slow").display().to_string();
-    assert!(Lab::within(Duration::from_secs(20), || !lab
-        .processes()
-        .iter()
-        .any(|p| p.contains(&slow) && p.contains(" pause "))));
+    assert!(Lab::within(SOON, || !lab.processes().iter().any(|p| p.contains(" pause "))));
 }
 
 #[test]
@@ -229,16 +216,16 @@ fn who_is_killed_while_the_runtime_pauses_leaves_nobody_frozen_unseen() {
         let upper = lab.field(name, "{{.GraphDriver.Data.UpperDir}}");
         let count = || std::fs::read(format!("{upper}/count")).unwrap_or_default();
         let before = count();
-        Lab::within(Duration::from_secs(5), || count() != before)
+        Lab::within(SOON, || count() != before)
     };
-    begin("kept", &slow(&lab, "MARK", ""));
+    begin("kept", &lab.runtime("pause", &slow(&lab), ""));
     assert!(goes_on("kept"));
     killed_meanwhile(&lab, &["commit", "kept", "image"]);
     assert!(goes_on("kept"), "a commit that was killed left it frozen");
     lab.ok(["rm", "-f", "kept"]);
 
     std::fs::remove_file(lab.path().join("pausing")).expect("removed");
-    begin("held", &slow(&lab, "", "MARK"));
+    begin("held", &lab.runtime("pause", "", &slow(&lab)));
     assert!(goes_on("held"));
     killed_meanwhile(&lab, &["pause", "held"]);
     assert_eq!(lab.field("held", "{{.State.Status}}"), "paused");

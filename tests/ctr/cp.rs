@@ -283,3 +283,28 @@ fn what_is_mounted_to_be_written_to_is_not_started() {
     lab.ok(["rm", "-f", "box"]);
     assert_eq!(lab.ok(["mount"]), "");
 }
+
+#[test]
+fn a_mount_whose_server_died_is_taken_away() {
+    need!(root, fuse);
+    let lab = Lab::new();
+    lab.ok(["create", "--name", "box", "--network", "none", "--driver", "fuse", "host", "true"]);
+    let mount = || std::path::PathBuf::from(lab.ok(["mount", "box"]).trim());
+    let dies = || {
+        let at = mount();
+        assert!(at.join("bin").exists());
+        let name = at.display().to_string();
+        let server = lab.processes().into_iter().find(|line| line.contains(&name)).expect("a server");
+        crate::lab::kill(server.split(' ').next().and_then(|pid| pid.parse().ok()).expect("a pid"));
+        assert!(Lab::within(crate::lab::SOON, || std::fs::read_dir(&at).is_err()), "it answers still");
+        at
+    };
+    dies();
+    lab.ok(["umount", "box"]);
+    assert_eq!(lab.said(["umount", "box"]).code, 125);
+    dies();
+    assert!(mount().join("bin").exists(), "mounted anew");
+    let at = dies();
+    lab.ok(["rm", "box"]);
+    assert!(std::fs::symlink_metadata(at).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound));
+}

@@ -1,14 +1,11 @@
 //! Another process in a container that runs: whose streams it has, who it is, and what becomes of it.
 
-use crate::lab::Lab;
+use crate::lab::{Lab, SOON};
 use crate::person::Person;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use std::process::Stdio;
 use std::time::Duration;
 use testkit::need;
-
-const SOON: Duration = Duration::from_secs(20);
 
 fn sleeper(lab: &Lab, name: &str) {
     lab.ok(["run", "-d", "--name", name, "-e", "A=1", "-h", "boxed", "host", "sleep", "1000"]);
@@ -190,8 +187,7 @@ fn without_a_supervisor_it_still_runs_in_the_foreground() {
     need!(root, overlay);
     let lab = Lab::new();
     sleeper(&lab, "one");
-    let pid: i32 = lab.field("one", "{{.State.SupervisorPid}}").parse().expect("a pid");
-    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("killed");
+    lab.kill_supervisor("one");
     let said = lab.said(["exec", "one", "echo", "here"]);
     assert_eq!((said.out.as_str(), said.code), ("here\n", 0), "{said:?}");
     let said = lab.said(["exec", "-d", "one", "true"]);

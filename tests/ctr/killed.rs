@@ -1,31 +1,31 @@
-//! `kill -9` of supervisor and container: nothing of theirs is left a second later, and the next command tidies up.
+//! `kill -9` of supervisor and container: nothing of theirs is left, and the next command tidies up.
 
-use crate::lab::Lab;
-use std::time::Duration;
+use crate::lab::{Lab, SOON, kill};
 use testkit::need;
 
 fn kill_both(driver: &str) {
     let lab = Lab::new();
     lab.ok(["run", "-d", "--name", "doomed", "--driver", driver, "host", "sleep", "1000"]);
     assert!(!lab.mounts().is_empty(), "the root file system is mounted somewhere");
-    let pids: Vec<i32> = ["{{.State.SupervisorPid}}", "{{.State.Pid}}"]
-        .iter()
-        .map(|field| lab.field("doomed", field).parse().expect("a pid"))
-        .collect();
-    for pid in &pids {
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), nix::sys::signal::Signal::SIGKILL).expect("killed");
-    }
-    let gone = Lab::within(Duration::from_secs(1), || {
-        lab.mounts().is_empty() && lab.processes().is_empty() && open_files(&lab).is_empty()
-    });
+    let pids = ["{{.State.SupervisorPid}}", "{{.State.Pid}}"];
+    pids.map(|field| lab.field("doomed", field).parse().expect("a pid")).into_iter().for_each(kill);
+    let gone =
+        Lab::within(SOON, || lab.mounts().is_empty() && lab.processes().is_empty() && open_files(&lab).is_empty());
     assert!(gone, "mounts {:?}, processes {:?}, files {:?}", lab.mounts(), lab.processes(), open_files(&lab));
     let state = || lab.field("doomed", "{{.State.Status}} {{.State.ExitCode}}");
-    assert!(Lab::within(Duration::from_secs(1), || state() == "exited 137"), "{}", state());
+    assert!(Lab::within(SOON, || state() == "exited 137"), "{}", state());
     assert_eq!(lab.ok(["rm", "doomed"]), "doomed\n");
-    let run: Vec<_> = std::fs::read_dir(lab.run_folder()).expect("run").flatten().map(|e| e.file_name()).collect();
-    assert!(run.iter().all(|name| name == "runtime"), "{run:?}");
-    let states: Vec<_> = std::fs::read_dir(lab.run_folder().join("runtime")).expect("runtime").flatten().collect();
-    assert!(states.is_empty(), "{states:?}");
+    nothing_is_kept(&lab);
+}
+
+/// There is no run state of any container.
+#[track_caller]
+fn nothing_is_kept(lab: &Lab) {
+    let names = |folder: std::path::PathBuf| -> Vec<_> {
+        std::fs::read_dir(folder).expect("a folder").flatten().map(|e| e.file_name()).collect()
+    };
+    let (run, states) = (names(lab.run_folder()), names(lab.run_folder().join("runtime")));
+    assert!(run.iter().all(|name| name == "runtime") && states.is_empty(), "{run:?} {states:?}");
 }
 
 /// Descriptors of any process that lie in the lab.
@@ -52,15 +52,9 @@ fn open_files(lab: &Lab) -> Vec<String> {
 fn a_supervisor_killed_before_it_knows_that_the_container_runs() {
     need!(root, overlay);
     let lab = Lab::new();
-    let runtime = lab.path().join("runtime");
-    let nsrun = env!("CARGO_BIN_EXE_nsrun");
-    let script =
-        format!("#!/bin/sh\n{nsrun} \"$@\"; code=$?\ncase \" $* \" in *' run '*) kill -9 $PPID;; esac\nexit $code\n");
-    std::fs::write(&runtime, script).expect("written");
-    std::fs::set_permissions(&runtime, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("executable");
-    let mut command = lab.ctr(["run", "-d", "--name", "doomed", "--network", "none", "--runtime"]);
-    let said =
-        crate::lab::Said::from(command.arg(&runtime).args(["host", "sleep", "1000"]).output().expect("ctr runs"));
+    let runtime = lab.runtime("run", "", "kill -9 $PPID");
+    let run = ["run", "-d", "--name", "doomed", "--network", "none", "--runtime", &runtime];
+    let said = lab.said([&run[..], &["host", "sleep", "1000"]].concat());
     assert_ne!(said.code, 0, "{said:?}");
     assert_eq!(lab.field("doomed", "{{.State.Status}}"), "running", "as it is");
     let pid: i32 = lab.field("doomed", "{{.State.Pid}}").parse().expect("a pid");
@@ -69,9 +63,30 @@ fn a_supervisor_killed_before_it_knows_that_the_container_runs() {
     assert_eq!(lab.ok(["ps", "--format", "{{.Names}}"]), "doomed\n");
     // What was not begun whole the next command that changes something ends.
     lab.ok(["create", "--name", "other", "--network", "none", "host", "true"]);
-    assert!(Lab::within(Duration::from_secs(5), || name().is_empty()), "it runs on");
+    assert!(Lab::within(SOON, || name().is_empty()), "it runs on");
     assert_ne!(lab.field("doomed", "{{.State.Status}}"), "running");
     lab.ok(["rm", "doomed", "other"]);
+}
+
+/// Whoever ends a container waits for its supervisor, which is killed before it has put anything away.
+#[test]
+fn a_supervisor_killed_while_somebody_ends_its_container() {
+    need!(root, overlay);
+    for end in [&["rm", "-f", "doomed"][..], &["stop", "-t", "0", "doomed"]] {
+        let lab = Lab::new();
+        let file = lab.path().join("supervisor");
+        let runtime = lab.runtime("kill", &format!("kill -9 $(cat {})", file.display()), "");
+        let run = ["run", "-d", "--name", "doomed", "--network", "none", "--runtime", &runtime];
+        lab.ok([&run[..], &["host", "sleep", "1000"]].concat());
+        std::fs::write(&file, lab.supervisor("doomed").to_string()).expect("written");
+        lab.ok(end);
+        nothing_is_kept(&lab);
+        if end[0] == "stop" {
+            assert_eq!(lab.field("doomed", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137");
+            lab.ok(["rm", "doomed"]);
+        }
+        assert_eq!(lab.ok(["ps", "-aq"]), "");
+    }
 }
 
 #[test]
@@ -91,8 +106,7 @@ fn a_supervisor_that_dies_alone_leaves_a_container_that_can_be_removed() {
     need!(root, overlay);
     let lab = Lab::new();
     lab.ok(["run", "-d", "--name", "orphan", "host", "sleep", "1000"]);
-    let supervisor: i32 = lab.field("orphan", "{{.State.SupervisorPid}}").parse().expect("a pid");
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(supervisor), nix::sys::signal::Signal::SIGKILL).expect("killed");
+    lab.kill_supervisor("orphan");
     assert_eq!(lab.field("orphan", "{{.State.Status}}"), "running");
     lab.ok(["rm", "-f", "orphan"]);
     assert_eq!(lab.ok(["ps", "-aq"]), "");
@@ -112,9 +126,8 @@ fn what_a_dead_supervisor_leaves_running_can_be_read_entered_stopped_and_started
         "-c",
         "echo one; trap 'exit 3' TERM; while :; do sleep 0.1; done",
     ]);
-    assert!(Lab::within(Duration::from_secs(10), || lab.ok(["logs", "orphan"]) == "one\n"));
-    let supervisor: i32 = lab.field("orphan", "{{.State.SupervisorPid}}").parse().expect("a pid");
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(supervisor), nix::sys::signal::Signal::SIGKILL).expect("killed");
+    assert!(Lab::within(SOON, || lab.ok(["logs", "orphan"]) == "one\n"));
+    lab.kill_supervisor("orphan");
     assert_eq!(lab.field("orphan", "{{.State.Status}}"), "running", "its process is");
     assert_eq!(lab.ok(["logs", "orphan"]), "one\n");
     assert_eq!(lab.ok(["exec", "orphan", "echo", "inside"]), "inside\n");
@@ -123,6 +136,6 @@ fn what_a_dead_supervisor_leaves_running_can_be_read_entered_stopped_and_started
     lab.ok(["stop", "-t", "5", "orphan"]);
     assert_eq!(lab.field("orphan", "{{.State.Status}}"), "exited");
     lab.ok(["start", "orphan"]);
-    assert!(Lab::within(Duration::from_secs(10), || lab.ok(["logs", "orphan"]) == "one\none\n"));
+    assert!(Lab::within(SOON, || lab.ok(["logs", "orphan"]) == "one\none\n"));
     lab.ok(["rm", "-f", "orphan"]);
 }

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+/// How long something may take that takes no time, on two loaded cores.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
 /// A place to work in.
 pub(crate) struct Lab {
     dir: tempfile::TempDir,
@@ -112,6 +115,42 @@ impl Lab {
         self.ok(["inspect", "-f", field, container]).trim().to_owned()
     }
 
+    /// The pid of a container's supervisor.
+    #[track_caller]
+    pub(crate) fn supervisor(&self, container: &str) -> i32 {
+        self.field(container, "{{.State.SupervisorPid}}").parse().expect("a pid")
+    }
+
+    /// Kills a container's supervisor, and it alone.
+    #[track_caller]
+    pub(crate) fn kill_supervisor(&self, container: &str) {
+        kill(self.supervisor(container));
+    }
+
+    /// Waits until so many are connected to a container's supervisor: it has a socket for each, and the one it listens on.
+    #[track_caller]
+    pub(crate) fn is_visited_by(&self, container: &str, clients: usize) {
+        let folder = format!("/proc/{}/fd", self.supervisor(container));
+        let sockets = || {
+            let all = std::fs::read_dir(&folder).expect("descriptors").flatten();
+            let targets = all.filter_map(|fd| std::fs::read_link(fd.path()).ok());
+            targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+        };
+        assert!(Self::within(SOON, || sockets() == clients + 1), "{clients} and not {}", sockets());
+    }
+
+    /// `nsrun` as an OCI runtime, with something done `before` and `after` its verb `verb`; its path.
+    pub(crate) fn runtime(&self, verb: &str, before: &str, after: &str) -> String {
+        use std::os::unix::fs::PermissionsExt;
+        let (path, nsrun) = (self.path().join("oci"), env!("CARGO_BIN_EXE_nsrun"));
+        let script = format!(
+            "#!/bin/sh\ncase \" $* \" in *' {verb} '*) {before}\n{nsrun} \"$@\"; code=$?\n{after}\nexit $code;; esac\nexec {nsrun} \"$@\"\n"
+        );
+        std::fs::write(&path, script).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("executable");
+        path.display().to_string()
+    }
+
     /// Processes that have this lab's folder in their command line, but for this test's own.
     pub(crate) fn processes(&self) -> Vec<String> {
         let own = std::process::id();
@@ -152,6 +191,12 @@ impl Lab {
     }
 }
 
+/// Kills a process.
+#[track_caller]
+pub(crate) fn kill(pid: i32) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).expect("killed");
+}
+
 impl Drop for Lab {
     fn drop(&mut self) {
         let ids = self.said(["ps", "-aq"]).out;
@@ -162,7 +207,7 @@ impl Drop for Lab {
         if std::thread::panicking() {
             return;
         }
-        let gone = Self::within(Duration::from_secs(5), || self.processes().is_empty() && self.mounts().is_empty());
+        let gone = Self::within(SOON, || self.processes().is_empty() && self.mounts().is_empty());
         assert!(gone, "left behind: {:?} {:?}", self.processes(), self.mounts());
     }
 }

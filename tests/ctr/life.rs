@@ -1,6 +1,6 @@
 //! Containers in the background: from `run -d` to `rm`.
 
-use crate::lab::Lab;
+use crate::lab::{Lab, SOON};
 use std::time::Duration;
 use testkit::need;
 
@@ -22,7 +22,7 @@ fn a_container_in_the_background_from_start_to_end() {
         let said = lab.said(["logs", "web"]);
         said.out == "one\n" && said.err == "two\n"
     };
-    assert!(Lab::within(Duration::from_secs(5), both));
+    assert!(Lab::within(SOON, both));
     let stamped = lab.ok(["logs", "-t", "--tail", "2", "web"]);
     assert!(stamped.contains("Z one"), "{stamped}");
 
@@ -72,10 +72,19 @@ fn stop_kills_what_does_not_listen_and_kill_sends_signals() {
     lab.ok(["run", "-d", "--name", "deaf", "host", "sleep", "1000"]);
     lab.ok(["stop", "-t", "1", "deaf"]);
     assert_eq!(lab.field("deaf", "{{.State.ExitCode}}"), "137");
-    lab.ok(["run", "-d", "--name", "ear", "host", "sh", "-c", "trap 'exit 3' USR1; while :; do sleep 0.1; done"]);
-    std::thread::sleep(Duration::from_millis(300));
+    lab.ok([
+        "run",
+        "-d",
+        "--name",
+        "ear",
+        "host",
+        "sh",
+        "-c",
+        "trap 'exit 3' USR1; echo up; while :; do sleep 0.1; done",
+    ]);
+    assert!(Lab::within(SOON, || lab.ok(["logs", "ear"]) == "up\n"));
     lab.ok(["kill", "-s", "USR1", "ear"]);
-    assert!(Lab::within(Duration::from_secs(5), || lab.field("ear", "{{.State.Status}}") == "exited"));
+    assert!(Lab::within(SOON, || lab.field("ear", "{{.State.Status}}") == "exited"));
     assert_eq!(lab.field("ear", "{{.State.ExitCode}}"), "3");
     let said = lab.said(["kill", "ear"]);
     let id = lab.field("ear", "{{.Id}}");
@@ -83,7 +92,7 @@ fn stop_kills_what_does_not_listen_and_kill_sends_signals() {
     assert_eq!((said.code, said.err.lines().next()), (1, Some(words.as_str())));
     lab.ok(["run", "-d", "--rm", "--name", "gone", "host", "sleep", "1000"]);
     lab.ok(["kill", "gone"]);
-    assert!(Lab::within(Duration::from_secs(5), || !lab.ok(["ps", "-a"]).contains("gone")), "--rm");
+    assert!(Lab::within(SOON, || !lab.ok(["ps", "-a"]).contains("gone")), "--rm");
 }
 
 #[test]
@@ -123,7 +132,7 @@ fn who_reads_nothing_keeps_nobody_from_stopping_and_removing() {
         let mut command = lab.ctr(["run", "--network", "none", "--name", "box", "host", "yes"]);
         let mut reader = command.stdout(std::process::Stdio::piped()).spawn().expect("ctr runs");
         let runs = || lab.said(["inspect", "-f", "{{.State.Status}}", "box"]).out == "running\n";
-        assert!(Lab::within(Duration::from_secs(20), runs));
+        assert!(Lab::within(SOON, runs));
         // until all that is between them is full
         std::thread::sleep(Duration::from_secs(2));
         let begin = std::time::Instant::now();
@@ -152,7 +161,7 @@ fn what_cannot_be_cleared_away_changes_no_exit_code_and_is_not_emptied() {
     let lab = Lab::new();
     let script = "trap 'exit 4' TERM; echo data >/etc/kept; echo up; while :; do sleep 0.1; done";
     lab.ok(["run", "-d", "--network", "none", "--name", "box", "host", "sh", "-c", script]);
-    assert!(Lab::within(Duration::from_secs(20), || lab.ok(["logs", "box"]) == "up\n"));
+    assert!(Lab::within(SOON, || lab.ok(["logs", "box"]) == "up\n"));
     // somebody is in its root file system, which can then not be unmounted
     let supervisor = lab.field("box", "{{.State.SupervisorPid}}");
     let root = crate::restart::state(&lab)["root"].as_str().expect("a path").to_owned();

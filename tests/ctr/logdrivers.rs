@@ -1,12 +1,8 @@
 //! Where output is kept: drivers, rotation, what is told besides, and what a killed supervisor leaves of it.
 
-use crate::lab::Lab;
-use crate::restart::state;
+use crate::lab::{Lab, SOON};
 use std::path::PathBuf;
-use std::time::Duration;
 use testkit::need;
-
-const SOON: Duration = Duration::from_secs(30);
 
 fn folder(lab: &Lab) -> PathBuf {
     lab.root().join("containers").join(lab.field("box", "{{.Id}}"))
@@ -89,9 +85,7 @@ fn a_supervisor_killed_while_it_rotates_loses_and_doubles_no_line() {
             .join(format!("{}-json.log.5", lab.field("box", "{{.Id}}")))
             .exists()
             || folder(&lab).join(format!("{}-json.log.5.gz", lab.field("box", "{{.Id}}"))).exists()));
-        let supervisor = state(&lab)["supervisor"]["pid"].as_i64().expect("a pid") as i32;
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(supervisor), nix::sys::signal::Signal::SIGKILL)
-            .expect("killed");
+        lab.kill_supervisor("box");
         let kept = row(&lab);
         assert!(kept.start == 0 && kept.end > 200, "{kept:?}");
         lab.ok(["rm", "-f", "box"]);
@@ -142,15 +136,24 @@ for folder in /run/systemd /run/log /var/log/journal; do mount -t tmpfs none $fo
 /lib/systemd/systemd-journald 2> /dev/null & journald=$!
 tries=0; until [ -S /run/systemd/journal/socket ]; do sleep 0.1; tries=$((tries + 1)); [ $tries -lt 100 ] || exit 98; done
 ctr() { "$CTR" "$@"; }
-said() { tries=0; until [ "$("$@")" ] || [ $tries = 100 ]; do sleep 0.1; tries=$((tries + 1)); done; "$@"; }
+until_() { tries=0; until eval "$1"; do sleep 0.1; tries=$((tries + 1)); [ $tries -lt 200 ] || { echo "never: $1"; exit 97; }; done; }
 ctr run --name box --log-driver journald --log-opt tag=mine --label l=x --log-opt labels=l host \
     bash -c 'echo out; echo err >&2; printf "two\nlines\n"; exit 3' > /dev/null 2>&1
 echo "code $?"
-said journalctl -q -o cat CONTAINER_NAME=box CONTAINER_TAG=mine L=x _TRANSPORT=journal PRIORITY=3
-sleep 0.5
+until_ '[ $(journalctl -q -o cat CONTAINER_NAME=box | wc -l) = 4 ]'
+journalctl -q -o cat CONTAINER_NAME=box CONTAINER_TAG=mine L=x _TRANSPORT=journal PRIORITY=3
 ctr logs box 2>&1 | sort
-ctr run -d --name on --log-driver journald host bash -c 'for i in 1 2 3; do echo $i; sleep 0.3; done; sleep 1' > /dev/null
-ctr logs -f on
+echo "tail $(ctr logs --tail 2 box 2>&1 | wc -l) $(ctr logs -n 0 box 2>&1)"
+# one that is followed: what comes is shown as it comes, and nobody asks again and again for it
+mkdir "$PLACE/bin" && printf '#!/bin/sh\necho asked >> %s/asked\nexec %s "$@"\n' "$PLACE" "$(command -v journalctl)" > "$PLACE/bin/journalctl"
+chmod 755 "$PLACE/bin/journalctl"
+ctr run -d --name on --log-driver journald host bash -c 'for i in 1 2 3; do echo $i; sleep 0.3; done; sleep 1000' > /dev/null
+PATH=$PLACE/bin:$PATH ctr logs -f on > "$PLACE/followed" & follower=$!
+until_ '[ $(wc -l < "$PLACE/followed") = 3 ]'
+sleep 2
+echo "asked $(wc -l < "$PLACE/asked")"
+ctr stop -t 0 on > /dev/null; wait $follower
+cat "$PLACE/followed"
 ctr rm -f box on > /dev/null
 kill $journald; wait $journald
 exit 0
@@ -162,9 +165,10 @@ fn a_journal_has_it_all_and_gives_it_back() {
     let lab = Lab::new();
     let mut command = std::process::Command::new("unshare");
     command.args(["-m", "sh", "-c", JOURNAL]).stdin(std::process::Stdio::null()).env("CTR", env!("CARGO_BIN_EXE_ctr"));
+    command.env("PLACE", lab.path());
     lab.environment(&mut command);
     let said = crate::lab::Said::from(command.output().expect("unshare"));
-    assert_eq!(said.out, "code 3\nerr\nerr\nlines\nout\ntwo\n1\n2\n3\n", "{said:?}");
+    assert_eq!(said.out, "code 3\nerr\nerr\nlines\nout\ntwo\ntail 2 \nasked 3\n1\n2\n3\n", "{said:?}");
     assert_eq!(said.code, 0, "{said:?}");
 }
 

@@ -22,6 +22,26 @@ fn a_name_is_taken_over_also_from_one_that_runs() {
 }
 
 #[test]
+fn ids_that_begin_like_a_name_are_in_nobodys_way() {
+    need!(root, overlay, images);
+    let lab = Lab::new();
+    lab.load(&fixture::busybox_oci());
+    let id = lab.ok(["create", "--name", "one", "--network", "none", "busybox"]).trim().to_owned();
+    // another one whose id begins alike
+    let other = format!("{}{}", &id[..63], if id.ends_with('0') { "1" } else { "0" });
+    let folder = |id: &str| lab.root().join("containers").join(id);
+    let config = std::fs::read_to_string(folder(&id).join("config.json")).expect("a record");
+    std::fs::create_dir(folder(&other)).expect("made");
+    std::fs::copy(folder(&id).join("state"), folder(&other).join("state")).expect("copied");
+    let config = config.replace(&id, &other).replace("\"name\":\"one\"", "\"name\":\"two\"");
+    std::fs::write(folder(&other).join("config.json"), config).expect("written");
+    assert!(lab.said(["inspect", &id[..12]]).code != 0, "it means both");
+    lab.ok(["create", "--replace", "--name", &id[..12], "--network", "none", "busybox"]);
+    let names = lab.ok(["ps", "-a", "--format", "{{.Names}}"]);
+    assert!(names.lines().count() == 3 && names.contains("one\n") && names.contains("two\n"), "{names}");
+}
+
+#[test]
 fn whether_there_is_one_is_told_by_the_exit_code_alone() {
     need!(root, overlay, images);
     let lab = Lab::new();
@@ -57,6 +77,23 @@ fn an_image_is_mounted_to_be_read_and_stays_while_it_is() {
     assert!(!at.exists());
     assert_eq!(lab.said(["image", "unmount", "busybox"]).code, 125);
     lab.ok(["rmi", "busybox"]);
+}
+
+#[test]
+fn an_image_that_several_mount_at_once_is_mounted_once() {
+    need!(root, overlay, images);
+    let lab = Lab::new();
+    lab.load(&fixture::busybox_oci());
+    let each =
+        || lab.ctr(["image", "mount", "busybox"]).stdout(std::process::Stdio::piped()).spawn().expect("ctr runs");
+    let all: Vec<_> = (0..6).map(|_| each()).collect();
+    for one in all {
+        assert!(one.wait_with_output().expect("it ends").status.success());
+    }
+    let at = lab.ok(["image", "mount", "busybox"]);
+    lab.ok(["image", "unmount", "busybox"]);
+    assert!(!Path::new(at.trim()).exists());
+    assert_eq!(lab.mounts(), [""; 0]);
 }
 
 #[test]

@@ -169,7 +169,7 @@ fn in_a_machine_of_its_own(script: &str) -> Said {
         let left = pgrep.args(["-f", &format!("(pasta|slirp4netns) .*{folder}")]).output().expect("pgrep");
         String::from_utf8_lossy(&left.stdout).into_owned()
     };
-    let gone = crate::lab::Lab::within(std::time::Duration::from_secs(5), || left().is_empty());
+    let gone = crate::lab::Lab::within(crate::lab::SOON, || left().is_empty());
     assert!(gone, "lives on: {} {said:?}", left());
     said
 }
@@ -185,7 +185,8 @@ fn published_by(network: &str, also: &str) {
         get 198.51.100.1 8081 2>/dev/null || echo closed
         $ctr port web 80 | grep 127; $ctr exec web cat /etc/resolv.conf | head -n 1
         $ctr run --rm -p 8080:80 busybox true || echo code $?
-        kill -9 $($ctr inspect -f '{{{{.State.SupervisorPid}}}} {{{{.State.Pid}}}}' web); sleep 0.5; $ctr rm web"
+        kill -9 $($ctr inspect -f '{{{{.State.SupervisorPid}}}} {{{{.State.Pid}}}}' web)
+        for i in $(seq 100); do $ctr rm web 2>/dev/null && break; sleep 0.1; done"
     );
     let said = in_a_machine_of_its_own(&script);
     let pages = "page\n".repeat(3 + also.split_whitespace().count());

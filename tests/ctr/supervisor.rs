@@ -1,12 +1,10 @@
 //! The supervisor as a process of this machine: what it costs, what it holds, and what it outlives.
 
-use crate::lab::Lab;
+use crate::lab::{Lab, SOON};
 use crate::restart::state;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use testkit::need;
-
-const SOON: Duration = Duration::from_secs(20);
 
 /// How many containers run while it is measured; a build that is not optimised takes long for them.
 const MANY: usize = if cfg!(debug_assertions) { 12 } else { 100 };

@@ -2,7 +2,6 @@
 
 use crate::lab::Lab;
 use crate::person::Person;
-use std::time::Duration;
 use testkit::need;
 
 #[test]
@@ -20,14 +19,15 @@ fn a_shell_that_can_be_worked_in() {
     person.sees("30 100");
     // job control: stopped by ^Z, listed, brought back, ended by ^C
     person.types("sleep 500\n");
-    std::thread::sleep(Duration::from_millis(300));
-    person.types("\x1a");
-    person.sees("Stopped");
-    person.types("jobs; fg\n");
+    // the line is taken: what is typed before that goes with a key that is a signal
     person.sees("sleep 500");
-    std::thread::sleep(Duration::from_millis(300));
-    person.types("\x03");
-    person.sees("ready> ");
+    person.sees("\n");
+    person.types_until("\x1a", "Stopped");
+    person.types("jobs; fg\n");
+    // as a job, and as what goes on
+    person.sees("sleep 500");
+    person.sees("sleep 500");
+    person.types_until("\x03", "ready> ");
     person.types("exit 5\n");
     assert_eq!(person.ends(), 5);
 }
