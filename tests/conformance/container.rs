@@ -182,10 +182,8 @@ impl<'a> Container<'a> {
 
     /// A script of the bundle as a program, by its absolute path.
     pub(crate) fn program(&self, path: &str, script: &str) -> Result<String, String> {
-        use std::os::unix::fs::PermissionsExt;
-        let path = self.put(path, &format!("#!/bin/sh\n{script}\n"))?;
-        let mode = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(&path, mode).map_err(|e| format!("{}: {e}", path.display()))?;
+        let path = self.folder.join(path);
+        testkit::program(&path, &format!("#!/bin/sh\n{script}\n"));
         Ok(path.to_string_lossy().into_owned())
     }
 

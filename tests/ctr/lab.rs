@@ -141,13 +141,11 @@ impl Lab {
 
     /// `nsrun` as an OCI runtime, with something done `before` and `after` its verb `verb`; its path.
     pub(crate) fn runtime(&self, verb: &str, before: &str, after: &str) -> String {
-        use std::os::unix::fs::PermissionsExt;
         let (path, nsrun) = (self.path().join("oci"), env!("CARGO_BIN_EXE_nsrun"));
         let script = format!(
             "#!/bin/sh\ncase \" $* \" in *' {verb} '*) {before}\n{nsrun} \"$@\"; code=$?\n{after}\nexit $code;; esac\nexec {nsrun} \"$@\"\n"
         );
-        std::fs::write(&path, script).expect("written");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("executable");
+        testkit::program(&path, &script);
         path.display().to_string()
     }
 

@@ -63,8 +63,7 @@ fn a_network_takes_one_call_of_netwire() {
     let count = lab.path().join("calls");
     let wrapper = lab.path().join("netwire");
     let text = format!("#!/bin/sh\necho \"$1\" >>{}\nexec {} \"$@\"\n", count.display(), env!("CARGO_BIN_EXE_netwire"));
-    std::fs::write(&wrapper, text).expect("written");
-    std::fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("executable");
+    testkit::program(&wrapper, &text);
     let script = format!(
         "$ctr run --rm --netwire {} -p 8080:80 -p 8081-8085:81-85/udp --add-host a:host-gateway busybox true; cat {}",
         wrapper.display(),

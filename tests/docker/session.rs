@@ -98,9 +98,7 @@ fn programs(folder: &Path, mode: Mode) -> PathBuf {
         _ => format!("#!/bin/sh\nexec '{ctr}' \"$@\"\n"),
     };
     for name in ["docker", "podman"] {
-        let path = bin.join(name);
-        std::fs::write(&path, &text).expect("a program");
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("executable");
+        testkit::program(&bin.join(name), &text);
     }
     bin
 }

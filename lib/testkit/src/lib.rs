@@ -6,6 +6,7 @@
 //! - [`dice`]: choices by a seed that is printed
 //! - [`gate`]: `need!(root, fuse, "crun")`, the first line of a test that needs more than Rust
 //! - [`fixture`]: images, a root file system and a package from real Debian content
+//! - [`program()`]: a script that is executed
 //! - [`tree`]: two directories compared entry by entry
 //! - [`user`]: an ordinary user, for what works without root
 
@@ -15,10 +16,12 @@ pub mod corpus;
 pub mod dice;
 pub mod fixture;
 pub mod gate;
+mod program;
 pub mod tree;
 pub mod user;
 
 pub use alone::alone;
+pub use program::program;
 
 /// The project's folder, where the scripts below `tests/` lie.
 fn project() -> &'static std::path::Path {

@@ -15,11 +15,13 @@ use store::{Record, Root};
 /// How much is read at once, in bytes.
 const CHUNK_BYTES: usize = 64 << 10;
 
+/// The first entry of some bytes and where the next begins; none while its end is not there.
+type Decode = fn(&[u8]) -> Option<(Option<Entry>, usize)>;
+
 /// How a driver's entries lie in a file.
 #[derive(Debug, Clone, Copy)]
 struct Format {
-    /// The first entry of some bytes and where the next begins; none while its end is not there.
-    read: fn(&[u8]) -> Option<(Option<Entry>, usize)>,
+    read: Decode,
     /// Where so many entries begin that are a file's last, and how many those are.
     last: fn(&File, usize) -> io::Result<(u64, usize)>,
 }
