@@ -147,8 +147,7 @@ impl<'a> Reader<'a> {
                 None => Taken::Pending(arg),
             });
         }
-        let mut letters = word.char_indices().skip(1);
-        while let Some((at, letter)) = letters.next() {
+        for (at, letter) in word.char_indices().skip(1) {
             let names = |arg: &&Arg| {
                 arg.get_short() == Some(letter) || arg.get_all_short_aliases().is_some_and(|all| all.contains(&letter))
             };
