@@ -16,7 +16,7 @@ fn containers_find_each_other_by_name() {
         $ctr run --rm --network web --network bridge busybox true || echo code $?
         $ctr rename db renamed
         $ctr run --rm --network web busybox sh -c 'for name in renamed store; do ping -c 1 -W 2 $name >/dev/null && echo now $name; done; ping -c 1 db 2>&1 || :'
-        $ctr rm -f renamed >/dev/null
+        $ctr rm -f renamed >/dev/null; $ctr netwire network rm web >/dev/null
     ";
     let said = in_own_network(&lab, script);
     assert_eq!(said.code, 0, "{said:?}");
@@ -40,7 +40,7 @@ fn several_networks_and_addresses_as_asked() {
         $ctr exec box sh -c 'cat /etc/hosts; cat /sys/class/net/eth0/address; ip route | grep default'
         $ctr inspect -f '{{range .NetworkSettings.Networks}}x{{end}}' box 2>/dev/null || :
         $ctr inspect -f '{{.NetworkSettings.Networks.one.IPAddress}} {{.NetworkSettings.Networks.two.GlobalIPv6Address}} {{.NetworkSettings.MacAddress}}' box
-        $ctr ps --format '{{.Networks}}'; $ctr rm -f box >/dev/null
+        $ctr ps --format '{{.Networks}}'; $ctr rm -f box >/dev/null; $ctr netwire network rm one two >/dev/null
     ";
     let said = in_own_network(&lab, script);
     assert_eq!(said.code, 0, "{said:?}");
