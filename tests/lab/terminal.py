@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """terminal.py ROWS COLS INPUT COMMAND [ARG...] - run COMMAND on a terminal of its own, as if somebody sat there.
 
-Waits until COMMAND has said "ready", makes the terminal ROWS x COLS, types INPUT (a backslash-n ends a line), then prints what
-the terminal showed, without carriage returns, until COMMAND ends; ends with its exit code.
+Waits until COMMAND has said "ready" and gets each key as it is typed, makes the terminal ROWS x COLS, types INPUT (a backslash-n ends
+a line), then prints what the terminal showed, without carriage returns, until COMMAND ends; ends with its exit code.
 """
 import fcntl, os, pty, select, signal, struct, sys, termios, time
 
@@ -12,7 +12,7 @@ if pid == 0:
     os.execvp(command[0], command)
 shown, told, deadline = b"", False, time.monotonic() + 60
 while time.monotonic() < deadline:
-    if select.select([master], [], [], 1)[0]:
+    if select.select([master], [], [], 0.1)[0]:
         try:
             chunk = os.read(master, 65536)
         except OSError:
@@ -20,9 +20,9 @@ while time.monotonic() < deadline:
         if not chunk:
             break
         shown += chunk
-    if b"ready" in shown and not told:
+    # before that the terminal itself would take some keys
+    if b"ready" in shown and not told and not termios.tcgetattr(master)[3] & termios.ICANON:
         told = True
-        time.sleep(0.2)
         fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
         time.sleep(0.3)
         os.write(master, typed.encode().decode("unicode_escape").encode())
