@@ -255,7 +255,7 @@ fn a_tree_is_mounted_for_the_machine_and_gone_with_its_container() {
         );
         lab.ok(["umount", name]);
         assert!(!at.join("bin").exists());
-        assert_eq!(lab.said(["umount", name]).code, 125);
+        assert_eq!(lab.ok(["umount", name]), format!("{name}\n"), "podman: one that is not mounted is no failure");
         lab.ok(["mount", name]);
         lab.ok(["rm", "-f", name]);
         assert!(!at.exists());

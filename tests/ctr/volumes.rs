@@ -224,3 +224,26 @@ fn what_is_wrong_with_a_volume_is_said_in_dockers_words() {
     );
     refused(&lab, &["--mount", "type=foo,src=/a,dst=/b"], "invalid mount config for type \"foo\": mount type unknown");
 }
+
+#[test]
+fn a_relative_source_needs_a_folder_that_is_there() {
+    need!(root);
+    let lab = Lab::new();
+    for option in ["-v ./x:/x", "--mount type=bind,src=./x,dst=/x"] {
+        let gone = format!(
+            "mkdir gone && cd gone && rmdir ../gone && exec {} create {option} host true",
+            env!("CARGO_BIN_EXE_ctr")
+        );
+        let mut command = Command::new("sh");
+        command.args(["-c", &gone]).current_dir(lab.path()).stdin(std::process::Stdio::null());
+        lab.environment(&mut command);
+        let said = crate::lab::Said::from(command.output().expect("sh"));
+        assert_eq!(
+            (said.code, said.err.lines().next()),
+            (1, Some("ctr: current directory: no such file or directory")),
+            "{said:?}"
+        );
+        assert_eq!(lab.ok(["ps", "-aq"]), "");
+        assert!(!Path::new("/x").exists());
+    }
+}

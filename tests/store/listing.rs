@@ -42,7 +42,7 @@ fn columns_fields_and_filters() {
         "{line}"
     );
     world.ok(["tag", "debian:12", "localhost/mine"]);
-    assert_eq!(world.ok(["images", "-q"]), format!("{id}\n"));
+    assert_eq!(world.ok(["images", "-q"]), format!("{id}\n{id}\n"), "as docker: a line a name");
     assert_eq!(world.ok(["images", "-q", "--no-trunc", "debian"]), format!("{}\n", made.id));
     let format = ["images", "--format", r"{{.Repository}}\t{{.Tag}} {{.Size}} {{.CreatedAt}}", "mine"];
     assert_eq!(world.ok(format), "");

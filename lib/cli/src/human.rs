@@ -2,22 +2,34 @@
 
 /// Bytes, by thousands, with three digits: `0B`, `1.24kB`, `117MB`.
 pub fn size(bytes: u64) -> String {
+    with_digits(bytes, 3)
+}
+
+/// The same with four digits, as docker shows sums: `1.984MB`.
+pub fn long(bytes: u64) -> String {
+    with_digits(bytes, 4)
+}
+
+/// Go's `%.{digits}g` of the value in its unit.
+fn with_digits(bytes: u64, digits: usize) -> String {
     const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
     let mut value = bytes as f64;
     let mut unit = 0;
-    // 999.5 would be written as 1000: it is 1 of the next unit.
-    while value >= 999.5 && unit + 1 < UNITS.len() {
+    // With three digits 999.5 would be written as 1000: it is 1 of the next unit.
+    let most = if digits == 3 { 999.5 } else { 1000.0 };
+    while value >= most && unit + 1 < UNITS.len() {
         value /= 1000.0;
         unit += 1;
     }
-    let digits = if value < 9.995 {
-        2
-    } else if value < 99.95 {
-        1
-    } else {
-        0
+    // what rounds up to ten, or to a hundred, has a digit less behind the point
+    let rounds = |limit: f64, behind: usize| value < limit - 0.5 / 10_f64.powi(behind as i32);
+    let behind = match () {
+        () if rounds(10.0, digits - 1) => digits - 1,
+        () if rounds(100.0, digits - 2) => digits - 2,
+        () if rounds(1000.0, digits - 3) => digits - 3,
+        () => 0,
     };
-    let mut text = format!("{value:.digits$}");
+    let mut text = format!("{value:.behind$}");
     if text.contains('.') {
         text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
     }
@@ -67,6 +79,17 @@ mod tests {
             (u64::MAX, "18.4EB"),
         ] {
             assert_eq!(size(bytes), want);
+        }
+        for (bytes, want) in [
+            (0, "0B"),
+            (1_984_000, "1.984MB"),
+            (100_000, "100kB"),
+            (12_345_678, "12.35MB"),
+            (116_951_000, "117MB"),
+            (116_921_000, "116.9MB"),
+            (999_990, "1000kB"),
+        ] {
+            assert_eq!(long(bytes), want);
         }
     }
 

@@ -102,10 +102,8 @@ impl Accounts {
             None => (asked, None),
         };
         let user = if user.is_empty() { "0" } else { user };
-        let beyond = |id: &str| id.parse::<i64>().is_ok_and(|id| !(0..=i64::from(i32::MAX)).contains(&id));
-        if beyond(user) || group.is_some_and(beyond) {
-            return Err(Error::new(Kind::Request, "", "uids and gids must be in range 0-2147483647"));
-        }
+        within(user)?;
+        group.map_or(Ok(()), within)?;
         let entry = self
             .users
             .iter()
@@ -136,6 +134,7 @@ impl Accounts {
 
     /// The id of `--group-add`'s `group`: a name with an entry, or a number.
     fn additional(&self, group: &str) -> Result<u32> {
+        within(group)?;
         self.gid(group).map_err(|e| Error { op: "Unable to find group", ..e })
     }
 
@@ -146,6 +145,14 @@ impl Accounts {
                 .because("no matching entries in group file")
                 .hint("give the group as a number, or one that is in the image's /etc/group")
         })
+    }
+}
+
+/// Refuses a number that is no id.
+fn within(id: &str) -> Result<()> {
+    match id.parse::<i64>().is_ok_and(|id| !(0..=i64::from(i32::MAX)).contains(&id)) {
+        true => Err(Error::new(Kind::Request, "", "uids and gids must be in range 0-2147483647")),
+        false => Ok(()),
     }
 }
 

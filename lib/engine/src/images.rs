@@ -128,6 +128,10 @@ pub(crate) fn parse_new_name(text: &str) -> Result<Reference> {
     if name.digest().is_some() {
         return Err(Error::new(Kind::Invalid, "", "refusing to create a tag with a digest reference"));
     }
+    if name.familiar_repository() == "sha256" {
+        let why = "refusing to create an ambiguous tag using digest algorithm as name";
+        return Err(Error::new(Kind::Invalid, "", why).hint("sha256:… means an image by its id"));
+    }
     if is_host(text) {
         return Err(Error::new(Kind::Invalid, "", "the name host belongs to the built-in image")
             .hint("give another name, for example localhost/host"));

@@ -189,6 +189,12 @@ fn processors(limits: &mut Limits, offers: &Offers, advice: &mut Advice) -> Resu
         &mut limits.cpu_shares,
         "Your kernel does not support CPU shares or the cgroup is not mounted. Shares discarded.",
     );
+    // runc's limits and words
+    match limits.cpu_shares {
+        0 | 2..=262_144 => {}
+        ..2 => return Err(refused("the minimum allowed cpu-shares is 2")),
+        _ => return Err(refused("the maximum allowed cpu-shares is 262144")),
+    }
     let mut both = (limits.cpu_period, limits.cpu_quota);
     advice.discard(
         offers.quota,

@@ -98,6 +98,14 @@ pub fn resolve(request: &Request, defaults: &Defaults, accounts: &Accounts, host
         return Err(Error::new(Kind::Request, "no command specified", "")
             .hint(format!("the image {} names none: put one behind it", request.image)));
     }
+    if argv[0].is_empty() {
+        return Err(Error::new(
+            Kind::CommandNotFound,
+            "create failed: unable to start container process: exec:",
+            "\"\"",
+        )
+        .because("executable file not found in $PATH"));
+    }
     let user = request.user.as_deref().unwrap_or(&defaults.user);
     let identity = accounts.resolve_with(user, &request.manner.groups)?;
 

@@ -322,11 +322,11 @@ pub fn without_root(request: &mut Request, carried: bool) -> Result<Option<&'sta
 pub fn discarded(request: &Request) -> Option<&'static str> {
     let asked = !request.wiring.ports.is_empty() || request.wiring.publish_all;
     match crate::plan::network(request) {
-        Network::Host if asked => Some("published ports are discarded when using host network mode"),
+        Network::Host if asked => Some("WARNING: Published ports are discarded when using host network mode"),
         Network::None if asked && request.is_on_host() => {
-            Some("published ports are discarded without a network: host has none unless --network names one")
+            Some("WARNING: Published ports are discarded without a network: host has none unless --network names one")
         }
-        Network::None if asked => Some("published ports are discarded without a network"),
+        Network::None if asked => Some("WARNING: Published ports are discarded without a network"),
         _ => None,
     }
 }

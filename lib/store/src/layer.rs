@@ -38,7 +38,7 @@ pub struct LayerRecord {
     pub diff: DiffId,
     /// The stack below.
     pub parent: Option<ChainId>,
-    /// Bytes of its files' contents.
+    /// Bytes of it as a tar stream, without compression.
     pub size_bytes: u64,
     /// How its whiteouts are written.
     pub xattrs: Xattrs,

@@ -6,6 +6,7 @@ use cli::failure::Failure;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+pub(crate) mod client;
 pub(crate) mod management;
 mod single;
 pub(crate) mod words;
@@ -21,6 +22,8 @@ pub(crate) struct Arguments {
     /// The state root (default: /var/lib/veneer, or $XDG_DATA_HOME/veneer for ordinary users)
     #[arg(long, value_name = "DIR", global = false)]
     pub(crate) root: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) client: client::Client,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -35,17 +38,17 @@ pub(crate) enum Command {
     /// Start containers that do not run
     Start(command::start::Args),
     /// Stop containers and start them again
-    Restart(command::restart::Args),
+    Restart(command::stop::Args),
     /// Attach local standard input, output, and error streams to a running container
     Attach(command::attach::Args),
     /// Wait until containers have ended and print their exit codes
-    Wait(command::wait::Args),
+    Wait(command::Containers),
     /// Give a container another name
     Rename(command::rename::Args),
     /// Freeze all processes of containers
-    Pause(command::pause::Args),
+    Pause(command::Containers),
     /// Let frozen containers go on
-    Unpause(command::pause::Args),
+    Unpause(command::Containers),
     /// Show a container's processes
     Top(command::top::Args),
     /// Show what happens to containers and images
@@ -218,24 +221,28 @@ fn plain(all: &clap::Command, words: &[OsString]) -> Result<(String, Vec<OsStrin
         (management::Found::Help(text), _) if rest.len() == 1 => return Err(Stop::Tell(text.clone())),
         (management::Found::Help(text), _) => return Err(Stop::Print(text.clone())),
         (management::Found::Command(name), Some(word)) => {
-            let second = rest.get(1).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
-            ((*name).to_owned(), format!("ctr {} {second}", word.to_string_lossy()), &rest[2..])
+            ((*name).to_owned(), management::typed(word, name), &rest[2..])
         }
         (_, Some(word)) => {
             let name = word.to_string_lossy().into_owned();
-            (name.clone(), format!("ctr {name}"), &rest[1..])
+            (name.clone(), name, &rest[1..])
         }
-        (_, None) => return Ok((String::new(), plain)),
+        (_, None) if plain.iter().any(|word| word == "--version") => return Ok((String::new(), plain)),
+        (_, None) => return Err(Stop::Tell(crate::help::whole(all))),
     };
     let Some(command) = all.find_subcommand(&name) else {
         return Err(Stop::Wrong(
             Failure::new(format!("unknown command: ctr {name}")).hint("ctr --help lists those there are"),
         ));
     };
-    let read = words::read(command, behind).map_err(|f| Stop::Wrong(f.hint(format!("{typed} --help lists them"))))?;
+    let read =
+        words::read(command, behind).map_err(|f| Stop::Wrong(f.hint(format!("ctr {typed} --help lists them"))))?;
+    if read.help {
+        return Err(Stop::Print(crate::help::told(command, &typed)));
+    }
     if !command.has_subcommands() {
         let code = if PODMANS.contains(&command.get_name()) { cli::exit::OURS } else { cli::exit::FAILED };
-        words::count(command, &typed, &read).map_err(|failure| Stop::Wrong(failure.code(code)))?;
+        words::count(command, &format!("ctr {typed}"), &read).map_err(|failure| Stop::Wrong(failure.code(code)))?;
     }
     plain.push(command.get_name().into());
     plain.extend(read.into_words());
@@ -248,17 +255,18 @@ fn topic(all: &clap::Command, words: &[OsString]) -> Result<(String, Vec<OsStrin
         let failure = Failure::new(format!("unknown help topic: {}", word.to_string_lossy()));
         Stop::Wrong(failure.hint("ctr help lists the commands there are"))
     };
-    let help = |name: &str, rest: &[OsString]| match rest.first() {
-        Some(word) => Err(unknown(word)),
-        None => Ok((name.to_owned(), vec![name.into(), "--help".into()])),
+    let help = |name: &str, typed: &str, rest: &[OsString]| match (rest.first(), all.find_subcommand(name)) {
+        (Some(word), _) => Err(unknown(word)),
+        (None, Some(command)) => Err(Stop::Print(crate::help::told(command, typed))),
+        (None, None) => Err(unknown(&name.into())),
     };
     let Some(first) = words.first() else { return Ok((String::new(), vec!["--help".into()])) };
     match management::find(all, words) {
         Ok(management::Found::Help(text)) => Err(Stop::Print(text)),
-        Ok(management::Found::Command(name)) => help(name, &words[2..]),
-        Ok(management::Found::Plain) => match all.find_subcommand(first) {
-            Some(command) => help(command.get_name(), &words[1..]),
-            None => Err(unknown(first)),
+        Ok(management::Found::Command(name)) => help(name, &management::typed(first, name), &words[2..]),
+        Ok(management::Found::Plain) => match first.to_str() {
+            Some(name) if all.find_subcommand(name).is_some() => help(name, name, &words[1..]),
+            _ => Err(unknown(first)),
         },
         Err(_) => Err(unknown(words.get(1).unwrap_or(first))),
     }
@@ -321,7 +329,7 @@ mod tests {
             (&["help"], "Usage:  ctr [OPTIONS] COMMAND", 0),
             (&["help", "rm"], "Usage:  ctr rm [OPTIONS] CONTAINER [CONTAINER...]", 0),
             (&["help", "image"], "Usage:  ctr image COMMAND", 0),
-            (&["help", "image", "rm"], "Usage:  ctr rmi [OPTIONS] IMAGE [IMAGE...]", 0),
+            (&["help", "image", "rm"], "Usage:  ctr image rm [OPTIONS] IMAGE [IMAGE...]", 0),
             (&["help", "frobnicate"], "unknown help topic: frobnicate", 1),
             (&["help", "rm", "more"], "unknown help topic: more", 1),
             (&["help", "image", "frobnicate"], "unknown help topic: frobnicate", 1),
@@ -329,12 +337,28 @@ mod tests {
             (&["image", "--help"], "Usage:  ctr image COMMAND", 0),
             (&["-v"], concat!("ctr version ", env!("CARGO_PKG_VERSION")), 0),
             (&["--bad", "ps"], "unknown flag: --bad", 125),
+            (
+                &["-D", "--config", "/x", "-l", "error", "--log-level=info", "--tls=false", "-c", "default", "ps"],
+                "Ps",
+                0,
+            ),
+            (
+                &["--tls=x", "ps"],
+                "invalid argument \"x\" for \"--tls\" flag: strconv.ParseBool: parsing \"x\": invalid syntax",
+                125,
+            ),
+            (&["--config", "/x"], "told: Usage:  ctr [OPTIONS] COMMAND", 0),
+            (&["run", "---rm", "x"], "bad flag syntax: ---rm", 125),
+            (&["run", "--=x", "x"], "bad flag syntax: --=x", 125),
+            (&["-l"], "flag needs an argument: 'l' in -l", 125),
             (&["ps", "-Z"], "unknown shorthand flag: 'Z' in -Z", 125),
             (&["ps", "x"], "'ctr ps' accepts no arguments", 1),
             (&["logs"], "'ctr logs' requires 1 argument", 1),
             (&["rename", "a"], "'ctr rename' requires 2 arguments", 1),
             (&["port"], "'ctr port' requires at least 1 and at most 2 arguments", 1),
             (&["container", "rm"], "'ctr container rm' requires at least 1 argument", 1),
+            (&["container", "list", "x"], "'ctr container ls' accepts no arguments", 1),
+            (&["container", "list", "--help"], "Usage:  ctr container ls [OPTIONS]", 0),
             (
                 &["ps", "-n", "x"],
                 "invalid argument \"x\" for \"-n, --last\" flag: strconv.ParseInt: parsing \"x\": invalid syntax",

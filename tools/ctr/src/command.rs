@@ -7,6 +7,7 @@ use std::ffi::OsString;
 pub(crate) mod attach;
 pub(crate) mod commit;
 pub(crate) mod completion;
+mod containers;
 pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod df;
@@ -30,6 +31,7 @@ pub(crate) mod kill;
 pub(crate) mod load;
 pub(crate) mod logs;
 pub(crate) mod mount;
+mod pattern;
 pub(crate) mod pause;
 pub(crate) mod port;
 pub(crate) mod prune;
@@ -56,10 +58,12 @@ pub(crate) mod wait;
 pub(crate) mod whole;
 
 pub(crate) use crate::context::Context;
+pub(crate) use containers::Containers;
 
 pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
-    let context = Context { root: arguments.root, words };
-    if has_many_owners(&arguments.command) {
+    arguments.client.check()?;
+    let context = Context { root: arguments.root, config: arguments.client.config, words };
+    if has_many_owners(&arguments.command, &context) {
         context.become_root()?;
     }
     match arguments.command {
@@ -125,7 +129,7 @@ pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
 /// Commands that write below the state root or walk what containers wrote there, where files have many owners: an ordinary
 /// user needs a user namespace for them.
 /// `run` does it itself, later: `--explain` does not.
-fn has_many_owners(command: &Command) -> bool {
+fn has_many_owners(command: &Command, context: &Context) -> bool {
     matches!(
         command,
         Command::ContainerPrune(_)
@@ -147,7 +151,7 @@ fn has_many_owners(command: &Command) -> bool {
             | Command::Diff(_)
             | Command::SystemDf(_)
     ) || match command {
-        Command::Ps(args) => args.measures(),
+        Command::Ps(args) => args.measures(context),
         Command::Inspect(args) | Command::ContainerInspect(args) => args.size,
         _ => false,
     }

@@ -1,5 +1,6 @@
 //! What every command gets besides its own options: where things are, and who we are.
 
+use crate::config::Config;
 use cli::failure::Failure;
 use engine::machine::Machine;
 use engine::place::Place;
@@ -17,6 +18,8 @@ pub(crate) const AGAIN: &str = "VENEER_AGAIN";
 pub(crate) struct Context {
     /// The state root, as `--root` named it.
     pub(crate) root: Option<PathBuf>,
+    /// The folder of docker's `config.json`, as `--config` named it.
+    pub(crate) config: Option<PathBuf>,
     /// Our own command line, the program's name first.
     pub(crate) words: Vec<OsString>,
 }
@@ -35,6 +38,11 @@ impl Context {
     pub(crate) fn store(&self) -> Result<Root, store::Error> {
         let path = self.root.clone().map_or_else(Root::default_path, Ok)?;
         Root::open(&path)
+    }
+
+    /// What the user chose in docker's configuration.
+    pub(crate) fn config(&self) -> Config {
+        Config::load(self.config.as_deref())
     }
 
     /// Where run state lives.

@@ -30,7 +30,7 @@ pub(crate) mod value;
 #[cfg(test)]
 mod recorded;
 
-pub(crate) use listing::{Listing, list};
+pub(crate) use listing::{CONTAINER, Listing, list};
 pub(crate) use quote::{quoted, url};
 pub(crate) use value::Value;
 
@@ -80,7 +80,8 @@ impl Template {
         wrong.map_or(Ok(0), |why| Err(Failure::new(named(name, &why))))
     }
 
-    fn loose(&self, value: &Value) -> Result<String, Failure> {
+    /// The text for a value; a key that is not there is no error.
+    pub(crate) fn on(&self, value: &Value) -> Result<String, Failure> {
         run::run(&self.text, &self.set, value, false).map_err(wrong)
     }
 }

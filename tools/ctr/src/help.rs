@@ -26,29 +26,25 @@ const TOOLS: [(&str, &str); 4] = [
     ("netwire", "Connect network namespaces; a CNI plugin"),
 ];
 
-/// The definition, with docker's help in it where `args` may ask for help.
+/// The definition, with docker's overview in it where `args` may ask for that.
 pub(crate) fn dressed(command: Command, args: &[OsString]) -> Command {
     let asks = |word: &OsString| ["--help", "-h", "help"].iter().any(|help| word == OsStr::new(help));
     if args.len() > 1 && !args.iter().any(asks) {
         return command;
     }
-    all_dressed(command)
+    with_overview(command)
 }
 
-/// The definition with docker's help in all of it.
-pub(crate) fn all_dressed(mut command: Command) -> Command {
+/// The definition with docker's overview of all commands.
+fn with_overview(mut command: Command) -> Command {
     command.build();
-    let entries = words::entries();
-    let columns = columns();
-    let whole = overview(&command, &entries, columns);
-    let names: Vec<String> = command.get_subcommands().map(|c| c.get_name().to_owned()).collect();
-    for name in names {
-        command = command.mut_subcommand(&name, |below| {
-            let text = of_command(&below, &entries, columns);
-            in_dockers_words(below, &entries).override_help(text)
-        });
-    }
-    command.override_help(whole)
+    let text = whole(&command);
+    command.override_help(text)
+}
+
+/// docker's overview of all commands.
+pub(crate) fn whole(command: &Command) -> String {
+    overview(command, &words::entries(), columns())
 }
 
 /// The definition as man pages and completions show it: docker's words, management words with their commands, nothing hidden.
@@ -73,9 +69,15 @@ fn in_dockers_words(command: Command, entries: &[Entry]) -> Command {
     })
 }
 
+/// One less than there are, as docker's client breaks lines.
 fn columns() -> usize {
     let size = rustix::termios::tcgetwinsize(std::io::stdout());
-    size.map_or(COLUMNS, |size| usize::from(size.ws_col)).max(40)
+    size.map_or(COLUMNS, |size| usize::from(size.ws_col)).max(41) - 1
+}
+
+/// The help of a command that is called by these words: `ps`, `container ls`.
+pub(crate) fn told(command: &Command, typed: &str) -> String {
+    of_command(command, typed, &words::entries(), columns())
 }
 
 /// docker's words for a command; hidden ones stand for two words: `image-prune`, `image prune`.
@@ -122,10 +124,19 @@ fn overview(command: &Command, entries: &[Entry], columns: usize) -> String {
     text
 }
 
-fn of_command(command: &Command, entries: &[Entry], columns: usize) -> String {
-    let known = entry(command.get_name(), entries);
+fn of_command(command: &Command, typed: &str, entries: &[Entry], columns: usize) -> String {
+    // what has two words may have words of its own; else those of what it is another name for
+    let known = entry(typed, entries).or_else(|| entry(command.get_name(), entries));
     let usage = known.map_or_else(|| usage(command), |entry| entry.usage.clone());
-    let mut text = format!("Usage:  ctr {usage}\n\n{}\n", about(command, entries));
+    let name = known.map_or(command.get_name(), |entry| entry.name.as_str());
+    let behind = usage.strip_prefix(name).unwrap_or(&usage);
+    let mut text = format!(
+        "Usage:  ctr {typed}{behind}\n\n{}\n",
+        known.map_or_else(|| about(command, entries), |e| e.about.clone())
+    );
+    if let Some(more) = known.map(|entry| &entry.more).filter(|more| !more.is_empty()) {
+        let _ = write!(text, "\n{more}\n");
+    }
     if let Some(alias) = known.map(|e| e.alias.replace("docker ", "ctr ")).filter(|a| !a.is_empty()) {
         let _ = write!(text, "\nAliases:\n  {alias}\n");
     }
@@ -197,14 +208,17 @@ mod tests {
     use crate::arguments::management::{self, Found};
     use clap::CommandFactory;
 
-    fn whole() -> Command {
-        all_dressed(crate::arguments::Arguments::command())
+    fn all() -> Command {
+        with_overview(crate::arguments::Arguments::command())
     }
 
-    fn help(name: &str) -> String {
-        let whole = whole();
-        let command = whole.find_subcommand(name).expect("the command is there");
-        command.clone().render_help().to_string()
+    fn help(typed: &str) -> String {
+        let (all, words) = (all(), typed.split(' ').map(OsString::from).collect::<Vec<_>>());
+        let name = match management::find(&all, &words) {
+            Ok(Found::Command(name)) => name,
+            _ => typed,
+        };
+        told(all.find_subcommand(name).expect("the command is there"), typed)
     }
 
     #[test]
@@ -218,11 +232,48 @@ mod tests {
         let run = help("run");
         assert!(run.starts_with("Usage:  ctr run [OPTIONS] IMAGE [COMMAND] [ARG...]\n"), "{run}");
         assert!(run.contains("      --explain "), "what docker has not is there too\n{run}");
+        let cp = help("cp");
+        assert!(cp.contains("DEST_PATH|-\n\tctr cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH\n\nCopy files"), "{cp}");
+        assert!(cp.contains("local filesystem\n\nUse '-' as the source"), "{cp}");
+    }
+
+    #[test]
+    fn a_command_of_two_words_is_called_by_both() {
+        for (typed, usage) in [
+            ("container ls", "container ls [OPTIONS]"),
+            ("container rm", "container rm [OPTIONS] CONTAINER [CONTAINER...]"),
+            ("container prune", "container prune [OPTIONS]"),
+            ("image rm", "image rm [OPTIONS] IMAGE [IMAGE...]"),
+            ("system info", "system info [OPTIONS]"),
+            ("secret ls", "secret ls [OPTIONS]"),
+            ("container exists", "container exists NAME"),
+        ] {
+            let text = help(typed);
+            assert!(text.starts_with(&format!("Usage:  ctr {usage}\n\n")), "{text}");
+        }
+    }
+
+    /// It is neither docker's program nor a daemon's that speaks.
+    #[test]
+    fn help_does_not_speak_of_docker() {
+        let all = all();
+        let mut texts = vec![whole(&all)];
+        texts.extend(all.get_subcommands().filter(|c| !c.is_hide_set()).map(|c| help(c.get_name())));
+        texts.extend(["container inspect", "image inspect", "image prune", "system df", "system prune"].map(help));
+        for text in texts {
+            // where formats are explained, and what an instruction is called
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let text = text.replace("https://docs.docker.com/go/formatting/", "").replace("Dockerfile", "");
+            let text = text.replace("$DOCKER_CONFIG, or ~/.docker", "").to_lowercase();
+            for word in ["docker", "daemon"] {
+                assert!(!text.contains(word), "{word} in\n{text}");
+            }
+        }
     }
 
     #[test]
     fn commands_are_grouped() {
-        let text = whole().render_help().to_string();
+        let text = all().render_help().to_string();
         let at = |title: &str| text.find(&format!("\n{title}:\n")).unwrap_or_else(|| panic!("no {title} in\n{text}"));
         assert!(at("Common Commands") < at("Management Commands"));
         assert!(at("Management Commands") < at("Commands"));
@@ -261,7 +312,7 @@ mod tests {
                     && cells.next().is_some_and(|c| c.contains(&format!("`--{option}`")))
             })
         };
-        let whole = whole();
+        let whole = all();
         let mut wrong = Vec::new();
         for (name, options) in dockers_options() {
             let words: Vec<OsString> = name.split(' ').map(OsString::from).collect();

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 mod arguments;
 mod command;
 mod complete;
+mod config;
 mod context;
 mod format;
 mod help;

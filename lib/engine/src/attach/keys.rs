@@ -5,7 +5,6 @@
 //! does not begin it again.
 
 use crate::{Error, Kind, Result};
-use std::path::PathBuf;
 
 /// A detach sequence, and how much of it was typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,11 +34,11 @@ impl Keys {
         Ok(Self { sequence, matched: 0 })
     }
 
-    /// What the command line says, else the client's configuration, else the default.
-    pub fn choose(option: Option<&str>) -> Result<Self> {
+    /// What the command line says, else what is `configured`, else the default.
+    pub fn choose(option: Option<&str>, configured: Option<&str>) -> Result<Self> {
         match option.filter(|text| !text.is_empty()) {
             Some(text) => Self::parse(text),
-            None => Self::parse(&configured().unwrap_or_default()),
+            None => Self::parse(configured.unwrap_or_default()),
         }
     }
 
@@ -73,15 +72,6 @@ fn key(text: &str) -> Option<u8> {
         (_, Some([c @ b'['..=b'_'])) => Some(c - b'@'),
         _ => None,
     }
-}
-
-/// `detachKeys` of docker's own `config.json`, in `$DOCKER_CONFIG` or `~/.docker`: whoever chose other keys there means us too.
-fn configured() -> Option<String> {
-    let var = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let folder = var("DOCKER_CONFIG").or_else(|| Some(var("HOME")?.join(".docker")))?;
-    let text = std::fs::read(folder.join("config.json")).ok()?;
-    let config: serde_json::Value = serde_json::from_slice(&text).ok()?;
-    config["detachKeys"].as_str().map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -17,12 +17,14 @@ pub(super) fn of(inputs: &Inputs<'_>) -> Result<Vec<Value>> {
     let request = inputs.request;
     let mut list = usual(inputs);
     let mut more = Vec::new();
+    // docker: whose root cannot be written does not write these either
+    let access: &[&str] = if request.read_only { &["rbind", "rprivate", "ro"] } else { &["rbind", "rprivate"] };
     for file in ["hostname", "hosts", "resolv.conf"] {
         let source = match inputs.shared {
             Some(shared) if file != "hostname" => Text::plain(&shared.folder.join(file).to_string_lossy()),
             _ => Text::tmp(file),
         };
-        more.push(mount(&format!("/etc/{file}"), "bind", source.marked(), &["rbind", "rprivate"]));
+        more.push(mount(&format!("/etc/{file}"), "bind", source.marked(), access));
     }
     if request.is_on_host() {
         // Below these lies the container's own writable layer: met through the overlay it would answer ELOOP.

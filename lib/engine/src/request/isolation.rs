@@ -312,6 +312,9 @@ impl Security {
                 "known are no-new-privileges, seccomp, apparmor, label, systempaths, writable-cgroups, mask and unmask",
             )
         })?;
+        if value.is_empty() {
+            return Err(wrong(format!("Invalid --security-opt: {text:?}")).hint(format!("{key}=VALUE")));
+        }
         let switch = || super::truth(value).ok_or_else(unknown);
         let mut privileges = None;
         match key {

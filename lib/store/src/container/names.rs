@@ -134,7 +134,8 @@ mod tests {
         }
         root.remove_container(&id).unwrap();
         root.create_container(&record(0x33, "web")).unwrap();
-        for text in ["../web", "", "~", ".", "web/"] {
+        assert_eq!(root.find_container("").unwrap_err().to_string(), "invalid container name or ID: value is empty");
+        for text in ["../web", "~", ".", "web/"] {
             assert_eq!(root.find_container(text).unwrap_err().kind, Kind::NotFound, "{text}");
         }
     }

@@ -5,7 +5,7 @@
 
 use clap::Command;
 use cli::failure::Failure;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 /// A management word: what it is about, and its commands with those that they are.
 struct Group {
@@ -123,6 +123,14 @@ pub(crate) fn find(all: &Command, words: &[OsString]) -> Result<Found, Failure> 
         None => Err(Failure::new(format!("unknown command: ctr {} {next}", group.word))
             .hint(format!("ctr {} --help lists those there are", group.word))),
     }
+}
+
+/// How the command `name` below the management word is called: of several words for it, the first.
+pub(crate) fn typed(word: &OsStr, name: &str) -> String {
+    let word = word.to_string_lossy();
+    let commands = GROUPS.iter().filter(|group| group.word == word).flat_map(|group| group.commands);
+    let called = commands.clone().find(|(_, target)| *target == name).map_or(name, |(called, _)| called);
+    format!("{word} {called}")
 }
 
 /// The words, and what each is about.

@@ -5,6 +5,7 @@
 //! a supervisor is started with by none at all. Whatever is not plain here (an option before the command, help, anything wrong) is
 //! `None`: then the whole definition reads the line, and finds the words for what is wrong.
 
+use super::client::Client;
 use super::{Arguments, Command, words};
 use crate::command;
 use clap::{Args, FromArgMatches};
@@ -29,7 +30,7 @@ pub(super) fn parse(args: &[OsString]) -> Option<Arguments> {
         "inspect" => Command::Inspect(read("inspect", rest)?),
         _ => return None,
     };
-    Some(Arguments { version: None, root, command })
+    Some(Arguments { version: None, root, client: Client::default(), command })
 }
 
 /// `--root DIR supervise ID`
@@ -37,7 +38,8 @@ fn supervise(words: &[OsString]) -> Option<Arguments> {
     let [root, name, id] = words else { return None };
     let id = id.to_str().filter(|id| name == OsStr::new("supervise") && !id.starts_with('-'))?.to_owned();
     let args = command::supervise::Args { id, compress: None };
-    Some(Arguments { version: None, root: Some(root.into()), command: Command::Supervise(args) })
+    let (root, command) = (Some(root.into()), Command::Supervise(args));
+    Some(Arguments { version: None, root, client: Client::default(), command })
 }
 
 fn read<A: Args + FromArgMatches>(name: &'static str, behind: &[OsString]) -> Option<A> {

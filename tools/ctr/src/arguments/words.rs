@@ -70,6 +70,9 @@ impl Read {
         text: &[u8],
         words: &mut impl Iterator<Item = &'a OsString>,
     ) -> Result<(), Failure> {
+        if text.starts_with(b"-") || text.starts_with(b"=") {
+            return Err(wrong(format!("bad flag syntax: --{}", String::from_utf8_lossy(text))));
+        }
         let at = text.iter().position(|b| *b == b'=');
         let name = String::from_utf8_lossy(&text[..at.unwrap_or(text.len())]).into_owned();
         let value = at.map(|at| OsStr::from_bytes(&text[at + 1..]).to_owned());

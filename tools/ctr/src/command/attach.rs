@@ -37,7 +37,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     check_terminal(!args.no_stdin, tty)?;
     let stdin = !args.no_stdin && asked.request.interactive;
     let streams = Streams { stdin, stdout: true, stderr: true, stdin_once: false };
-    let options = attach::Options { redraw: true, ..args.attaching.read(streams, tty)? };
+    let options = attach::Options { redraw: true, ..args.attaching.read(streams, tty, context)? };
     let socket = attach::connect(&context.place()?, &record.id)?;
     engine::events::container(&root, &record, "attach", &[]);
     let end = attach::run(socket, options)?;

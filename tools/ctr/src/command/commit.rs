@@ -34,8 +34,13 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let root = context.store()?;
     let record = root.find_container(&args.container)?;
     reach::ready(context, &root, &record, Need::Layers)?;
-    let wanted =
-        Wanted { name: args.name, author: args.author, message: args.message, changes: args.change, pause: args.pause };
+    let wanted = Wanted {
+        name: args.name.filter(|name| !name.is_empty()),
+        author: args.author,
+        message: args.message,
+        changes: args.change,
+        pause: args.pause,
+    };
     let done = commit(&root, &context.place()?, &context.own()?, &record, &wanted)?;
     if !args.quiet {
         if let Some(error) = done.not_paused {

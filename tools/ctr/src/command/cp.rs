@@ -45,7 +45,9 @@ impl<'a> End<'a> {
             return Self::Stream;
         }
         match text.split_once(':') {
-            Some((container, path)) if !text.starts_with(['/', '.']) => Self::Container(container, Path::new(path)),
+            Some((container, path)) if !text.starts_with(['/', '.', ':']) => {
+                Self::Container(container, Path::new(path))
+            }
             _ => Self::Path(Path::new(text)),
         }
     }

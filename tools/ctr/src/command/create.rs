@@ -58,7 +58,9 @@ pub(crate) fn checked(mut request: Request, context: &Context) -> Result<(Reques
         say(wiring::without_root(&mut request, carried).map_err(run_failure)?);
     }
     launch::check(&request, &machine).map_err(run_failure)?;
-    say(wiring::discarded(&request));
+    if let Some(warning) = wiring::discarded(&request).filter(|_| !is_run_again()) {
+        cli::output::err_line(warning);
+    }
     crate::options::limits::settle(&mut request, &machine)?;
     engine::userns::keep_user(&mut request, &machine);
     tell_of_name_servers(&request, &machine);
@@ -91,7 +93,8 @@ pub(crate) fn make(
         options.network.check_links(&root)?;
         Ok((images, base, request))
     };
-    if let (Some(name), true) = (&options.name, options.replace) {
+    let name = options.name.as_deref().map(|name| name.strip_prefix('/').unwrap_or(name));
+    if let (Some(name), true) = (name, options.replace) {
         // Nothing goes for what cannot be made; and nobody waits for the lock until that has ended which goes.
         drop(look()?);
         replace(Site { root: &root, place: &place, own: &own }, name).map_err(run_failure)?;
@@ -100,7 +103,7 @@ pub(crate) fn make(
     let request = &request;
     let begun =
         start.then(|| launch::begin(&root, request, &place, &own, &machine)).transpose().map_err(run_failure)?;
-    let name = options.name.as_deref().filter(|name| !name.is_empty());
+    let name = name.filter(|name| !name.is_empty());
     let (record, waiting) = launch::create(&root, request, &base, name, begun).map_err(run_failure)?;
     drop(images);
     engine::events::container(&root, &record, "create", &[]);

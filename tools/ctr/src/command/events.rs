@@ -1,7 +1,7 @@
 //! `ctr events`: what happened to containers and images, and what happens from now on.
 
 use super::{Context, filter};
-use crate::format::Template;
+use crate::format::{Template, Value as Row};
 use cli::failure::{Failure, Outcome};
 use engine::events::Told;
 use engine::events::follow::Reader;
@@ -30,14 +30,25 @@ pub(crate) struct Args {
 const POLL: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
-    let filters = args.filter.iter().map(|text| Filter::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let filters = args
+        .filter
+        .iter()
+        .filter(|text| !text.is_empty())
+        .map(|text| Filter::parse(text))
+        .collect::<Result<Vec<_>, _>>()?;
     let template = match args.format.as_deref() {
         None | Some("") => Shown::Line,
         Some("json" | "{{json .}}") => Shown::Json,
-        Some(format) => Shown::Template(Template::parse(format)?),
+        Some(format) => Shown::Template(read(format)?),
     };
     let moment = |text: &Option<String>| text.as_deref().map(filter::moment).transpose();
     let (since, until) = (moment(&args.since)?, moment(&args.until)?);
+    if let (Some(from), Some(to)) = (since, until)
+        && from > to
+    {
+        let (from, to) = (from.as_second(), to.as_second());
+        return Err(Failure::new(format!("`since` time ({from}) cannot be after `until` time ({to})")));
+    }
     let root = context.store()?;
     // docker: with --until alone everything that is known is shown first
     let from = match (since, until) {
@@ -64,6 +75,27 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     }
 }
 
+/// Go's name of an event.
+const MESSAGE: &str = "*events.Message";
+
+/// Reads a template, and tries it on nothing, as docker does before it asks for events.
+fn read(format: &str) -> Result<Template, Failure> {
+    let wrong = |failure: Failure| {
+        let message = failure.message.replacen("template parsing error:", "Error parsing format:", 1);
+        Failure { message, code: super::inspect::BAD_TEMPLATE, ..failure }
+    };
+    let template = Template::parse(format).map_err(wrong)?;
+    let nothing = Told {
+        kind: String::new(),
+        action: String::new(),
+        actor: engine::events::Actor { id: String::new(), attributes: Default::default() },
+        time_nano: 0,
+        line: String::new(),
+    };
+    template.on(&Row::row(MESSAGE, &fields(&nothing))).map_err(wrong)?;
+    Ok(template)
+}
+
 /// How an event is shown.
 #[derive(Debug)]
 enum Shown {
@@ -77,7 +109,7 @@ impl Shown {
         match self {
             Self::Line => Ok(line(told)),
             Self::Json => Ok(format!("{}\n", told.line)),
-            Self::Template(template) => Ok(template.render(&fields(told))? + "\n"),
+            Self::Template(template) => Ok(template.on(&Row::row(MESSAGE, &fields(told)))? + "\n"),
         }
     }
 }

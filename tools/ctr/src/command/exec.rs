@@ -3,7 +3,7 @@
 
 use super::Context;
 use crate::options::process;
-use crate::options::streams::check_terminal;
+use crate::options::streams::{check_terminal, keys};
 use cli::failure::{Failure, Outcome};
 use engine::attach::{self, End, Keys};
 use engine::events;
@@ -79,7 +79,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         check_terminal(args.interactive, args.tty)?;
     }
     let asked = Asked::of(&record)?;
-    let keys = Keys::choose(args.detach_keys.as_deref()).map_err(|error| {
+    let keys = keys(args.detach_keys.as_deref(), context).map_err(|error| {
         // docker's word for them here
         let mut failure = Failure::from(error);
         failure.message = failure.message.replacen("detach keys", "escape keys", 1);

@@ -49,7 +49,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         true => "{{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}",
         false => "{{.ID}}\t{{.CreatedAt}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}",
     };
-    let listing = Listing { kind: "*formatter.historyContext", standard, headings: &HEADINGS };
+    let listing = Listing { kind: "*image.historyContext", standard, headings: &HEADINGS };
     super::print(&listing.show(args.format.as_deref(), &rows)?)
 }
 

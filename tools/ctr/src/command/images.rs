@@ -1,6 +1,6 @@
 //! `ctr images`: docker's listing of the store's images. The built-in image `host` is not in the store and not listed.
 
-use super::Context;
+use super::{Context, pattern};
 use crate::format::Listing;
 use cli::failure::{Failure, Outcome};
 use cli::human;
@@ -46,21 +46,41 @@ const HEADINGS: [(&str, &str); 9] = [
 ];
 
 const NONE: &str = "<none>";
+/// docker's word for members one below the other.
+const RAW: &str = "raw";
 
-pub(crate) fn run(args: Args, context: &Context) -> Outcome {
+pub(crate) fn run(mut args: Args, context: &Context) -> Outcome {
+    let asked = args.format.filter(|format| !format.is_empty());
+    let configured = || context.config().text("imagesFormat").filter(|_| !args.quiet).map(str::to_owned);
+    args.format = asked.or_else(configured);
     let _ = args.all;
-    let filters = args.filter.iter().map(|text| Filter::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let filters = args
+        .filter
+        .iter()
+        .filter(|text| !text.is_empty())
+        .map(|text| Filter::parse(text))
+        .collect::<Result<Vec<_>, _>>()?;
     let pattern = args.name.map(Filter::Reference);
     let filters: Vec<Filter> = filters.into_iter().chain(pattern).collect();
     let root = context.store()?;
     let filters = filters.into_iter().map(|filter| filter.settled(&root)).collect::<Result<Vec<_>, _>>()?;
     let mut images = summaries(&root)?;
-    images.retain(|image| filters.iter().all(|filter| filter.fits(image)));
-    if args.quiet && args.format.is_none() {
-        let mut ids: Vec<_> =
-            images.iter().map(|i| if args.no_trunc { i.id.to_string() } else { short(&i.id) }).collect();
-        ids.dedup();
-        return super::print(&ids.iter().map(|id| format!("{id}\n")).collect::<String>());
+    // docker: one of several references, all else together
+    let (references, others): (Vec<&Filter>, Vec<&Filter>) =
+        filters.iter().partition(|filter| matches!(filter, Filter::Reference(_)));
+    let named = |image: &Summary| references.is_empty() || references.iter().any(|filter| filter.fits(image));
+    images.retain(|image| named(image) && others.iter().all(|filter| filter.fits(image)));
+    if args.quiet && matches!(args.format.as_deref(), None | Some("table" | RAW)) {
+        let before = if args.format.as_deref() == Some(RAW) { "image_id: " } else { "" };
+        let ids = images.iter().map(|i| if args.no_trunc { i.id.to_string() } else { short(&i.id) });
+        return super::print(&ids.map(|id| format!("{before}{id}\n")).collect::<String>());
+    }
+    if args.format.as_deref() == Some(RAW) {
+        let digest = if args.digests { "digest: {{.Digest}}\n" } else { "" };
+        args.format = Some(format!(
+            "repository: {{{{.Repository}}}}\ntag: {{{{.Tag}}}}\n{digest}image_id: {{{{.ID}}}}\n\
+             created_at: {{{{.CreatedAt}}}}\nvirtual_size: {{{{.Size}}}}\n"
+        ));
     }
     let now = jiff::Timestamp::now();
     let rows: Vec<Value> = images.iter().map(|image| row(image, now, args.no_trunc)).collect();
@@ -71,6 +91,12 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     };
     let listing = Listing { kind: "*formatter.imageContext", standard, headings: &HEADINGS };
     super::print(&listing.show(args.format.as_deref(), &rows)?)
+}
+
+/// A row for each image there is, with its id.
+pub(super) fn rows(root: &store::Root) -> Result<Vec<(spec::Digest, Value)>, Failure> {
+    let now = jiff::Timestamp::now();
+    Ok(summaries(root)?.iter().map(|image| (image.id, row(image, now, false))).collect())
 }
 
 fn row(image: &Summary, now: jiff::Timestamp, no_trunc: bool) -> Value {
@@ -85,7 +111,7 @@ fn row(image: &Summary, now: jiff::Timestamp, no_trunc: bool) -> Value {
         "CreatedSince": since,
         "CreatedAt": at,
         "Size": human::size(image.size_bytes),
-        "VirtualSize": human::size(image.size_bytes),
+        "VirtualSize": human::long(image.size_bytes),
         "Containers": "N/A",
         "SharedSize": "N/A",
         "UniqueSize": "N/A",
@@ -114,6 +140,11 @@ impl Filter {
             ("label", text) => {
                 let (name, value) = super::filter::label(text);
                 Self::Label(name, value)
+            }
+            ("reference", pattern) if !pattern::is_pattern(pattern) => {
+                return Err(
+                    Failure::new("syntax error in pattern").hint("* ? and [a-z] stand for others, \\ takes that away")
+                );
             }
             ("reference", pattern) => Self::Reference(pattern.into()),
             ("until", time) => Self::Before(Some(super::filter::moment(time)?), String::new()),
@@ -166,25 +197,7 @@ fn created(image: &Summary) -> Option<jiff::Timestamp> {
 fn named(pattern: &str, repository: &str, tag: &str) -> bool {
     let familiar = pattern.parse::<spec::Reference>().map(|name| name.familiar());
     let pattern = familiar.as_deref().unwrap_or(pattern);
-    matches(pattern, repository) || matches(pattern, &format!("{repository}:{tag}"))
-}
-
-/// A pattern in which `*` stands for any characters but `/`, and `?` for one.
-fn matches(pattern: &str, text: &str) -> bool {
-    let mut chars = pattern.chars();
-    match chars.next() {
-        None => text.is_empty(),
-        Some('*') => {
-            let rest = chars.as_str();
-            let end = text.find('/').unwrap_or(text.len());
-            (0..=end).filter(|at| text.is_char_boundary(*at)).any(|at| matches(rest, &text[at..]))
-        }
-        Some(wanted) => {
-            let mut there = text.chars();
-            let fits = there.next().is_some_and(|c| c == wanted || (wanted == '?' && c != '/'));
-            fits && matches(chars.as_str(), there.as_str())
-        }
-    }
+    pattern::matches(pattern, repository) || pattern::matches(pattern, &format!("{repository}:{tag}"))
 }
 
 #[cfg(test)]

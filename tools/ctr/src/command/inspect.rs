@@ -45,12 +45,16 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let kind = args.kind.as_deref();
     if let Some(other) = kind.filter(|kind| !KINDS.contains(kind)) {
         let known: Vec<String> = KINDS.iter().map(|kind| format!("\"{kind}\"")).collect();
-        return Err(Failure::new(format!("unknown type: {other:?}: must be one of {}", known.join(", "))));
+        let what = if other.is_empty() { "type is empty".into() } else { format!("unknown type: {other:?}") };
+        return Err(Failure::new(format!("{what}: must be one of {}", known.join(", "))));
     }
     let root = context.store()?;
     show(args.format.as_deref(), &args.names, |name| match kind {
         None => match container::find(&root, context, name, args.size) {
-            Err(None) => image(&root, name).map_err(|e| e.unwrap_or_else(|| no_such("object", name))),
+            // docker: what can be no image's name is nobody's
+            Err(None) => image(&root, name).map_err(|e| {
+                e.filter(|_| name.parse::<spec::Reference>().is_ok()).unwrap_or_else(|| no_such("object", name))
+            }),
             found => found.map_err(|e| e.unwrap_or_else(|| no_such("object", name))),
         },
         Some("container") => container::find(&root, context, name, args.size)

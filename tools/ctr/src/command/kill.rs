@@ -1,6 +1,6 @@
 //! `ctr kill`: sends containers a signal.
 
-use super::Context;
+use super::{Containers, Context};
 use cli::failure::{Failure, Outcome};
 use engine::life::{Site, signal};
 
@@ -10,9 +10,8 @@ pub(crate) struct Args {
     /// The signal, by name or number [default: KILL]
     #[arg(short, long)]
     signal: Option<String>,
-    /// The containers
-    #[arg(required = true, value_name = "CONTAINER")]
-    containers: Vec<String>,
+    #[command(flatten)]
+    these: Containers,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
@@ -20,7 +19,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let place = context.place()?;
     let own = context.own()?;
     let site = Site { root: &root, place: &place, own: &own };
-    super::each(&args.containers, |name| {
+    super::each(&args.these.names, |name| {
         let number = signal::parse(args.signal.as_deref().filter(|text| !text.is_empty()).unwrap_or("KILL"))?;
         let record = root.find_container(name).map_err(|e| {
             let is_unknown = e.kind == store::Kind::NotFound;

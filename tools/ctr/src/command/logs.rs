@@ -48,8 +48,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         text => text.parse::<usize>().ok(),
     };
     let mut shown = Shown {
-        since: moment("since", args.since.as_deref())?,
-        until: moment("until", args.until.as_deref())?,
+        since: moment("since", args.since.as_deref().filter(|text| !text.is_empty()))?,
+        until: moment("until", args.until.as_deref().filter(|text| !text.is_empty()))?,
         timestamps: args.timestamps,
         details: args.details,
         out: Vec::new(),

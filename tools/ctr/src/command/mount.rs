@@ -16,8 +16,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "string")]
     format: Option<String>,
     /// Do not truncate output
-    #[arg(long)]
-    notruncate: bool,
+    #[arg(long, alias = "notruncate")]
+    no_trunc: bool,
     /// The containers; without one those that are mounted are listed
     containers: Vec<String>,
 }
@@ -28,6 +28,9 @@ pub(crate) struct Release {
     /// Umount all of the currently mounted containers
     #[arg(short, long)]
     all: bool,
+    /// Accepted for podman's sake: whoever mounts counts once
+    #[arg(short, long)]
+    force: bool,
     /// The containers
     #[arg(required_unless_present = "all")]
     containers: Vec<String>,
@@ -35,13 +38,16 @@ pub(crate) struct Release {
 
 pub(crate) fn mount(args: Args, context: &Context) -> Outcome {
     let root = context.store()?;
+    if let Some(other) = args.format.as_deref().filter(|format| !matches!(*format, "" | "json")) {
+        return Err(Failure::new(format!("unknown --format argument: {other:?}")).hint("json is known"));
+    }
     if args.containers.is_empty() {
         let all = mounted::all(&root)?;
         if args.format.as_deref() == Some("json") {
             let all: Vec<_> = all.iter().map(|m| json!({ "id": m.record.id, "mountpoint": m.at })).collect();
             return super::print(&format!("{}\n", json!(all)));
         }
-        let id = |m: &Mounted| if args.notruncate { m.record.id.to_string() } else { m.record.id.short().to_owned() };
+        let id = |m: &Mounted| if args.no_trunc { m.record.id.to_string() } else { m.record.id.short().to_owned() };
         return super::print(&all.iter().map(|m| format!("{} {}\n", id(m), m.at.display())).collect::<String>());
     }
     if !rustix::process::geteuid().is_root() {
@@ -65,6 +71,7 @@ pub(crate) fn mount(args: Args, context: &Context) -> Outcome {
 }
 
 pub(crate) fn umount(args: Release, context: &Context) -> Outcome {
+    let _ = args.force;
     let root = context.store()?;
     let names = match args.all {
         true => mounted::all(&root)?.iter().map(|m| m.record.id.to_string()).collect(),
@@ -72,9 +79,8 @@ pub(crate) fn umount(args: Release, context: &Context) -> Outcome {
     };
     super::each(&names, |name| {
         let record = root.find_container(name)?;
-        match mounted::release(&root, &record)? {
-            true => Ok(()),
-            false => Err(Failure::new(format!("container {} is not mounted", record.name))),
-        }
+        // podman: one that is not mounted is no failure
+        mounted::release(&root, &record)?;
+        Ok(())
     })
 }

@@ -24,7 +24,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         let key = |b: &Bound| (b.container_port, b.protocol.clone(), b.host_ip.clone(), b.host_port);
         key(a).cmp(&key(b))
     });
-    let Some(wanted) = &args.port else {
+    let Some(wanted) = args.port.as_ref().filter(|port| !port.is_empty()) else {
         let line = |b: &Bound| format!("{}/{} -> {}\n", b.container_port, b.protocol, b.outside());
         return super::print(&bound.iter().map(line).collect::<String>());
     };

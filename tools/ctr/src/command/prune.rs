@@ -59,7 +59,7 @@ pub(crate) fn asked(words: &str) -> Result<bool, Failure> {
 /// Reads the filters that prunings have.
 pub(crate) fn which(filters: &[String]) -> Result<Which, Failure> {
     let mut which = Which::default();
-    for filter in filters {
+    for filter in filters.iter().filter(|filter| !filter.is_empty()) {
         let (key, value) = filter.split_once('=').ok_or_else(|| super::filter::malformed(filter, "--filter"))?;
         let label = || super::filter::label(value);
         match key.trim().to_lowercase().as_str() {

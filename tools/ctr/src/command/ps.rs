@@ -45,8 +45,19 @@ pub(crate) struct Args {
 
 impl Args {
     /// Whether sizes are asked for: then trees are walked.
-    pub(super) fn measures(&self) -> bool {
-        self.size || self.format.as_deref().is_some_and(|format| format.contains(".Size"))
+    pub(super) fn measures(&self, context: &Context) -> bool {
+        // all members, as JSON
+        let whole = |text: &str| {
+            text.trim_start().strip_prefix('.').is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
+        };
+        let asks = |format: String| format.contains(".Size") || format.split("json ").skip(1).any(whole);
+        self.size || !self.quiet && self.custom(context).is_some_and(asks)
+    }
+
+    /// The format that was asked for or else configured.
+    fn custom(&self, context: &Context) -> Option<String> {
+        let asked = self.format.clone().filter(|format| !format.is_empty());
+        asked.or_else(|| context.config().text("psFormat").map(str::to_owned))
     }
 }
 
@@ -68,9 +79,19 @@ const HEADINGS: [(&str, &str); 15] = [
     ("Platform", "PLATFORM"),
 ];
 
+/// docker's word for members one below the other, and what it stands for.
+const RAW: &str = "raw";
+const MEMBERS: &str = "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\ncreated_at: {{.CreatedAt}}\n\
+    state: {{- pad .State 1 0}}\nstatus: {{- pad .Status 1 0}}\nnames: {{.Names}}\nlabels: {{- pad .Labels 1 0}}\n\
+    ports: {{- pad .Ports 1 0}}\n";
+
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let filters = Filters::parse(&args.filter)?;
-    let custom = args.format.as_deref().filter(|format| !format.is_empty());
+    let custom = args.custom(context);
+    let custom = custom.as_deref();
+    if args.quiet && args.format.as_deref().is_some_and(|format| !format.is_empty()) {
+        cli::output::err_line("WARNING: Ignoring custom format, because both --format and --quiet are set.");
+    }
     custom.map(check).transpose()?;
     let root = context.store()?;
     let filters = filters.resolve(&root)?;
@@ -81,15 +102,14 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     if let Ok(limit @ 1..) = usize::try_from(limit) {
         shown.truncate(limit);
     }
-    if args.quiet && !matches!(custom, Some(format) if format.starts_with("table")) {
-        if custom.is_some() {
-            cli::output::err_line("WARNING: Ignoring custom format, because both --format and --quiet are set.");
-        }
+    if args.quiet {
+        let before = if custom == Some(RAW) { "container_id: " } else { "" };
         let id = |r: &Record<()>| if args.no_trunc { r.id.to_string() } else { r.id.short().to_owned() };
-        return super::print(&shown.iter().map(|one| format!("{}\n", id(&one.record))).collect::<String>());
+        return super::print(&shown.iter().map(|one| format!("{before}{}\n", id(&one.record))).collect::<String>());
     }
+    let measures = args.measures(context);
     let rows: Vec<Value> = list::in_parts(&shown, |shown| {
-        let mut rows = row::Rows::new(&root, args.no_trunc, args.measures());
+        let mut rows = row::Rows::new(&root, args.no_trunc, measures);
         shown.iter().map(|one| rows.row(one)).collect()
     });
     let mut standard =
@@ -97,10 +117,19 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     if args.size {
         standard.push_str("\t{{.Size}}");
     }
-    if args.quiet {
-        standard = "{{.ID}}".into();
+    let mut members = MEMBERS.to_owned();
+    if args.size {
+        members.push_str("size: {{.Size}}\n");
     }
+    let custom = if custom == Some(RAW) { Some(members.as_str()) } else { custom };
     super::print(&format::list(custom, &standard, &HEADINGS, &rows)?)
+}
+
+/// A row for each container there is, with its size.
+pub(super) fn measured(root: &store::Root) -> Result<Vec<Value>, Failure> {
+    let all = list::list(root, false)?;
+    let mut rows = row::Rows::new(root, false, true);
+    Ok(all.iter().map(|one| rows.row(one)).collect())
 }
 
 /// docker tries a template on nothing before it asks for containers, and has other words then.
@@ -111,10 +140,10 @@ fn check(format: &str) -> Result<(), Failure> {
             ..failure
         }
     };
-    format::Template::parse(format).map_err(other("failed to parse template:"))?;
+    let template = format::Template::parse(format).map_err(other("failed to parse template:"))?;
     let mut nothing: serde_json::Map<String, Value> =
         HEADINGS.iter().map(|(field, _)| ((*field).to_owned(), "".into())).collect();
     nothing.insert("Label".into(), serde_json::json!({}));
-    let row = [Value::Object(nothing)];
-    format::list(Some(format), "", &HEADINGS, &row).map_err(other("failed to execute template:")).map(drop)
+    let row = format::Value::row(format::CONTAINER, &Value::Object(nothing));
+    template.on(&row).map_err(other("failed to execute template:")).map(drop)
 }

@@ -1,6 +1,6 @@
 //! `ctr rm`: removes containers.
 
-use super::Context;
+use super::{Containers, Context};
 use cli::failure::{Failure, Outcome};
 
 /// Options of `ctr rm`.
@@ -15,9 +15,8 @@ pub(crate) struct Args {
     /// A link; there are none
     #[arg(short, long)]
     link: bool,
-    /// The containers
-    #[arg(required = true, value_name = "CONTAINER")]
-    containers: Vec<String>,
+    #[command(flatten)]
+    these: Containers,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
@@ -27,7 +26,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let own = context.own()?;
     engine::life::settle(&root, &place, &own)?;
     let site = engine::life::Site { root: &root, place: &place, own: &own };
-    super::each(&args.containers, |name| {
+    super::each(&args.these.names, |name| {
         if name.trim_matches(['/', ' ']).is_empty() {
             return Err(Failure::new("container name cannot be empty"));
         }

@@ -60,7 +60,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
 
 fn start(args: &Args, request: &Request, machine: Machine, given: &[OwnedFd], context: &Context) -> Outcome {
     check_terminal(request.streams.stdin, request.tty)?;
-    let attaching = if args.detach { None } else { Some(args.attaching.read(request.streams, request.tty)?) };
+    let attaching =
+        if args.detach { None } else { Some(args.attaching.read(request.streams, request.tty, context)?) };
     let made = create::make(&args.options, request, machine, context, true);
     let Made { root, place, own, machine, record, waiting } = made.map_err(|failure| match failure.code {
         cli::exit::FAILED => by_its_words(failure),

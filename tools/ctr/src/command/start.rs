@@ -1,12 +1,13 @@
 //! `ctr start`: starts containers that were made or have ended.
 
-use super::Context;
+use super::{Containers, Context};
 use crate::options::streams::{Attaching, check_terminal};
 use cli::failure::{Failure, Outcome};
 use engine::attach::{self, End};
 use engine::launch::Starting;
 use engine::life::start;
 use engine::life::{Asked, Site};
+use engine::machine::Machine;
 use engine::request::streams::Streams;
 use store::{Record, Root};
 
@@ -22,13 +23,12 @@ pub(crate) struct Args {
     /// The keys that leave it
     #[arg(long, value_name = "KEYS")]
     detach_keys: Option<String>,
-    /// The containers
-    #[arg(required = true, value_name = "CONTAINER")]
-    containers: Vec<String>,
+    #[command(flatten)]
+    these: Containers,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
-    if (args.attach || args.interactive) && args.containers.len() > 1 {
+    if (args.attach || args.interactive) && args.these.names.len() > 1 {
         return Err(Failure::new("you cannot start and attach multiple containers at once")
             .hint("one at a time, or without -a and -i"));
     }
@@ -38,11 +38,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let machine = context.machine()?;
     let site = Site { root: &root, place: &place, own: &own };
     engine::life::settle(&root, &place, &own)?;
-    if let ([name], true) = (&args.containers[..], args.attach || args.interactive) {
-        return attached(&args, site, &find(&root, name)?, &machine);
+    if let ([name], true) = (&args.these.names[..], args.attach || args.interactive) {
+        return attached(&args, context, site, &find(&root, name)?, &machine);
     }
     let mut failed = Vec::new();
-    for name in &args.containers {
+    for name in &args.these.names {
         match find(&root, name).and_then(|record| Ok(start::start(site, &record, &machine)?)) {
             Ok(()) => drop(super::print(&format!("{name}\n"))?),
             Err(failure) => {
@@ -62,14 +62,14 @@ fn find(root: &Root, name: &str) -> Result<Record, Failure> {
 }
 
 /// Starts one with our streams, until it ends.
-fn attached(args: &Args, site: Site<'_>, record: &Record, machine: &engine::machine::Machine) -> Outcome {
+fn attached(args: &Args, context: &Context, site: Site<'_>, record: &Record, machine: &Machine) -> Outcome {
     let asked = Asked::of(record)?;
     let tty = asked.request.tty;
     let stdin = args.interactive && asked.request.interactive;
     check_terminal(stdin, tty)?;
     let streams = Streams { stdin, stdout: true, stderr: true, stdin_once: false };
     let attaching = Attaching { detach_keys: args.detach_keys.clone(), sig_proxy: true };
-    let options = attaching.read(streams, tty)?;
+    let options = attaching.read(streams, tty, context)?;
     engine::events::container(site.root, record, "attach", &[]);
     let Some(Starting { socket, mut supervisor }) = start::begin(site, record, machine)? else { return Ok(0) };
     let lost = |error| start::with_last_words(site.root, record, error);

@@ -52,7 +52,8 @@ const HEADINGS: [(&str, &str); 9] = [
 
 const LISTING: Listing<'_> = Listing { kind: "*container.statsContext", standard: STANDARD, headings: &HEADINGS };
 
-pub(crate) fn run(args: Args, context: &Context) -> Outcome {
+pub(crate) fn run(mut args: Args, context: &Context) -> Outcome {
+    args.format = args.format.or_else(|| context.config().text("statsFormat").map(str::to_owned));
     let root = context.store()?;
     let place = context.place()?;
     let own = context.own()?;

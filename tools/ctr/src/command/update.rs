@@ -1,6 +1,6 @@
 //! `ctr update`: other limits for containers that are there already.
 
-use super::Context;
+use super::{Containers, Context};
 use crate::options::limits::Changeable;
 use cli::failure::{Failure, Outcome};
 use engine::life::Site;
@@ -15,9 +15,8 @@ pub(crate) struct Args {
     /// When it is started again
     #[arg(long, value_name = "POLICY")]
     restart: Option<String>,
-    /// The containers
-    #[arg(required = true, value_name = "CONTAINER")]
-    containers: Vec<String>,
+    #[command(flatten)]
+    these: Containers,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
@@ -33,7 +32,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let own = context.own()?;
     let site = Site { root: &root, place: &place, own: &own };
     let change = Change { limits, restart };
-    let done = super::each(&args.containers, |name| {
+    let done = super::each(&args.these.names, |name| {
         let record = root.find_container(name)?;
         Ok(update::update(site, &record, &change)?)
     });

@@ -1,24 +1,16 @@
 //! `ctr wait`: until containers have ended; prints their exit codes.
 
-use super::Context;
+use super::{Containers, Context};
 use cli::failure::{Failure, Outcome};
 use engine::life::{Site, wait};
 
-/// Options of `ctr wait`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// The containers
-    #[arg(required = true, value_name = "CONTAINER")]
-    containers: Vec<String>,
-}
-
-pub(crate) fn run(args: Args, context: &Context) -> Outcome {
+pub(crate) fn run(args: Containers, context: &Context) -> Outcome {
     let root = context.store()?;
     let place = context.place()?;
     let own = context.own()?;
     let site = Site { root: &root, place: &place, own: &own };
     let mut failed = Vec::new();
-    for name in &args.containers {
+    for name in &args.names {
         let code = root.find_container(name).map_err(Failure::from).and_then(|record| Ok(wait::wait(site, &record)?));
         match code {
             Ok(code) => drop(super::print(&format!("{code}\n"))?),

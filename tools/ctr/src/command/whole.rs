@@ -14,6 +14,9 @@ pub(crate) fn check(output: Option<&Path>, failed: &str) -> Result<(), Failure> 
             false => Ok(()),
         };
     };
+    if output.is_dir() {
+        return Err(Failure::new(format!("{failed}: cannot write to a directory")));
+    }
     match output.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.exists()) {
         Some(parent) => {
             let why = format!("invalid output path: stat {}: no such file or directory", parent.display());

@@ -30,7 +30,7 @@ const fn of(
     Function { name, fixed, more, body }
 }
 
-static ALL: [Function; 29] = [
+static ALL: [Function; 30] = [
     // `and` and `or` stop at what decides them: they are evaluated where they are called.
     of("and", &[Anything], Some(Anything), |_| Ok(Value::Invalid)),
     of("or", &[Anything], Some(Anything), |_| Ok(Value::Invalid)),
@@ -71,6 +71,7 @@ static ALL: [Function; 29] = [
     // In the heading of a table these leave the name of the column as it is.
     of("heading", &[Anything], None, one),
     of("heading2", &[Anything, Int], None, |mut a| Ok(a.swap_remove(0))),
+    of("heading3", &[Anything, Text], None, |mut a| Ok(a.swap_remove(0))),
 ];
 
 /// Whether a template may call it.
@@ -83,6 +84,7 @@ pub(super) fn find(name: &str, heading: bool) -> Option<&'static Function> {
     let name = match name {
         "json" | "title" | "lower" | "upper" if heading => "heading",
         "truncate" if heading => "heading2",
+        "split" | "join" if heading => "heading3",
         other => other,
     };
     ALL.iter().find(|f| f.name == name)
@@ -159,7 +161,7 @@ fn index(mut arguments: Vec<Value>) -> Result<Value, String> {
                 Value::Invalid => return Err("value is nil; should be of type string".into()),
                 other => return Err(format!("value has type {}; should be string", other.kind())),
             },
-            other => return Err(format!("can't index item of type {}", other.kind())),
+            other => return Err(format!("can't index item of type {}", other.kind().trim_start_matches('*'))),
         };
     }
     Ok(item)
@@ -212,7 +214,7 @@ fn length(value: Value) -> Result<Value, String> {
         Value::List(_, list) => list.map_or(0, |l| l.len()),
         Value::Map(_, map) => map.map_or(0, |m| m.len()),
         Value::Headings(map) => map.len(),
-        other => return Err(format!("len of type {}", other.kind())),
+        other => return Err(format!("len of type {}", other.kind().trim_start_matches('*'))),
     };
     Ok(Value::int(length))
 }

@@ -25,22 +25,25 @@ impl Listing<'_> {
             return Ok(rows.iter().map(line).collect());
         }
         let (is_table, source) = match format.strip_prefix("table") {
-            Some(rest) if rest.trim_matches(' ').is_empty() => (true, self.standard),
+            Some("") => (true, self.standard),
             Some(rest) => (true, rest),
             None => (false, format),
         };
         let template = Template::parse(&source.trim_matches(' ').replace("\\t", "\t").replace("\\n", "\n"))?;
         let mut text = String::new();
         if is_table {
-            text = template.loose(&Value::headings(self.headings)).unwrap_or_default() + "\n";
+            text = template.on(&Value::headings(self.headings)).unwrap_or_default() + "\n";
         }
         for row in rows {
-            text += &template.loose(&Value::row(self.kind, row))?;
+            text += &template.on(&Value::row(self.kind, row))?;
             text.push('\n');
         }
         Ok(if is_table { table::align(&text) } else { text })
     }
 }
+
+/// Go's name of a row of containers.
+pub(crate) const CONTAINER: &str = "*formatter.ContainerContext";
 
 /// A listing of containers' kind.
 pub(crate) fn list(
@@ -49,5 +52,5 @@ pub(crate) fn list(
     headings: &[(&str, &str)],
     rows: &[Json],
 ) -> Result<String, Failure> {
-    Listing { kind: "*formatter.ContainerContext", standard, headings }.show(format, rows)
+    Listing { kind: CONTAINER, standard, headings }.show(format, rows)
 }

@@ -41,7 +41,7 @@ pub(crate) enum Value {
     Headings(Rc<BTreeMap<String, Self>>),
 }
 
-const ANY: Shape = Shape::Any;
+static ANY: Shape = Shape::Any;
 
 impl Value {
     pub(super) const NIL: Self = Self::Any(None);
@@ -69,6 +69,8 @@ impl Value {
         let fields = json.as_object().into_iter().flatten();
         let plain = |v: &Json| match v {
             Json::Number(n) => n.as_i64().map_or_else(|| Self::raw(v), |n| Self::Int(n, "int64")),
+            // docker's rows have pointers there
+            Json::Null => Self::Pointer(&ANY, None),
             other => Self::raw(other),
         };
         Self::Row(kind, Rc::new(fields.map(|(k, v)| (k.clone(), plain(v))).collect()))

@@ -6,6 +6,8 @@ pub(super) struct Entry {
     pub(super) name: String,
     pub(super) usage: String,
     pub(super) about: String,
+    /// What else its help says below that.
+    pub(super) more: String,
     pub(super) alias: String,
     pub(super) options: Vec<Words>,
 }
@@ -24,11 +26,12 @@ pub(super) fn entries() -> Vec<Entry> {
     let mut all: Vec<Entry> = Vec::new();
     for line in include_str!("words.txt").lines() {
         let Some((what, text)) = line.split_once(' ') else { continue };
-        let text = text.replace("\\n", "\n");
+        let text = text.replace("\\n", "\n").replace("\\t", "\t");
         match (what, all.last_mut()) {
             ("=", _) => all.push(Entry { name: text, ..Entry::default() }),
             ("usage", Some(entry)) => entry.usage = text,
             ("about", Some(entry)) => entry.about = text,
+            ("more", Some(entry)) => entry.more = text,
             ("alias", Some(entry)) => entry.alias = text,
             ("opt", Some(entry)) => {
                 let mut parts = text.splitn(4, '|').skip(1).map(str::to_owned);

@@ -3,6 +3,7 @@
 use super::process::{self, reason};
 use cli::failure::Failure;
 use engine::request::Request;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 pub(crate) struct Options {
     /// Write the container's id to a file
     #[arg(long, value_name = "FILE")]
-    cidfile: Option<PathBuf>,
+    cidfile: Option<OsString>,
     /// Write a label on it
     #[arg(short, long, value_name = "KEY[=VALUE]")]
     label: Vec<String>,
@@ -50,16 +51,19 @@ impl Options {
         }
         request.platform.clone_from(&self.platform);
         for file in &self.label_file {
-            process::lines(file, "--label-file")?.iter().for_each(|line| label(request, line));
+            for line in process::lines(file, "--label-file")? {
+                label(request, &line)?;
+            }
         }
-        self.label.iter().for_each(|text| label(request, text));
-        Ok(())
+        self.label.iter().try_for_each(|text| label(request, text))
     }
 
     /// Makes the file for the id, which must not be there yet.
     pub(crate) fn id_file(&self) -> Result<IdFile, Failure> {
-        let Some(path) = &self.cidfile else { return Ok(IdFile { path: None, file: None, written: false }) };
-        let file = File::options().write(true).create_new(true).open(path).map_err(|e| match e.kind() {
+        let Some(path) = self.cidfile.as_ref().filter(|path| !path.is_empty()).map(PathBuf::from) else {
+            return Ok(IdFile { path: None, file: None, written: false });
+        };
+        let file = File::options().write(true).create_new(true).open(&path).map_err(|e| match e.kind() {
             std::io::ErrorKind::AlreadyExists => Failure::new(format!(
                 "container ID file found, make sure the other container isn't running or delete {}",
                 path.display()
@@ -70,14 +74,26 @@ impl Options {
                     .hint("--cidfile names a file in a folder that is there")
             }
         })?;
-        Ok(IdFile { path: Some(path.clone()), file: Some(file), written: false })
+        Ok(IdFile { path: Some(path), file: Some(file), written: false })
     }
 }
 
 /// `KEY=VALUE`; without a value it is empty.
-fn label(request: &mut Request, text: &str) {
+fn label(request: &mut Request, text: &str) -> Result<(), Failure> {
     let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    let bad = |why: String| {
+        Failure::new(format!("invalid argument {text:?} for \"-l, --label\" flag: {why}"))
+            .hint("-l KEY=VALUE, or -l KEY")
+    };
+    let bare = key.trim_start_matches([' ', '\t']);
+    if bare.is_empty() {
+        return Err(bad(format!("invalid label '{text}': empty name")));
+    }
+    if bare.contains([' ', '\t']) {
+        return Err(bad(format!("label '{bare}' contains whitespaces")));
+    }
     request.labels.insert(key.to_owned(), value.to_owned());
+    Ok(())
 }
 
 /// The file that gets the container's id; removed again where there is no container.

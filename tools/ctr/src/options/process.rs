@@ -77,11 +77,13 @@ impl Options {
         request.entrypoint.clone_from(&self.entrypoint);
         request.workdir.clone_from(&self.workdir);
         request.user.clone_from(&self.user);
-        request.hostname.clone_from(&self.hostname);
+        // docker: an empty one is none
+        let given = |name: &Option<String>| name.clone().filter(|name| !name.is_empty());
+        request.hostname = given(&self.hostname);
         request.init = self.init;
         let manner = &mut request.manner;
         manner.groups.clone_from(&self.group_add);
-        manner.domainname.clone_from(&self.domainname);
+        manner.domainname = given(&self.domainname);
         manner.unset.clone_from(&self.unsetenv);
         manner.unset_all = self.unsetenv_all;
         manner.umask = self.umask.as_deref().map(manner::umask).transpose()?;

@@ -4,6 +4,7 @@ use cli::failure::Failure;
 use engine::request::Request;
 use engine::request::secret::Use;
 use engine::request::volume::{Volume, distinct};
+use std::path::PathBuf;
 
 /// Which files it sees.
 #[derive(Debug, clap::Args)]
@@ -42,13 +43,27 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// The folder that relative sources are taken from; one that is gone is an error where there are such.
+    fn here(&self) -> Result<PathBuf, Failure> {
+        let needed = self.rootfs
+            || self.volume.iter().any(|text| text.starts_with('.'))
+            || self.mount.iter().any(|text| text.contains("=."));
+        match std::env::current_dir() {
+            Err(error) if needed => {
+                let failure = Failure::new(format!("current directory: {}", super::process::reason(&error)));
+                Err(failure.hint("sources that begin with a dot are taken from there: cd to a folder that is there"))
+            }
+            here => Ok(here.unwrap_or_else(|_| "/".into())),
+        }
+    }
+
     /// Writes them into `request`.
     pub(crate) fn read(&self, request: &mut Request) -> Result<(), Failure> {
         if self.storage_opt.iter().any(|option| !option.contains('=')) {
             let failure = Failure::new("invalid storage option").hint("--storage-opt takes KEY=VALUE");
             return Err(failure.code(cli::exit::OURS));
         }
-        let here = std::env::current_dir().unwrap_or_else(|_| "/".into());
+        let here = self.here()?;
         let secrets = self.secret.iter().map(|text| Use::parse(text)).collect::<engine::Result<_>>();
         request.manner.secrets = secrets.map_err(failure)?;
         let mut volumes = Vec::new();

@@ -1,5 +1,6 @@
 //! Options about a container's streams: which are whose (`run`, `create`), and how to be attached to them (`run`, `start`, `attach`).
 
+use crate::context::Context;
 use cli::failure::Failure;
 use engine::attach::Keys;
 use engine::request::streams::Streams;
@@ -38,18 +39,28 @@ pub(crate) struct Attaching {
 
 impl Attaching {
     /// What to attach of a container with these streams and perhaps a terminal.
-    pub(crate) fn read(&self, streams: Streams, tty: bool) -> Result<engine::attach::Options, Failure> {
+    pub(crate) fn read(
+        &self,
+        streams: Streams,
+        tty: bool,
+        context: &Context,
+    ) -> Result<engine::attach::Options, Failure> {
         Ok(engine::attach::Options {
             stdin: streams.stdin,
             stdout: streams.stdout,
             stderr: streams.stderr,
             tty,
             proxy_signals: self.sig_proxy,
-            keys: Keys::choose(self.detach_keys.as_deref())?,
+            keys: keys(self.detach_keys.as_deref(), context)?,
             redraw: false,
             exec: None,
         })
     }
+}
+
+/// The keys that leave a container, as asked for or as configured.
+pub(crate) fn keys(asked: Option<&str>, context: &Context) -> engine::Result<Keys> {
+    Keys::choose(asked, context.config().text("detachKeys"))
 }
 
 /// Refuses a terminal that is none: docker's words.

@@ -1,5 +1,5 @@
 //! `ctr ps --filter`: docker's keys and what each means (moby: `daemon/list.go`). Values of one key are alternatives, but for
-//! labels, which all have to be there; keys all have to hold. Names and ids are patterns anywhere in the text.
+//! labels, which all have to be there; keys all have to hold. Names are patterns anywhere in the text, ids beginnings.
 
 use crate::command::filter::{invalid, label, malformed, unknown};
 use cli::failure::Failure;
@@ -39,6 +39,8 @@ pub(crate) struct Filters {
     /// Containers that `before` and `since` name: when they were made.
     before: Option<String>,
     since: Option<String>,
+    /// Containers whose ids begin as `id` says, each by a beginning that no other has.
+    ids: Vec<spec::ContainerId>,
     /// What `ancestor` names: ids and layers.
     images: Vec<(spec::Digest, Vec<PathBuf>)>,
 }
@@ -47,7 +49,8 @@ impl Filters {
     /// Reads them, with docker's words for what is wrong.
     pub(crate) fn parse(texts: &[String]) -> Result<Self, Failure> {
         let mut filters = Self::default();
-        for text in texts {
+        // docker: an empty one is none
+        for text in texts.iter().filter(|text| !text.is_empty()) {
             let (key, value) = text.split_once('=').ok_or_else(|| malformed(text, "-f, --filter"))?;
             let (key, value) = (key.trim().to_lowercase(), value.trim().to_owned());
             filters.values.entry(key).or_default().push(value);
@@ -96,6 +99,13 @@ impl Filters {
             })?;
             Ok::<_, Failure>(record.created)
         };
+        if !self.all("id").is_empty() {
+            let all = root.container_ids()?;
+            let begins = |start: &&String| all.iter().filter(|id| id.as_str().starts_with(start.as_str())).count() == 1;
+            let starts: Vec<&String> = self.all("id").iter().filter(begins).collect();
+            let meant = |id: &spec::ContainerId| starts.iter().any(|start| id.as_str().starts_with(start.as_str()));
+            self.ids = all.iter().filter(|id| meant(id)).cloned().collect();
+        }
         self.before = self.all("before").last().map(made).transpose()?;
         self.since = self.all("since").last().map(made).transpose()?;
         let find = |name: &String| {
@@ -137,7 +147,7 @@ impl Filters {
 
     fn holds(&self, key: &str, record: &Record<()>, state: &State) -> bool {
         match key {
-            "id" => self.any(key, record.id.as_str()),
+            "id" => self.ids.contains(&record.id),
             "name" => self.any(key, &record.name) || self.any(key, &format!("/{}", record.name)),
             "status" => self.any(key, super::state_word(state.status)),
             "exited" => {
@@ -152,7 +162,7 @@ impl Filters {
             }
             // there are no tasks, and one kind of isolation
             "is-task" => self.all(key).iter().any(|value| truth(value) == Some(false)),
-            "isolation" => self.any(key, ""),
+            "isolation" => true,
             _ => {
                 let of = |(id, layers): &(spec::Digest, Vec<PathBuf>)| {
                     record.image_id == Some(*id) || (!layers.is_empty() && record.layers.starts_with(layers))
@@ -252,8 +262,8 @@ mod tests {
             (&["name=^/web$"], &created, true),
             (&["name=^web$", "name=x"], &created, true),
             (&["name=["], &created, false),
-            (&["id=abab"], &created, true),
-            (&["id=^b"], &created, false),
+            (&["isolation=process"], &created, true),
+            (&["", "name=web"], &created, true),
             (&["status=created"], &created, true),
             (&["status=exited", "status=running"], &exited, true),
             (&["exited=3"], &exited, true),
