@@ -17,8 +17,9 @@
 //! Attributes: `columns`: runs of spaces count as one gap, where a column's width comes from how old something is; `sorted`: the
 //! order of the lines is nobody's promise; `any-error`: of standard error only counts whether there is some; `podman`: recorded from
 //! podman; `written`: not recorded but taken from docker's source, with the reason in the prose above;
-//! `root`: makes sense for root only, a section or a line; `modes`: in every mode, not as root alone, also
-//! in the short form; `long`: only in the long form; `open MODE`: not looked at yet in this mode.
+//! `root`: makes sense for root only, a section or a line; `once`: what it looks at is the same whoever asks, so it is run as root, and in
+//! the other modes only in the long form; `modes`: a word to the reader that it is worth being run in every mode, as all are that are
+//! not `once`; `long`: only in the long form; `open MODE`: not looked at yet in this mode.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -52,7 +52,7 @@ pub(crate) fn run(words: &[OsString], described: bool, args: Vec<OsString>) -> O
     let mut all = crate::definition();
     all.build();
     let line = line::read(&all, words);
-    let context = Context { root: line.root.clone(), words: args };
+    let context = Context { root: line.root.clone(), config: None, words: args };
     let (candidates, directive) = match &line.place {
         Place::Command(below) => (commands(below, &line.typed), Directive::ONLY),
         Place::Option { command, given } => (line::options(command, given, &line.typed), Directive::ONLY),
