@@ -11,8 +11,7 @@ use testkit::{fixture, need};
 
 /// Limits of `ctr`'s containers, and what is told of them; the disk whose transfers are limited is the guest's own.
 const CTR: &str = "limits::who_forks_more_is_refused limits::who_computes_more_is_held_back limits::who_transfers_more_waits \
-    limits::soft_limits_are_told_to_the_kernel limits::who_may_swap_goes_on_where_others_are_killed \
-    limits::who_has_a_reservation_keeps_it_where_memory_is_scarce limits::who_takes_more_memory_is_killed limits::files_of_v2_by_their_names \
+    limits::soft_limits_are_told_to_the_kernel limits::who_has_a_reservation_keeps_it_where_memory_is_scarce limits::who_takes_more_memory_is_killed limits::files_of_v2_by_their_names \
     restart::failures_are_counted_and_it_is_one_container_over_all_of_them \
     stats::numbers_are_what_is_used update::memory_below_what_it_has_is_refused_and_nothing_changes";
 
