@@ -614,14 +614,8 @@ impl Model {
         }
         let name = if default { acl::DEFAULT } else { acl::ACCESS };
         if default && !object.is_folder() {
-            if value.is_none() {
-                return Ok(());
-            }
-            if self.kernel_serves {
-                // ovl_set_or_remove_acl copies up before the file system below refuses.
-                self.raise(id);
-            }
-            return Err(Errno::ACCESS);
+            // fs/posix_acl.c, set_posix_acl: refused before the overlay hears of it, and nothing is copied up.
+            return if value.is_some() { Err(Errno::ACCESS) } else { Ok(()) };
         }
         self.raise(id);
         let now = self.now;
