@@ -114,3 +114,37 @@ fn two_state_roots_do_not_take_each_others_bridge() {
         assert_eq!((one.links(), one.ruleset()), (Vec::new(), String::new()));
     });
 }
+
+#[test]
+fn a_network_is_made_for_the_namespace_that_is_named_and_goes_from_there() {
+    need!(root, "ip", "nft");
+    lab(|lab| {
+        lab.container("host1");
+        lab.container("c1");
+        lab.sh("ip netns add up; ip -n host1 link add up1 type veth peer name up2 netns up
+                ip -n host1 addr add 172.18.5.1/24 dev up1; ip -n host1 link set up1 up");
+        lab.netwire("network create web --netns host1");
+        assert_eq!(subnet(lab, "web"), "172.19.0.0/16", "it is there that 172.18.5.0/24 is reached already");
+        assert_eq!(lab.netwire("network --netns host1 create --ignore web").len(), 65, "the same once more");
+        let there = |line: &str| lab.within("host1", || lab.netwire(line));
+        there("attach --network web --netns /run/netns/c1 --id c1");
+        let bridge = lab.inspect("web")["bridge"].as_str().expect("a name").to_owned();
+        assert!(lab.sh("ip -n host1 -o link show").contains(&bridge) && !lab.links().contains(&bridge));
+        there("detach --network web --id c1");
+        for how in ["--netns host1", "--netns /run/netns/host1"] {
+            assert!(lab.netwire(&format!("network ls -q {how}")).contains("web\n"));
+            assert!(lab.netwire(&format!("network inspect web {how}")).contains(&bridge));
+        }
+        lab.netwire("network rm web --netns host1");
+        assert!(!lab.sh("ip -n host1 -o link show").contains(&bridge));
+        assert!(!lab.sh("ip netns exec host1 nft list ruleset").contains(&bridge));
+        lab.netwire("network rm -f web --netns host1");
+        lab.refused(
+            "network create web --netns nowhere",
+            1,
+            "open network namespace nowhere: no such name",
+            "ip netns add",
+        );
+        assert_eq!(lab.netwire("network ls -q"), "bridge\n", "nothing half made");
+    });
+}

@@ -50,8 +50,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Create, remove, list and show networks
-    #[command(subcommand)]
-    Network(NetworkVerb),
+    Network(Network),
     /// Give a namespace an interface on a network; prints it as one line of JSON
     ///
     /// May be repeated: what is whole is left alone, what is half-made is made anew with the same address.
@@ -109,6 +108,17 @@ pub enum Verb {
         #[arg(long, value_name = "NETNS")]
         netns: String,
     },
+}
+
+/// `network`
+#[derive(Debug, clap::Args)]
+pub struct Network {
+    /// The namespace whose networks are meant, where bridges and rules are, instead of the one that netwire is called in
+    #[arg(long, global = true, value_name = "NETNS")]
+    pub netns: Option<String>,
+    /// What is done with them.
+    #[command(subcommand)]
+    pub verb: NetworkVerb,
 }
 
 /// What is done with networks.

@@ -1,6 +1,6 @@
 //! What the command line means: every value read and checked, folders chosen. Touches nothing.
 
-use crate::cli::{Args, Attach, Create, Detach, NetworkVerb, Verb};
+use crate::cli::{Args, Attach, Create, Detach, Network, NetworkVerb, Verb};
 use crate::rootless;
 use crate::whose::Whose;
 use cli::Failure;
@@ -24,6 +24,8 @@ pub struct Plan {
     pub state: State,
     /// Folders of CNI plugins that carry networks, if any do.
     pub plugins: Vec<String>,
+    /// The network namespace in which it is to be done, instead of ours.
+    pub place: Option<Reference>,
     /// What is to be done.
     pub step: Step,
 }
@@ -163,15 +165,12 @@ impl Places {
 pub fn plan(args: Args, places: &Places) -> Result<Plan, Failure> {
     let state = places.state(args.state, args.run)?;
     let plugins = crate::carried::folders(args.cni_path.as_deref());
+    let mut place = None;
     let step = match args.verb {
-        Verb::Network(NetworkVerb::Create(create)) => {
-            Step::Create { json: create.json, ignore: create.ignore, plan: network_plan(*create)? }
+        Verb::Network(Network { netns, verb }) => {
+            place = netns.as_deref().map(reference).transpose()?;
+            networks(verb)?
         }
-        Verb::Network(NetworkVerb::Rm { names, force }) => Step::Remove { names, force },
-        Verb::Network(NetworkVerb::Ls { json: true, .. }) => Step::List(Listing::Json),
-        Verb::Network(NetworkVerb::Ls { quiet: true, .. }) => Step::List(Listing::Names),
-        Verb::Network(NetworkVerb::Ls { .. }) => Step::List(Listing::Table),
-        Verb::Network(NetworkVerb::Inspect { names, .. }) => Step::Inspect(names),
         Verb::Attach(attach) if rootless::is_meant_by(&attach.network) => Step::AttachUser(rootless::wish(*attach)?),
         Verb::Attach(attach) => Step::Attach(Box::new(wish(*attach)?)),
         Verb::Detach(detach) => detachment(detach)?,
@@ -200,7 +199,20 @@ pub fn plan(args: Args, places: &Places) -> Result<Plan, Failure> {
             network_name(name.clone())?;
         }
     }
-    Ok(Plan { state, plugins, step })
+    Ok(Plan { state, plugins, place, step })
+}
+
+fn networks(verb: NetworkVerb) -> Result<Step, Failure> {
+    Ok(match verb {
+        NetworkVerb::Create(create) => {
+            Step::Create { json: create.json, ignore: create.ignore, plan: network_plan(*create)? }
+        }
+        NetworkVerb::Rm { names, force } => Step::Remove { names, force },
+        NetworkVerb::Ls { json: true, .. } => Step::List(Listing::Json),
+        NetworkVerb::Ls { quiet: true, .. } => Step::List(Listing::Names),
+        NetworkVerb::Ls { .. } => Step::List(Listing::Table),
+        NetworkVerb::Inspect { names, .. } => Step::Inspect(names),
+    })
 }
 
 /// Who has an id is found from the outside, so the namespace beside it need not be there, nor be looked at.

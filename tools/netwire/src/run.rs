@@ -6,11 +6,19 @@ use crate::publish;
 use cli::failure::Outcome;
 use cli::{Failure, exit, output};
 use network::definition::Definition;
+use network::namespace::Namespace;
 use network::{Error, Kind, attach, network as networks};
 use std::io;
 
-/// Does it.
+/// Does it, where it is to be done.
 pub(crate) fn run(plan: &Plan) -> Outcome {
+    match &plan.place {
+        Some(place) => Namespace::open(place)?.within(|| run_here(plan))?,
+        None => run_here(plan),
+    }
+}
+
+fn run_here(plan: &Plan) -> Outcome {
     if let Some(outcome) = crate::carried::run(plan) {
         return outcome;
     }
