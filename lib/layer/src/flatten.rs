@@ -11,10 +11,10 @@
 
 use crate::error::{Error, Fault, Kind, Result, system};
 use crate::extract::{self, Allowance, Options, Report, Tree, Ways, Whiteouts};
+use crate::queue::{Receiver, bounded};
 use crate::remove;
 use crate::source::{Image, ImageSource, LayerRef};
 use crate::stage::{self, Stage};
-use crossbeam::channel::{Receiver, bounded};
 use std::ffi::CStr;
 use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;

@@ -42,6 +42,7 @@ pub mod owners;
 pub mod pack;
 mod pipeline;
 pub mod probe;
+mod queue;
 pub mod remove;
 pub mod select;
 pub mod several;

@@ -18,7 +18,7 @@ use crate::compression::chunk::{Chunk, Unpack};
 use crate::compression::crew::Helpers;
 use crate::compression::{self, Compression, gzip, zstd};
 use crate::error::{Fault, Kind};
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crate::queue::{Receiver, Sender, bounded};
 use feed::{Fed, Meter};
 use sha2::{Digest as _, Sha256};
 use spec::{DiffId, Digest};

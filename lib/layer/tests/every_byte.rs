@@ -119,7 +119,8 @@ fn watched(what: &str, work: impl FnOnce(&dyn Fn(String)) + Send) {
         scope.spawn(move || work(&move |at| tell.send(at).unwrap()));
         let mut last = String::from("the begin");
         loop {
-            match hear.recv_timeout(Duration::from_secs(60)) {
+            // A byte takes milliseconds; a busy machine may give no turn for minutes.
+            match hear.recv_timeout(Duration::from_secs(600)) {
                 Ok(at) => last = at,
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
                 Err(mpsc::RecvTimeoutError::Timeout) => {

@@ -4,7 +4,7 @@
 //! A job is whoever's takes it first: a helper, or the one in order who has come to it before and does it himself.
 
 use super::budget::{self, Busy};
-use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use crate::queue::{Receiver, Sender, bounded, unbounded};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -148,7 +148,7 @@ impl<J, A> Drop for Crew<J, A> {
         self.abort.store(true, Ordering::Relaxed);
         if let Some((jobs, from)) = self.jobs.take() {
             drop(jobs);
-            from.try_iter().for_each(drop);
+            while from.try_recv().is_ok() {}
         }
         for thread in self.threads.drain(..) {
             // A helper that panicked has said so; his job is done by the one in order.

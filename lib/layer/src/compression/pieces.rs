@@ -8,7 +8,7 @@
 //! when the last of them lets go.
 
 use super::deflate::LEAD_BYTES;
-use crossbeam::channel::Sender;
+use crate::queue::Sender;
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 

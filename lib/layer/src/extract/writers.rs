@@ -15,7 +15,7 @@ use super::files::{self, NewFile};
 use super::metadata::Dresser;
 use crate::compression::budget::{self, Busy};
 use crate::error::Fault;
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crate::queue::{Receiver, Sender, bounded};
 use rustix::io::Errno;
 use std::collections::HashSet;
 use std::ffi::CString;
@@ -206,7 +206,7 @@ impl Writers {
             state.outstanding += 1;
         }
         let refused = match &self.to {
-            Some(to) => to.try_send(batch).err().map(crossbeam::channel::TrySendError::into_inner),
+            Some(to) => to.try_send(batch).err(),
             None => Some(batch),
         };
         if let Some(batch) = refused {

@@ -5,7 +5,7 @@
 //! walk itself had to wait for a disk (`getrusage(2)`, ru_inblock of its thread). All of it may fail and nothing is lost.
 
 use super::ladder::Names;
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crate::queue::{Receiver, Sender, bounded};
 use nix::sys::resource::{UsageWho, getrusage};
 use rustix::fs::{Advice, FileType, Mode, OFlags};
 use std::ffi::CString;

@@ -12,7 +12,7 @@
 
 use super::packer::{Packer, Packing, Seeks};
 use crate::error::{Fault, Kind};
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crate::queue::{Receiver, Sender, bounded};
 use sha2::{Digest as _, Sha256};
 use spec::{DiffId, Digest};
 use std::collections::BTreeMap;

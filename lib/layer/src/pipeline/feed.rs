@@ -2,7 +2,7 @@
 
 use super::{Ended, Watch};
 use crate::compression::pieces::{Cutter, Piece, Source};
-use crossbeam::channel::{Receiver, bounded};
+use crate::queue::{Receiver, bounded};
 use sha2::{Digest as _, Sha256};
 use spec::Digest;
 use std::io::{self, Read};

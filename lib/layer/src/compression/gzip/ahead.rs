@@ -17,7 +17,7 @@ use super::guess::{Guess, Memory, Range, guess};
 use crate::compression::budget::Stretch;
 use crate::compression::crew::{Crew, Given, Helpers};
 use crate::compression::pieces::Piece;
-use crossbeam::channel::{Receiver, Sender, unbounded};
+use crate::queue::{Receiver, Sender, unbounded};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -7,7 +7,7 @@
 use super::header::{self, Frame, HEADER_BYTES};
 use crate::compression::crew::{Crew, Given, Helpers};
 use crate::compression::pieces::Piece;
-use crossbeam::channel::{Sender, unbounded};
+use crate::queue::{Sender, unbounded};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
