@@ -75,6 +75,12 @@ impl Bench {
         refusal(&self.unpack(words), code, words)
     }
 
+    /// Runs `unpack` with `words` where it may take so many seconds of the processor: then the kernel ends it. What others do
+    /// on the machine meanwhile does not count.
+    pub(crate) fn within(&self, cpu_seconds: u32, words: &str) -> Output {
+        self.try_sh(&format!("ulimit -t {cpu_seconds}; exec $UNPACK {words}"))
+    }
+
     /// Puts `bytes` into a file.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
         std::fs::write(self.path(name), bytes).expect("a file");

@@ -1,11 +1,10 @@
 //! Little that becomes much: what can be limited stops at its limit, and what is taken needs no more memory than anything else.
 //!
-//! Memory is what [`crate::memory`] measures; here it is how much a few bytes may cost, in time and on disk.
+//! Memory is what [`crate::memory`] measures; here it is how much a few bytes may cost, in time of the processor and on disk.
 //!
 //! Contract U21.
 
-use crate::bench::{Bench, names_in};
-use std::time::{Duration, Instant};
+use crate::bench::{Bench, names_in, refusal};
 use testkit::corpus::{Item, tar};
 
 const OWNERS: &str = "--no-same-owner";
@@ -71,17 +70,19 @@ fn a_window_larger_than_the_cap_is_refused_by_name() {
 }
 
 #[test]
-fn a_size_that_lies_sets_no_disk_space_aside() {
+fn a_size_that_lies_is_believed_for_a_quarter_of_a_gigabyte() {
     testkit::need!(root, "unshare");
     let bench = Bench::new();
-    // A gigabyte is said, nothing comes: while it waits, nothing is taken from the disk.
-    bench.write("header", &Item::file("f", b"").claims(1 << 30).bytes());
+    // Eight gigabytes are said, a megabyte comes: while it waits for more, it holds what it asks for at once and no more.
+    let mut start = Item::file("f", b"").claims(8 << 30).bytes();
+    start.resize(1 << 20, b'x');
+    bench.write("start", &start);
     let used = bench.sh(
-        "mkdir t; unshare -m --propagation private bash -c 'mount -t tmpfs -o size=900m none t; mkfifo p; $UNPACK -C t/out - < p 2>/dev/null & exec 3> p; cat header >&3
-         for i in $(seq 100); do [ ! -e t/out/f ] || break; sleep 0.05; done; sleep 0.3; df --output=used t | tail -n1; exec 3>&-; wait || :; df --output=used t | tail -n1'",
+        "mkdir t; unshare -m --propagation private bash -c 'mount -t tmpfs -o size=900m none t; mkfifo p; $UNPACK -C t/out - < p 2>/dev/null & exec 3> p; cat start >&3
+         until [ -s t/out/f ]; do sleep 0.05; done; df --output=used t | tail -n1; exec 3>&-; wait || :; df --output=used t | tail -n1'",
     );
     let used: Vec<u64> = used.lines().map(|l| l.trim().parse().unwrap()).collect();
-    assert!(used[0] < 200_000, "{} KB are taken for a file that never came", used[0]);
+    assert!((200_000..300_000).contains(&used[0]), "{} KB are taken for a file that never came", used[0]);
     assert_eq!(used[1], 0);
 }
 
@@ -91,29 +92,30 @@ fn the_same_name_and_empty_names_many_times_over() {
     let count = 20_000_u32;
     let same: Vec<Item> = (0..count).map(|n| Item::file("f", format!("{n}"))).collect();
     bench.write("same.tar", &tar(&same));
-    let start = Instant::now();
-    bench.unpacked(&format!("-C out {OWNERS} same.tar"));
+    let unpacked = |words: &str| {
+        let out = bench.within(60, &format!("{OWNERS} {words}"));
+        assert!(out.status.success(), "{words}: {} {}", out.status, String::from_utf8_lossy(&out.stderr));
+    };
+    unpacked("-C out same.tar");
     assert_eq!(std::fs::read_to_string(bench.path("out/f")).unwrap(), format!("{}", count - 1));
     let dirs: Vec<Item> = (0..count).map(|n| Item::dir(if n.is_multiple_of(2) { "d/" } else { "d/./" })).collect();
     bench.write("dirs.tar", &tar(&dirs));
-    bench.unpacked(&format!("-C out2 {OWNERS} dirs.tar"));
+    unpacked("-C out2 dirs.tar");
     assert_eq!(names_in(&bench.path("out2")), ["d"]);
     // Each replaces a directory of the name before, with things in it.
     let turns: Vec<Item> =
         (0..2000).flat_map(|_| [Item::dir("x/"), Item::file("x/y/z", b""), Item::file("x", b"1")]).collect();
     bench.write("turns.tar", &tar(&turns));
-    bench.unpacked(&format!("-C out3 {OWNERS} turns.tar"));
+    unpacked("-C out3 turns.tar");
     assert_eq!(names_in(&bench.path("out3")), ["x"]);
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
 }
 
 #[test]
-fn headers_that_cost_more_than_they_weigh_are_refused_in_time() {
+fn headers_that_cost_more_than_they_weigh_are_refused_soon() {
     let bench = Bench::new();
     let xattrs = |count: usize, value: &[u8]| -> Item {
         (0..count).fold(Item::file("f", b""), |item, n| item.xattr(format!("user.{n}"), value))
     };
-    let start = Instant::now();
     for (what, layer) in [
         ("many names", tar(&[xattrs(50_000, b"")])),
         ("much in one header", tar(&[xattrs(80, &[b'v'; 60_000])])),
@@ -127,11 +129,10 @@ fn headers_that_cost_more_than_they_weigh_are_refused_in_time() {
         }),
     ] {
         bench.write("a.tar", &layer);
-        let (line, _) = bench.refused(&format!("-C out {OWNERS} a.tar"), 1);
+        let (line, _) = refusal(&bench.within(5, &format!("-C out {OWNERS} a.tar")), 1, what);
         assert!(line.starts_with("layer a.tar: "), "{what}: {line}");
         assert!(!bench.path("out").exists(), "{what}");
     }
-    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -148,8 +149,6 @@ fn indexes_that_name_each_other_are_read_once() {
          done
          cp index img/index.json",
     );
-    let start = Instant::now();
-    bench.refused("-C out img", 1);
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    refusal(&bench.within(5, "-C out img"), 1, "indexes of indexes");
     assert!(!bench.path("out").exists());
 }

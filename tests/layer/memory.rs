@@ -93,7 +93,8 @@ fn one_file(megabytes: u64) -> impl FnOnce(&mut dyn Write) {
 #[test]
 fn a_large_layer_needs_no_more_than_a_small_one() {
     testkit::need!("gzip", "zstd");
-    let bench = Bench::in_memory();
+    // What memory has no room for goes to the disk.
+    let bench = if layer_mb(0) > 2048 { Bench::new() } else { Bench::in_memory() };
     for (packer, window_mb) in [("gzip -1", 0), ("zstd -1 -q", 8), ("zstd -1 -q --long=27", 128), ("cat", 0)] {
         for jobs in [1, 4] {
             let most = BASE_MB + jobs * WORKER_MB + window_mb;
@@ -135,9 +136,10 @@ fn many_entries_need_little_each() {
                 pipe.write_all(&make(n).bytes()).unwrap();
             }
             pipe.flush().unwrap();
+            // Now it cannot have ended yet.
+            let mut peak = peak_mb(&unpack).unwrap_or(0);
             pipe.write_all(&tar(&[])).unwrap();
             drop(pipe);
-            let mut peak = 0;
             while unpack.try_wait().unwrap().is_none() {
                 peak = peak_mb(&unpack).unwrap_or(peak).max(peak);
                 std::thread::sleep(Duration::from_millis(2));

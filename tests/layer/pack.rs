@@ -192,7 +192,16 @@ fn a_reader_that_goes_a_full_disk_and_a_signal_leave_nothing() {
     let mut command = Command::new("env");
     command.args(["--default-signal", UNPACK, "pack", "--no-sparse", "-o", "o/l", "t"]).current_dir(bench.path("."));
     let mut child = command.stdin(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    // In the middle of it: it has read more than comes with the program.
+    let io = format!("/proc/{}/io", child.id());
+    let read_bytes = || -> u64 {
+        let io = std::fs::read_to_string(&io).unwrap_or_default();
+        io.lines().find_map(|l| l.strip_prefix("rchar: ")?.parse().ok()).unwrap_or(0)
+    };
+    while read_bytes() < 100_000_000 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it was interrupted");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
     let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
     let status = child.wait().unwrap();

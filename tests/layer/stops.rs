@@ -75,11 +75,11 @@ fn a_signal_while_it_waits_for_more_takes_everything_back() {
 #[test]
 fn an_ignored_signal_stays_ignored() {
     let bench = Bench::new();
-    bench.sh("mkdir in; echo x > in/f; tar -C in -cf a.tar .");
+    bench.sh("mkdir in; head -c 2000000 /dev/urandom > in/f; tar -C in -cf a.tar .");
     bench.sh(
-        "trap '' HUP; mkfifo p; $UNPACK -C out - < p & pid=$!; exec 3> p; sleep 0.3; kill -HUP $pid; sleep 0.1; cat a.tar >&3; exec 3>&-; wait $pid",
+        "trap '' HUP; mkfifo p; $UNPACK -C out - < p & pid=$!; exec 3> p; head -c 1000000 a.tar >&3; until [ -s out/f ]; do sleep 0.01; done
+         kill -HUP $pid; tail -c +1000001 a.tar >&3; exec 3>&-; wait $pid; cmp in/f out/f",
     );
-    assert!(bench.path("out/f").is_file());
 }
 
 #[test]
@@ -149,9 +149,7 @@ fn what_is_there_already_is_not_read_and_not_spoken_of() {
     assert!(!trace.contains("sync") && !trace.contains(".tmp"), "{trace}");
     // Nor need the layers be there any more.
     bench.sh(&format!("rm img/blobs/sha256/{}", blob.trim()));
-    let begun = Instant::now();
     assert_eq!(bench.unpacked("-C out img").len(), 1);
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
 
 #[test]
