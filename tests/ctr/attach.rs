@@ -281,6 +281,30 @@ fn one_who_does_not_read_at_all_does_not_stop_the_others_for_ever() {
 }
 
 #[test]
+fn who_ran_it_does_not_wait_for_others_to_read() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    let script = "read go; seq 600000; exit 8";
+    let mut command = lab.ctr(["run", "-i", "--name", "flood", "--network", "none", "host", "sh", "-c", script]);
+    let mut ran = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("ctr runs");
+    assert!(Lab::within(SOON, || lab.ok(["ps", "-q"]).lines().count() == 1));
+    let mut stuck = lab.ctr(["attach", "--no-stdin", "flood"]);
+    let stuck = stuck.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("ctr runs");
+    lab.is_visited_by("flood", 2);
+    ran.stdin.as_mut().expect("a pipe").write_all(b"go\n").expect("written");
+    let mut all = String::new();
+    ran.stdout.take().expect("a pipe").read_to_string(&mut all).expect("read");
+    assert!(all.ends_with("600000\n"));
+    let mut code = None;
+    assert!(Lab::within(SOON, || {
+        code = ran.try_wait().expect("a child").and_then(|status| status.code());
+        code.is_some()
+    }));
+    assert_eq!((code, lab.field("flood", "{{.State.Status}}").as_str()), (Some(8), "exited"));
+    assert!(Said::from(stuck.wait_with_output().expect("ends")).out.starts_with("1\n2\n"));
+}
+
+#[test]
 fn output_of_a_time_when_nobody_looked_is_in_the_log_and_is_not_shown_again() {
     need!(root, overlay);
     let lab = Lab::new();

@@ -6,7 +6,7 @@ use crate::Result;
 use rustix::process::{Signal, pidfd_send_signal};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
-use store::{ProcessId, Record, State};
+use store::{ProcessId, Record, Root, State};
 
 /// How long a supervisor gets for either, and a process to end that was killed.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,16 +44,29 @@ fn wake(site: Site<'_>, record: &Record) {
     let _ = std::os::unix::net::UnixStream::connect(site.place.of(&record.id).join("attach"));
 }
 
+/// Waits until a supervisor whose container's process has ended has ended too, or lives on only for somebody else who reads slowly what
+/// the container wrote, and has given the container back.
+pub(super) fn until_given_back(root: &Root, record: &Record, id: ProcessId, supervisor: &OwnedFd) {
+    let mut ended = wait(supervisor, Some(SOON));
+    while !ended && root.container_state(&record.id).is_ok_and(|state| has_it(&state, id)) {
+        ended = wait(supervisor, Some(SOON / 10));
+    }
+}
+
+/// Whether the container is that process's to run or to remove.
+fn has_it(state: &State, id: ProcessId) -> bool {
+    [state.supervisor, state.remover].contains(&Some(id))
+}
+
 /// Waits until a supervisor whose container's process has ended has put everything away. It may live on for who reads slowly what the
 /// container wrote, but has given the container back then. One that does not come so far is killed; of that one, and of one that
 /// was killed by somebody else, the answer is no: what it had is still to be cleared away.
 pub(super) fn until_put_away(site: Site<'_>, record: &Record, id: ProcessId, supervisor: &OwnedFd) -> bool {
-    let has_it = |state: &State| [state.supervisor, state.remover].contains(&Some(id));
     let end = Instant::now() + PATIENCE;
     let mut ended = wait(supervisor, Some(SOON));
     loop {
         // Looked at behind its end, the state has the last that it wrote.
-        if !site.root.container_state(&record.id).is_ok_and(|state| has_it(&state)) {
+        if !site.root.container_state(&record.id).is_ok_and(|state| has_it(&state, id)) {
             see_it_done(site, record);
             return true;
         }

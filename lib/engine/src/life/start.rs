@@ -1,8 +1,8 @@
 //! `start` of a container that is there, and `restart`.
 
-use super::identity::is_ending;
+use super::identity::{self, is_ending};
 use super::stop::{self, Manner};
-use super::{Site, claim, conflict, is_live};
+use super::{Site, claim, conflict, is_live, owner};
 use crate::attach::{self, End};
 use crate::launch::Starting;
 use crate::machine::Machine;
@@ -105,11 +105,12 @@ fn wait_ending(site: Site<'_>, record: &Record) -> Result<bool> {
 }
 
 /// Waits for the supervisor of a container that has ended, so that everything of it is cleared away when the command returns; not for one
-/// that starts its container again and stays.
-pub fn see_off(root: &Root, record: &Record, supervisor: &mut Child) {
+/// that starts its container again and stays, nor for somebody else who is attached and reads nothing.
+pub fn see_off(root: &Root, record: &Record, supervisor: &Child) {
     let goes_on = super::state(root, &record.id).is_ok_and(|state| super::is_active(state.status));
-    if !goes_on {
-        let _ = supervisor.wait();
+    let id = i32::try_from(supervisor.id()).ok().and_then(identity::process);
+    if let Some((id, handle)) = id.filter(|_| !goes_on).and_then(|id| Some((id, identity::handle(id)?))) {
+        owner::until_given_back(root, record, id, &handle);
     }
 }
 

@@ -74,7 +74,7 @@ fn start(args: &Args, request: &Request, machine: Machine, given: &[OwnedFd], co
         Some(waiting) => waiting.go(given),
         None => launch::start(&root, &record, &place, &own, &machine, given),
     };
-    let Starting { socket, mut supervisor } = starting.map_err(run_failure)?;
+    let Starting { socket, supervisor } = starting.map_err(run_failure)?;
     // What goes with its end need not outlive the machine's.
     if !request.remove {
         match root.sync_container(&record.id) {
@@ -97,7 +97,7 @@ fn start(args: &Args, request: &Request, machine: Machine, given: &[OwnedFd], co
     if !over {
         return code;
     }
-    see_off(&root, &record, &mut supervisor);
+    see_off(&root, &record, &supervisor);
     code
 }
 

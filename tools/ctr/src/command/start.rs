@@ -71,7 +71,7 @@ fn attached(args: &Args, context: &Context, site: Site<'_>, record: &Record, mac
     let attaching = Attaching { detach_keys: args.detach_keys.clone(), sig_proxy: true };
     let options = attaching.read(streams, tty, context)?;
     engine::events::container(site.root, record, "attach", &[]);
-    let Some(Starting { socket, mut supervisor }) = start::begin(site, record, machine)? else { return Ok(0) };
+    let Some(Starting { socket, supervisor }) = start::begin(site, record, machine)? else { return Ok(0) };
     let lost = |error| start::with_last_words(site.root, record, error);
     let end = attach::run(socket, options).map_err(lost)?;
     let over = matches!(end, End::Exited(_) | End::Failed { .. });
@@ -82,6 +82,6 @@ fn attached(args: &Args, context: &Context, site: Site<'_>, record: &Record, mac
     if !over {
         return code;
     }
-    start::see_off(site.root, record, &mut supervisor);
+    start::see_off(site.root, record, &supervisor);
     code
 }
