@@ -127,13 +127,18 @@ pub fn message(channel: Channel, value: &impl Serialize) -> Vec<u8> {
     frame(channel, &serde_json::to_vec(value).unwrap_or_default())
 }
 
-/// Sends [`Order::Given`], with `given`.
+/// Sends [`Order::Given`], with `given`, which are no more than [`MOST_GIVEN`].
 pub(crate) fn give(socket: &UnixStream, given: &[OwnedFd]) -> std::io::Result<()> {
+    let too_many = || std::io::Error::other("too many descriptors");
+    // The space below is for so many at least: alignment may leave it room for one more.
+    if given.len() > MOST_GIVEN {
+        return Err(too_many());
+    }
     let given: Vec<BorrowedFd<'_>> = given.iter().map(AsFd::as_fd).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_GIVEN))];
     let mut along = SendAncillaryBuffer::new(&mut space);
     if !along.push(SendAncillaryMessage::ScmRights(&given)) {
-        return Err(std::io::Error::other("too many descriptors"));
+        return Err(too_many());
     }
     // Short enough to go out whole into a socket that nothing waits in yet.
     let frame = message(Channel::Order, &Order::Given);
