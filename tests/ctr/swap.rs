@@ -58,7 +58,7 @@ fn runs_a_container(runtime: &str) {
 /// The runtime's terminal is served by `ctr`, size and all.
 fn on_a_terminal(lab: &Lab, runtime: &str) {
     let base = ["run", "--rm", "--network", "none", "--runtime", runtime];
-    let script = "echo ready; read -r line; stty size; tty; exit 5";
+    let script = "echo ready; read -r line; until stty size | grep \"33 77\"; do sleep 0.1; done; tty; exit 5";
     let hide = "[ ! -d /sys/fs/cgroup/unified ] || mount -t tmpfs none /sys/fs/cgroup/unified; exec \"$@\"";
     let terminal = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/terminal.py");
     let mut command = Command::new("unshare");

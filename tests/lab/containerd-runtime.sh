@@ -53,14 +53,14 @@ t mount run --rm --mount "type=bind,src=$w,dst=/v,options=rbind:ro" -- sh -c 'to
 t cpus run --rm --cpus 0.5 -- true
 t seccomp run --rm --seccomp -- grep ^Seccomp: /proc/self/status
 t capabilities run --rm --cap-drop CAP_KILL -- grep ^CapBnd /proc/self/status
-t terminal "$lab/terminal.py" 33 77 'stty size; tty; exit 5\n' /usr/bin/ctr run --rm -t --runc-binary "$runtime" --runc-root /run/runtime --cgroup "$parent/tty" "$ref" tty sh -c 'echo ready; while read -r l; do eval "$l"; done'
+t terminal "$lab/terminal.py" 33 77 'until stty size 2>/dev/null | grep "33 77"; do sleep 0.1; done; tty; exit 5\n' /usr/bin/ctr run --rm -t --runc-binary "$runtime" --runc-root /run/runtime --cgroup "$parent/tty" "$ref" tty sh -c 'echo ready; while read -r l; do eval "$l"; done'
 t detached /usr/bin/ctr run -d --memory-limit 33554432 --cpu-quota 50000 --runc-binary "$runtime" --runc-root /run/runtime --cgroup "$parent/one" "$ref" one sh -c 'trap "exit 4" TERM; while :; do sleep 0.1; done'
 t limits cat "/sys/fs/cgroup/memory$parent/one/memory.limit_in_bytes" "/sys/fs/cgroup/cpu$parent/one/cpu.cfs_quota_us"
 t task bash -c "ctr() { /usr/bin/ctr \"\$@\"; }; ctr task ls | awk '{print \$1, \$3}'"
 t exec c task exec --exec-id e1 one sh -c 'cat /proc/1/comm; exit 6'
 t exec-user c task exec --exec-id e2 --user 5 --cwd /tmp one sh -c 'id -u; pwd'
 t exec-not-found c task exec --exec-id e3 one no-such-program
-t exec-terminal "$lab/terminal.py" 21 43 'stty size; tty; exit 5\n' /usr/bin/ctr task exec -t --exec-id e4 one sh -c 'echo ready; while read -r l; do eval "$l"; done'
+t exec-terminal "$lab/terminal.py" 21 43 'until stty size 2>/dev/null | grep "21 43"; do sleep 0.1; done; tty; exit 5\n' /usr/bin/ctr task exec -t --exec-id e4 one sh -c 'echo ready; while read -r l; do eval "$l"; done'
 t exec-detached c task exec -d --exec-id e5 one sh -c 'echo x >/detached'
 until_ c task exec --exec-id "u$RANDOM" one test -e /detached
 # What was executed before may be still going.

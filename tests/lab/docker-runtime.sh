@@ -71,7 +71,7 @@ t init sh_ --init -- 'cat /proc/1/comm; exit 3'
 t mounts-itself sh_ --cap-add sys_admin --security-opt seccomp=unconfined --security-opt apparmor=unconfined -- 'mkdir /mnt; mount -t tmpfs none /mnt && echo mounted'
 t sysctl sh_ --sysctl net.ipv4.ip_forward=1 -- 'cat /proc/sys/net/ipv4/ip_forward'
 t host-namespaces sh_ --pid host --ipc host --uts host -- '[ $$ != 1 ] && echo not one'
-t terminal tty 33 77 'stty size; tty; exit 5\n' docker run --rm -it --network none busybox sh -c 'echo ready; while read -r l; do eval "$l"; done'
+t terminal tty 33 77 'until stty size 2>/dev/null | grep "33 77"; do sleep 0.1; done; tty; exit 5\n' docker run --rm -it --network none busybox sh -c 'echo ready; while read -r l; do eval "$l"; done'
 t terminal-interrupt tty 24 80 '\x03' docker run --rm -it --network none busybox sh -c 'trap "echo caught; exit 9" INT; echo ready; while :; do sleep 0.1; done'
 
 t detached docker run -d --network none --name one busybox sh -c 'trap "echo told; exit 4" TERM; echo out; echo err >&2; while :; do sleep 0.1; done'
@@ -84,7 +84,7 @@ t exec-user d exec -u 5:6 -w /tmp -e X=y one sh -c 'id -u; id -g; pwd; echo $X'
 t exec-not-found d exec one no-such-program
 t exec-not-executable d exec one /etc/passwd
 t exec-no-folder d exec -w /no/such one true
-t exec-terminal tty 21 43 'stty size; tty; exit 5\n' docker exec -it one sh -c 'echo ready; while read -r l; do eval "$l"; done'
+t exec-terminal tty 21 43 'until stty size 2>/dev/null | grep "21 43"; do sleep 0.1; done; tty; exit 5\n' docker exec -it one sh -c 'echo ready; while read -r l; do eval "$l"; done'
 t exec-detached d exec -d one sh -c 'echo x >/detached'
 until_ docker exec one test -e /detached
 t top bash -c 'docker top one -o pid,comm | grep -v sleep | wc -l'

@@ -110,7 +110,7 @@ t preserve-fds bash -c 'exec 3<<<third; exec podman run --rm --preserve-fds 1 --
 t cidfile sh_ --cidfile "$w/tmp/cid" -- 'exit 0'
 
 # --- a terminal -----------------------------------------------------------------------------------------------------------
-t terminal tty 33 77 'stty size; tty; exit 5\n' podman run --rm -it --network none localhost/base sh -c 'echo ready; while read -r l; do eval "$l"; done'
+t terminal tty 33 77 'until stty size 2>/dev/null | grep "33 77"; do sleep 0.1; done; tty; exit 5\n' podman run --rm -it --network none localhost/base sh -c 'echo ready; while read -r l; do eval "$l"; done'
 t terminal-interrupt tty 24 80 '\x03' podman run --rm -it --network none localhost/base sh -c 'trap "echo caught; exit 9" INT; echo ready; while :; do sleep 0.1; done'
 t terminal-no-stdin sh_ -t -- 'test -t 1 && echo is one'
 
@@ -129,7 +129,7 @@ t exec-no-folder p exec -w /no/such one true
 t exec-killed p exec one sh -c 'kill -9 $$'
 t exec-privileged p exec --privileged one sh -c 'grep -c 0000000000000000 /proc/self/status >/dev/null; echo done'
 t exec-capabilities p exec one grep ^Cap /proc/self/status
-t exec-terminal tty 21 43 'stty size; tty; exit 5\n' podman exec -it one sh -c 'echo ready; while read -r l; do eval "$l"; done'
+t exec-terminal tty 21 43 'until stty size 2>/dev/null | grep "21 43"; do sleep 0.1; done; tty; exit 5\n' podman exec -it one sh -c 'echo ready; while read -r l; do eval "$l"; done'
 t exec-detached p exec -d one sh -c 'echo x >/detached'
 until_ podman exec one test -e /detached
 t exec-detached-did p exec one cat /detached
