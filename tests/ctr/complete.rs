@@ -1,6 +1,6 @@
 //! `ctr __complete`, and what the shells' scripts make of it, with a real TAB.
 
-use crate::lab::Lab;
+use crate::lab::{Lab, Said};
 use crate::person::Person;
 use std::process::Command;
 use testkit::{fixture, need};
@@ -73,16 +73,20 @@ fn a_store_that_is_not_there_is_not_made() {
     assert!(!lab.root().exists() && !other.exists());
 }
 
+/// A shell that finds `ctr`, in the lab's folder.
+fn beside_ctr(lab: &Lab, shell: &mut Command) {
+    let folder = std::path::Path::new(env!("CARGO_BIN_EXE_ctr")).parent().expect("a folder").display();
+    lab.environment(shell);
+    shell.current_dir(lab.path()).env("PATH", format!("{folder}:{}", std::env::var("PATH").unwrap_or_default()));
+}
+
 #[test]
 fn a_person_at_bash_has_them_at_tab() {
     need!(root, overlay, images, "bash");
     let lab = lab();
     lab.ok(["rename", "ice", "icecold"]);
-    let ctr = env!("CARGO_BIN_EXE_ctr");
-    let folder = std::path::Path::new(ctr).parent().expect("a folder").to_string_lossy().into_owned();
     let mut person = Person::before("bash", &["--norc", "--noprofile", "-i"], |command: &mut Command| {
-        lab.environment(command);
-        command.current_dir(lab.path()).env("PATH", format!("{folder}:{}", std::env::var("PATH").unwrap_or_default()));
+        beside_ctr(&lab, command);
         command.env("PS1", "ready> ").env("TERM", "dumb").env("HISTFILE", "");
     });
     person.sees("ready> ");
@@ -110,4 +114,56 @@ fn a_person_at_bash_has_them_at_tab() {
     assert_eq!(lab.ok(["ps", "-aq", "--filter", "network=none"]).lines().count(), 5);
     person.types("exit\n");
     assert_eq!(person.ends(), 0);
+}
+
+#[test]
+fn a_person_at_zsh_has_them_at_tab() {
+    need!(root, overlay, images, "zsh");
+    let lab = lab();
+    lab.ok(["rename", "ice", "icecold"]);
+    let mut person = Person::before("zsh", &["-f", "-i"], |command: &mut Command| {
+        beside_ctr(&lab, command);
+        command.env("PS1", "ready> ").env("TERM", "dumb").env("HISTFILE", "");
+    });
+    person.sees("ready> ");
+    person.types("autoload -Uz compinit; compinit -u -D; source <(ctr completion zsh); compdef docker=ctr; alias docker=ctr; echo so$((1+1))\n");
+    person.sees("so2");
+    person.sees("ready> ");
+    for (typed, line) in [
+        ("ctr inspect -f '{{.Name}}' ic\t\n", "/icecold"),
+        ("docker inspect -f '{{.Name}}' we\t\n", "/web"),
+        ("ctr inspect --format='{{.Name}}' --typ\tcont\tic\t\n", "/icecold"),
+        ("ctr image inspect -f '{{.RepoTags}}' registry.test:5000/te\t\n", "registry.test:5000/team/web:v1]"),
+        ("ctr create --network=no\t --rm busy\ttrue; echo made\n", "made"),
+    ] {
+        person.types(typed);
+        person.sees("\n");
+        person.sees(line);
+        person.sees("ready> ");
+    }
+    assert_eq!(lab.ok(["ps", "-aq", "--filter", "network=none"]).lines().count(), 5);
+    person.types("exit\n");
+    assert_eq!(person.ends(), 0);
+}
+
+#[test]
+fn fish_offers_them() {
+    need!(root, overlay, images, "fish");
+    let lab = lab();
+    lab.ok(["rename", "ice", "icecold"]);
+    for (typed, offered) in [
+        ("ctr rm -f ic", "icecold"),
+        ("ctr inspect --type=cont", "--type=container"),
+        ("ctr inspect --type cont", "container"),
+        ("ctr image inspect registry.test:5000/te", "registry.test:5000/team/web:v1"),
+        ("ctr create --network=no", "--network=none"),
+        ("ctr contai", "container"),
+    ] {
+        let mut fish = Command::new("fish");
+        fish.args(["--no-config", "-c", "ctr completion fish | source; complete -C \"$argv[1]\"", typed]);
+        beside_ctr(&lab, &mut fish);
+        let said = Said::from(fish.env("HOME", lab.path()).output().expect("fish"));
+        let words: Vec<_> = said.out.lines().filter_map(|line| line.split('\t').next()).collect();
+        assert_eq!(words, [offered], "{typed}: {said:?}");
+    }
 }

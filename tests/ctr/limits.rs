@@ -67,7 +67,8 @@ fn who_takes_more_memory_is_killed() {
     // tail keeps what it is asked for; a swap limit as large as the memory limit leaves no swap.
     let hog = "head -c 100m /dev/zero | tail -c 100m | wc -c";
     let said = lab.said(["run", "--rm", "-m", "32m", "--memory-swap", "32m", "host", "sh", "-c", hog]);
-    assert_eq!(said.out, "0\n", "{said:?}");
+    // Where the hog is slow to go, the kernel takes the shell beside it too, and it is not counted.
+    assert!(said.out == "0\n" || said.out.is_empty() && said.code == 137, "{said:?}");
     let said = lab.said(["run", "--rm", "-m", "400m", "host", "sh", "-c", hog]);
     assert_eq!(said.out, "104857600\n", "{said:?}");
     // A buffer of that size, in PID 1 itself.

@@ -63,10 +63,10 @@ fn size(packed: &Packed) -> u64 {
     packed.entries * 512 + packed.data_bytes + 1024
 }
 
-/// Writes `source` in `from` to `out` as a tar, under its own name.
+/// Writes `source` in `from` to `out` as a tar, under its own name; a link that was followed does not give it another one.
 pub fn write(from: &Tree, source: &Path, out: impl Write + Send, how: How) -> Result<u64> {
     let source = ends::source(from, source, how.follow)?;
-    let name = if source.contents { b".".to_vec() } else { source.name.clone() };
+    let name = if source.contents { b".".to_vec() } else { source.real_name.clone() };
     pack(from, &source, &name, true, how, out).map(|packed| size(&packed))
 }
 

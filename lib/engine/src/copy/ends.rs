@@ -20,6 +20,8 @@ pub(super) struct Source {
     pub(super) what: What,
     /// What it is called where it comes to.
     pub(super) name: Vec<u8>,
+    /// What it is called where it lies: otherwise than it was asked for, if a link to it was followed.
+    pub(super) real_name: Vec<u8>,
     /// What the folder holds is wanted, not the folder.
     pub(super) contents: bool,
 }
@@ -84,30 +86,32 @@ fn parent(path: &Path) -> PathBuf {
 }
 
 /// The last name of a path, if it has one.
-fn name_of(path: &Path) -> Option<&OsStr> {
-    path.file_name()
+fn name_of(path: &Path) -> Option<&[u8]> {
+    path.file_name().map(OsStr::as_bytes)
 }
 
 /// Opens what is to be copied.
 pub(super) fn source(tree: &Tree, path: &Path, follow: bool) -> Result<Source> {
     let written = Written::new(path);
     let missing = |e: Errno| no_source(tree, path, e);
-    let name = name_of(&written.bare).map(|n| n.as_bytes().to_vec());
-    let of_folder = |folder: OwnedFd, name: Option<Vec<u8>>, contents: bool| {
+    let name = name_of(&written.bare).map(<[u8]>::to_vec);
+    let of_folder = |folder: OwnedFd, name: Option<Vec<u8>>, real_name: Option<Vec<u8>>, contents: bool| {
         // `..` and `/` have no name of their own.
         let real = || {
             let link = rustix::fs::readlink(format!("/proc/self/fd/{}", folder.as_raw_fd()), Vec::new()).ok()?;
             let path = PathBuf::from(OsStr::from_bytes(link.to_bytes()));
-            path.file_name().map(|n| n.as_bytes().to_vec())
+            name_of(&path).map(<[u8]>::to_vec)
         };
         let is_root = written.bare == Path::new("/");
         let name = if is_root { None } else { name.or_else(real) };
         let contents = contents || name.is_none();
-        Source { path: path.to_owned(), what: What::Folder(folder), name: name.unwrap_or_default(), contents }
+        let name = name.unwrap_or_default();
+        let real_name = real_name.unwrap_or_else(|| name.clone());
+        Source { path: path.to_owned(), what: What::Folder(folder), name, real_name, contents }
     };
     if written.folder || name.is_none() {
         let folder = tree.open(&written.bare, FOLDER).map_err(missing)?;
-        return Ok(of_folder(folder, name, written.contents));
+        return Ok(of_folder(folder, name, None, written.contents));
     }
     let mut at = written.bare.clone();
     for _ in 0..LINKS {
@@ -116,14 +120,14 @@ pub(super) fn source(tree: &Tree, path: &Path, follow: bool) -> Result<Source> {
             Some(target) if follow => at = parent(&at).join(target),
             _ if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
                 let folder = tree.open(&at, FOLDER).map_err(missing)?;
-                return Ok(of_folder(folder, name, false));
+                return Ok(of_folder(folder, name, name_of(&at).map(<[u8]>::to_vec), false));
             }
             _ => {
                 let folder = tree.open(&parent(&at), FOLDER).map_err(missing)?;
-                let entry =
-                    name_of(&at).and_then(|n| CString::new(n.as_bytes()).ok()).ok_or_else(|| missing(Errno::NOENT))?;
+                let entry = name_of(&at).and_then(|n| CString::new(n).ok()).ok_or_else(|| missing(Errno::NOENT))?;
+                let (name, real_name) = (name.unwrap_or_default(), entry.to_bytes().to_vec());
                 let what = What::Entry(folder, entry);
-                return Ok(Source { path: path.to_owned(), what, name: name.unwrap_or_default(), contents: false });
+                return Ok(Source { path: path.to_owned(), what, name, real_name, contents: false });
             }
         }
     }
@@ -180,7 +184,7 @@ pub(super) fn destination(tree: &Tree, path: &Path, source: &Source) -> Result<D
     let above = parent(&at);
     let folder = tree.open(&above, FOLDER).map_err(|e| no_target(tree, &above, e))?;
     let name = name_of(&at).ok_or_else(|| no_target(tree, &at, Errno::NOENT))?;
-    Ok(Destination { folder, name: name.as_bytes().to_vec(), with_root })
+    Ok(Destination { folder, name: name.to_vec(), with_root })
 }
 
 /// docker (`NoOverwriteDirNonDir`): a folder takes no file's place, and no file a folder's.

@@ -20,24 +20,35 @@ pub fn boot_id() -> String {
     BOOT.get_or_init(read).clone()
 }
 
+/// What the kernel says of a process in one line (proc_pid_stat(5)).
+struct Stat {
+    process: ProcessId,
+    /// It has ended, and its parent has not asked yet.
+    dead: bool,
+    /// It is on its way out.
+    exiting: bool,
+}
+
+impl Stat {
+    fn read(pid: i32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // the name, field 2, is in parentheses and may hold anything
+        let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+        let dead = fields.next() == Some("Z");
+        let flags: u32 = fields.nth(5)?.parse().ok()?;
+        let start_ticks = fields.nth(12)?.parse().ok()?;
+        Some(Self { process: ProcessId { pid, start_ticks }, dead, exiting: flags & EXITING != 0 })
+    }
+}
+
 /// The identity of the process `pid`, if it lives.
 pub fn process(pid: i32) -> Option<ProcessId> {
-    stat(pid).filter(|(_, dead)| !dead).map(|(process, _)| process)
+    Stat::read(pid).filter(|stat| !stat.dead).map(|stat| stat.process)
 }
 
 /// The identity of our child `pid`, which may have ended, and that it has is for us to find out.
 pub(crate) fn child(pid: i32) -> Option<ProcessId> {
-    stat(pid).map(|(process, _)| process)
-}
-
-/// Of the process `pid` its identity, and whether it is only waited for.
-fn stat(pid: i32) -> Option<(ProcessId, bool)> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // the name, field 2, is in parentheses and may hold anything
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    let dead = fields.next() == Some("Z");
-    let start_ticks = fields.nth(18)?.parse().ok()?;
-    Some((ProcessId { pid, start_ticks }, dead))
+    Stat::read(pid).map(|stat| stat.process)
 }
 
 /// Our own identity.
@@ -72,17 +83,12 @@ pub(super) fn begun(state: &State) -> Option<ProcessId> {
 /// Whether the process was killed or has ended and is only not gone yet (proc_pid_stat(5), proc_pid_status(5)).
 pub(super) fn is_ending(process_id: ProcessId) -> bool {
     const KILL: u64 = 1 << (Signal::KILL.as_raw() - 1);
-    let read = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", process_id.pid)).unwrap_or_default();
-    if !lives(process_id) {
-        return true;
-    }
-    // What of a process ended with exit_group shows as its state, and before that as a signal of one thread or of all.
-    let status = read("status");
+    // What of a process ended with exit_group shows in its flags, and before that as a signal of one thread or of all.
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process_id.pid)).unwrap_or_default();
     let of = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
     let waits = |name: &str| u64::from_str_radix(of(name), 16).is_ok_and(|signals| signals & KILL != 0);
-    let stat = read("stat");
-    let flags = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(6)?.parse::<u32>().ok());
-    waits("SigPnd:") || waits("ShdPnd:") || flags.is_none_or(|flags| flags & EXITING != 0)
+    let ends = |stat: Stat| stat.process != process_id || stat.dead || stat.exiting;
+    waits("SigPnd:") || waits("ShdPnd:") || Stat::read(process_id.pid).is_none_or(ends)
 }
 
 /// A handle to the process, made so that it cannot be another one's.
