@@ -193,8 +193,10 @@ fn input_ends_once_with_its_client_and_else_stays_open() {
     assert!(Lab::within(SOON, || lab.field("once", "{{.State.Status}} {{.State.ExitCode}}") == "exited 4"));
 
     // in the background it is nobody's, and stays open
-    lab.ok(["run", "-di", "--name", "open", "host", "sh", "-c", "read a; read b; echo $a-$b; cat"]);
-    for (text, wait_for) in [("first\n", ""), ("second\n", "first-second\n"), ("third\n", "first-second\nthird\n")] {
+    lab.ok(["run", "-di", "--name", "open", "host", "sh", "-c", "read a; echo $a; read b; echo $a-$b; cat"]);
+    for (text, wait_for) in
+        [("first\n", "first\n"), ("second\n", "first-second\n"), ("third\n", "first-second\nthird\n")]
+    {
         let mut command = lab.ctr(["attach", "open"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("ctr runs");
         child.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("written");

@@ -1,6 +1,6 @@
 //! `ctr cp` and `ctr export`: docker's table of what goes where, and that no name leads out of a container.
 
-use crate::lab::Lab;
+use crate::lab::{Lab, SOON};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::process::Command;
@@ -138,10 +138,7 @@ fn a_link_never_leads_out() {
         outside.display()
     );
     lab.ok(["run", "-d", "--network", "none", "--name", "runs", "busybox", "sh", "-c", &script]);
-    assert!(Lab::within(std::time::Duration::from_secs(20), || lab
-        .said(["exec", "runs", "test", "-e", "/ready"])
-        .code
-        == 0));
+    assert!(Lab::within(SOON, || lab.said(["exec", "runs", "test", "-e", "/ready"]).code == 0));
     for state in ["running", "stopped"] {
         if state == "stopped" {
             lab.ok(["kill", "runs"]);
@@ -178,10 +175,7 @@ fn exchanging_a_folder_for_a_link_meanwhile_leads_nowhere_else() {
          touch /ready; while :; do mv /stash /path; mv /path /stash; mv /evil /path; mv /path /evil; done"
     );
     lab.ok(["run", "-d", "--network", "none", "--name", "evil", "busybox", "sh", "-c", &script]);
-    assert!(Lab::within(std::time::Duration::from_secs(20), || lab
-        .said(["exec", "evil", "test", "-e", "/ready"])
-        .code
-        == 0));
+    assert!(Lab::within(SOON, || lab.said(["exec", "evil", "test", "-e", "/ready"]).code == 0));
     let mine = lab.path().join("w00t");
     std::fs::write(&mine, "from outside").expect("a file");
     let failed = AtomicBool::new(false);
@@ -210,10 +204,7 @@ fn an_export_is_the_whole_tree() {
         let run = ["run", "-d", "--network", "none", "--driver", driver, "--name", "tree", "busybox"];
         let script = "rm -r /home; echo new >/new; touch /ready; sleep 1000";
         lab.ok([&run[..], &["sh", "-c", script]].concat());
-        assert!(Lab::within(std::time::Duration::from_secs(20), || lab
-            .said(["exec", "tree", "test", "-e", "/ready"])
-            .code
-            == 0));
+        assert!(Lab::within(SOON, || lab.said(["exec", "tree", "test", "-e", "/ready"]).code == 0));
         let mut lists = Vec::new();
         for state in ["running", "stopped"] {
             let file = lab.path().join(state);

@@ -1,6 +1,6 @@
 //! `enter`: a shell in all of a container's namespaces, also where it has none; and nothing of the container changes by it.
 
-use crate::lab::Lab;
+use crate::lab::{Lab, SOON};
 use crate::person::Person;
 use testkit::{fixture, need};
 
@@ -28,7 +28,7 @@ fn all_namespaces_and_the_callers_rights() {
     assert_eq!(person.ends(), 3);
     lab.ok(["kill", "one"]);
     let gone = || lab.field("one", "{{.State.Status}}") == "exited";
-    assert!(Lab::within(std::time::Duration::from_secs(20), gone));
+    assert!(Lab::within(SOON, gone));
     let said = lab.said(["enter", "one"]);
     assert!(said.code == 1 && said.err.contains("is not running"), "{said:?}");
 }

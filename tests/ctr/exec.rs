@@ -94,8 +94,10 @@ fn a_terminal_in_a_container_that_has_none() {
     person.types_until("stty size\n", "31 101");
     // keys mean what is inside
     person.types("sleep 500\n");
-    std::thread::sleep(Duration::from_millis(300));
-    person.types_until("\x03", "^C");
+    // the line is taken: what is typed before that goes with a key that is a signal
+    person.sees("sleep 500");
+    person.sees("\n");
+    person.types_until("\x03", "ready> ");
     person.types("exit 5\n");
     assert_eq!(person.ends(), 5);
     // lots of output at the end is not cut off

@@ -175,7 +175,7 @@ fn security_options() {
         sees(&lab, &["--security-opt", &option], "mkdir /x 2>&1; touch /y && echo touched"),
         "mkdir: can't create directory '/x': Operation not permitted\ntouched\n"
     );
-    let masked = "ls /proc/keys >/dev/null && wc -c </proc/keys; (echo 1 >/proc/sys/kernel/printk_ratelimit) 2>/dev/null && echo written; :";
+    let masked = "ls /proc/keys >/dev/null && wc -c </proc/keys; read n </proc/sys/kernel/printk_ratelimit; (echo $n >/proc/sys/kernel/printk_ratelimit) 2>/dev/null && echo written; :";
     assert_eq!(sees(&lab, &[], masked), "0\n");
     assert_ne!(sees(&lab, &["--security-opt", "systempaths=unconfined"], masked), "0\n");
     let hidden = "ls /var | wc -l";

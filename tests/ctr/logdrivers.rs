@@ -134,9 +134,10 @@ const JOURNAL: &str = r#"
 mkdir -p /run/systemd /run/log /var/log/journal
 for folder in /run/systemd /run/log /var/log/journal; do mount -t tmpfs none $folder || exit 99; done
 /lib/systemd/systemd-journald 2> /dev/null & journald=$!
-tries=0; until [ -S /run/systemd/journal/socket ]; do sleep 0.1; tries=$((tries + 1)); [ $tries -lt 100 ] || exit 98; done
+trap 'kill $journald; wait $journald' EXIT
+tries=0; until [ -S /run/systemd/journal/socket ]; do sleep 0.1; tries=$((tries + 1)); [ $tries -lt 600 ] || exit 98; done
 ctr() { "$CTR" "$@"; }
-until_() { tries=0; until eval "$1"; do sleep 0.1; tries=$((tries + 1)); [ $tries -lt 200 ] || { echo "never: $1"; exit 97; }; done; }
+until_() { tries=0; until eval "$1"; do sleep 0.1; tries=$((tries + 1)); [ $tries -lt 600 ] || { echo "never: $1"; exit 97; }; done; }
 ctr run --name box --log-driver journald --log-opt tag=mine --label l=x --log-opt labels=l host \
     bash -c 'echo out; echo err >&2; printf "two\nlines\n"; exit 3' > /dev/null 2>&1
 echo "code $?"
@@ -155,8 +156,6 @@ echo "asked $(wc -l < "$PLACE/asked")"
 ctr stop -t 0 on > /dev/null; wait $follower
 cat "$PLACE/followed"
 ctr rm -f box on > /dev/null
-kill $journald; wait $journald
-exit 0
 "#;
 
 #[test]

@@ -64,7 +64,9 @@ fn networks_that_nobody_needs_are_pruned() {
         $ctr netwire network create left >/dev/null
         $ctr run -d --name one --network used busybox sleep 100 >/dev/null
         $ctr netwire network create alone --label keep >/dev/null
-        unshare -n sleep 100 & sleep 0.3; $ctr netwire attach --network alone --netns $! --id 1234 >/dev/null
+        unshare -n sleep 100 &
+        until [ $(readlink /proc/$!/ns/net) != $(readlink /proc/self/ns/net) ]; do sleep 0.1; done
+        $ctr netwire attach --network alone --netns $! --id 1234 >/dev/null
         $ctr system prune -f --filter label!=keep
         echo n | $ctr system prune | grep networks
         $ctr create --name two --network created busybox true >/dev/null
@@ -91,6 +93,7 @@ fn another_containers_network_with_its_names() {
     lab.load(&fixture::busybox_oci());
     let script = "
         $ctr run -d --name web --hostname web busybox sh -c 'mkdir /www; echo page >/www/index.html; exec httpd -f -h /www' >/dev/null
+        page http://$($ctr inspect -f '{{.NetworkSettings.IPAddress}}' web)/ >/dev/null
         $ctr run --rm --network container:web busybox sh -c 'wget -q -O - http://127.0.0.1/; hostname; grep -c web /etc/hosts'
         $ctr run --rm --network container:web -p 80:80 busybox true || echo code $?
         $ctr run --rm --network container:web -h x busybox true || echo code $?

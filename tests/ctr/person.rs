@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long something may take that takes no time.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Both sides of a new terminal. Other tests start programs meanwhile, which must not get them.
 fn terminal() -> std::io::Result<(OwnedFd, OwnedFd)> {

@@ -1,7 +1,7 @@
 //! What podman has and docker has not: `exists`, images that are mounted, `--replace`, `--preserve-fds`; and docker's `system prune`,
 //! with what it leaves.
 
-use crate::lab::Lab;
+use crate::lab::{Lab, SOON};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use testkit::{fixture, need};
@@ -139,7 +139,7 @@ fn descriptors_reach_other_processes_of_a_container_too() {
         assert_eq!((said.code, said.err.as_str()), (0, ""), "{how}: {said:?}");
         // 0, 1, 2, 3, 5 and that of ls: nothing else came along
         let whole = || std::fs::read_to_string(&over).expect("a file") == "over given\n6\n";
-        assert!(Lab::within(std::time::Duration::from_secs(20), whole), "{how}: {:?}", std::fs::read_to_string(&over));
+        assert!(Lab::within(SOON, whole), "{how}: {:?}", std::fs::read_to_string(&over));
     }
     let said = lab.said(["exec", "--preserve-fds", "1", "box", "true"]);
     assert_eq!(said.code, 125, "{said:?}");

@@ -1,7 +1,7 @@
 //! Verbs that meet: started twice, stopped twice, removed while it starts, clients that are killed. Whatever comes of it, the state is
 //! told truly afterwards and nothing is left.
 
-use crate::lab::{Lab, Said};
+use crate::lab::{Lab, SOON, Said};
 use std::process::Stdio;
 use std::time::Duration;
 use testkit::{fixture, need};
@@ -34,9 +34,7 @@ fn started_by_several_it_runs_once() {
     assert_eq!(lab.ok(["ps", "-q"]).lines().count(), 1);
     let supervisors = lab.processes().iter().filter(|line| line.contains(" supervise ")).count();
     assert!(
-        Lab::within(Duration::from_secs(20), || {
-            lab.processes().iter().filter(|line| line.contains(" supervise ")).count() == 1
-        }),
+        Lab::within(SOON, || { lab.processes().iter().filter(|line| line.contains(" supervise ")).count() == 1 }),
         "{supervisors}"
     );
     let starts = lab.ok(["events", "--until", "0s", "--filter", "event=start"]);

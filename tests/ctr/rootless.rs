@@ -1,6 +1,6 @@
 //! `ctr` as an ordinary user.
 
-use crate::lab::{Lab, Said};
+use crate::lab::{Lab, SOON, Said};
 use crate::person::Person;
 use testkit::{fixture, need};
 
@@ -169,7 +169,7 @@ fn in_a_machine_of_its_own(script: &str) -> Said {
         let left = pgrep.args(["-f", &format!("(pasta|slirp4netns) .*{folder}")]).output().expect("pgrep");
         String::from_utf8_lossy(&left.stdout).into_owned()
     };
-    let gone = crate::lab::Lab::within(crate::lab::SOON, || left().is_empty());
+    let gone = Lab::within(SOON, || left().is_empty());
     assert!(gone, "lives on: {} {said:?}", left());
     said
 }
@@ -254,10 +254,10 @@ fn what_others_own_counts_too() {
 fn the_life_of_a_container_without_root() {
     need!(root, user, fuse);
     let user = user();
-    let said = user.ctr(&["run", "-d", "--name", "web", "host", "sh", "-c", "echo up; touch /etc/new; sleep 100"]);
+    let said = user.ctr(&["run", "-d", "--name", "web", "host", "sh", "-c", "touch /etc/new; echo up; sleep 100"]);
     assert_eq!(said.code, 0, "{said:?}");
+    assert!(Lab::within(SOON, || user.ctr(&["logs", "web"]).out == "up\n"));
     assert_eq!(user.ctr(&["exec", "web", "sh", "-c", "ls /etc/new; id -u; exit 3"]).code, 3);
-    assert_eq!(user.ctr(&["logs", "web"]).out, "up\n");
     assert_eq!(user.ctr(&["diff", "web"]).out, "C /etc\nA /etc/new\n");
     let stopped = user.ctr(&["stop", "-t", "1", "web"]);
     assert_eq!(stopped.code, 0, "{stopped:?}");
@@ -304,9 +304,7 @@ fn terminals_without_root() {
     other.types_until("echo up $((1+1))\n", "up 2");
     other.types("tty; sleep 500\n");
     other.sees("/dev/pts/1");
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    other.types("\x03");
-    other.types_until("echo back $((2+2))\n", "back 4");
+    other.types_until("\x03echo back $((2+2))\n", "back 4");
     other.types("exit 6\n");
     assert_eq!(other.ends(), 6);
     let mut left = user.types(&["exec", "-it", "box", "sh", "-c", "echo here; sleep 400"]);
@@ -328,5 +326,5 @@ fn terminals_without_root() {
     one.types("exit 7\n");
     assert_eq!(one.ends(), 7);
     let ended = || user.ctr(&["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "box"]).out == "exited 7\n";
-    assert!(Lab::within(std::time::Duration::from_secs(20), ended));
+    assert!(Lab::within(SOON, ended));
 }

@@ -112,7 +112,7 @@ fn cni_plugins_wire_our_containers() {
         $ctr run -d --name web busybox sh -c 'mkdir /www; echo page >/www/index.html; exec httpd -f -h /www' >/dev/null
         unset VENEER_CNI_PATH
         address=$($ctr inspect -f '{{.NetworkSettings.IPAddress}}' web)
-        busybox wget -q -O - http://$address/; $ctr rm -f web; ip -br link | grep -c veth || :
+        page http://$address/; $ctr rm -f web; veths
     ";
     let said = crate::bridge::in_own_network(&lab, script);
     assert_eq!((said.code, said.out.as_str()), (0, "page\nweb\n0\n"), "{said:?}");

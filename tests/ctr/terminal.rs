@@ -15,8 +15,7 @@ fn a_shell_that_can_be_worked_in() {
     person.sees("24 80");
     person.resizes(30, 100);
     person.sees("ready> ");
-    person.types("sleep 0.3; stty size\n");
-    person.sees("30 100");
+    person.types_until("stty size\n", "30 100");
     // job control: stopped by ^Z, listed, brought back, ended by ^C
     person.types("sleep 500\n");
     // the line is taken: what is typed before that goes with a key that is a signal
@@ -24,7 +23,8 @@ fn a_shell_that_can_be_worked_in() {
     person.sees("\n");
     person.types_until("\x1a", "Stopped");
     person.types("jobs; fg\n");
-    // as a job, and as what goes on
+    // as what was stopped, as a job, and as what goes on
+    person.sees("sleep 500");
     person.sees("sleep 500");
     person.sees("sleep 500");
     person.types_until("\x03", "ready> ");

@@ -1,6 +1,6 @@
 //! The verbs of a container's life one by one: what each does, and that it did it.
 
-use crate::lab::{Lab, SOON};
+use crate::lab::{Lab, Running, SOON};
 use std::path::Path;
 use std::time::Duration;
 use testkit::need;
@@ -177,8 +177,8 @@ fn what_does_not_run_is_pruned_and_all_of_it_is_told() {
     assert!(told.contains(&want) && told.ends_with("name=wrote)\n"), "{told}");
     // those that come are followed
     let follower = lab.ctr(["events", "--format", "{{.Action}} {{.Actor.Attributes.name}}"]);
-    let mut follower = { follower }.stdout(std::process::Stdio::piped()).spawn().expect("ctr runs");
-    let mut reader = std::io::BufReader::new(follower.stdout.take().expect("a pipe"));
+    let mut follower = Running({ follower }.stdout(std::process::Stdio::piped()).spawn().expect("ctr runs"));
+    let mut reader = std::io::BufReader::new(follower.0.stdout.take().expect("a pipe"));
     let first = std::thread::spawn(move || {
         let mut first = String::new();
         std::io::BufRead::read_line(&mut reader, &mut first).map(|_| first)
@@ -192,7 +192,6 @@ fn what_does_not_run_is_pruned_and_all_of_it_is_told() {
     };
     assert!(Lab::within(SOON, told), "nothing is told");
     let first = first.join().expect("joined").expect("a line");
-    follower.kill().expect("killed");
-    follower.wait().expect("reaped");
+    drop(follower);
     assert!(["rename late\n", "rename kept\n"].contains(&&*first), "{first}");
 }

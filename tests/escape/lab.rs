@@ -40,7 +40,7 @@ impl Build {
     /// The same build as a file of its own in `folder`.
     pub(crate) fn copied_to(&self, folder: &Path) -> Self {
         let program = folder.join("nsrun");
-        std::fs::copy(&self.program, &program).expect("a copy");
+        testkit::program_of(&self.program, &program);
         Self { program, off: self.off.clone() }
     }
 }
@@ -183,16 +183,14 @@ pub(crate) fn share(config: &mut Value, kind: &str) {
 
 /// Puts the attacker's program (`attacker.c`) into `rootfs`, as /bin/attacker. The test starts with `need!("cc")`.
 pub(crate) fn give_attacker(rootfs: &Path) {
-    static BUILT: OnceLock<Vec<u8>> = OnceLock::new();
+    // in the folder of this build, for all tests and the next run
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let program = BUILT.get_or_init(|| {
-        let folder = tempfile::tempdir().expect("folder");
-        let file = folder.path().join("attacker");
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("attacker");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/escape/attacker.c");
         let built = Command::new("cc").args(["-static", "-O1", "-o"]).arg(&file).arg(source).status().expect("cc");
         assert!(built.success());
-        std::fs::read(file).expect("the program")
+        file
     });
-    let file = rootfs.join("bin/attacker");
-    std::fs::write(&file, program).expect("written");
-    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("mode");
+    testkit::program_of(program, &rootfs.join("bin/attacker"));
 }

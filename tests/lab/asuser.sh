@@ -3,6 +3,7 @@
 #
 # In a mount namespace of its own, so that nothing here is seen outside and all of it goes with the command:
 # - /dev/fuse and /dev/net/tun are open to everybody (many servers keep them for root);
+# - /dev/shm is empty: podman's locks lie there under one name for all of a user's;
 # - a cgroup tree of both versions at once shows only version 1, which is what engines other than ours accept;
 # - the project, cargo's target folder and the fixtures can be reached, even below a home that is closed to USER;
 # - HOME, USER, XDG_RUNTIME_DIR (0700, empty) and PATH are a login's; the rest of the environment is the caller's.
@@ -18,6 +19,7 @@ mknod -m 666 /mnt/fuse c 10 229; mknod -m 666 /mnt/tun c 10 200; install -d -m 7
 [ ! -e /dev/fuse ] || mount --bind /mnt/fuse /dev/fuse
 [ ! -e /dev/net/tun ] || mount --bind /mnt/tun /dev/net/tun
 [ ! -d /sys/fs/cgroup/unified ] || mount -t tmpfs none /sys/fs/cgroup/unified
+mount -t tmpfs -o mode=1777 lab-shm /dev/shm
 
 # Where a folder that leads to DIR is closed to users, an empty one is laid over it that holds only the way to DIR.
 closed_above() {

@@ -28,21 +28,13 @@ c images import "$image" >/dev/null 2>"$w/stderr" || { tail -5 "$w/log" "$w/stde
 ref=$(c images ls -q | head -1)
 
 exec 3>"$w/stderr"
-# t NAME COMMAND...: one step of the protocol
-t() {
-  local what=$1 out code; shift
-  echo "## $what: $*" >&3
-  [ -z "${LAB_TIMES:-}" ] || echo "$EPOCHREALTIME $what" >>"$LAB_TIMES"
-  out=$("$@" 2>&3 </dev/null); code=$?
-  printf '## %s: %s\n%s\n' "$what" "$code" "$out"
-}
+. "$lab/steps.sh"
 n=0
 # run OPTIONS -- COMMAND: a container of a new name
 run() {
   local o=(); while [ "$1" != -- ]; do o+=("$1"); shift; done; shift; n=$((n + 1))
   /usr/bin/ctr run --runc-binary "$runtime" --runc-root /run/runtime --cgroup "$parent/c$BASHPID" "${o[@]}" "$ref" "c$BASHPID" "$@"
 }
-until_() { local i; for i in $(seq 100); do "$@" >/dev/null 2>&1 && return; sleep 0.1; done; echo "never: $*"; }
 
 t hello run --rm -- sh -c 'echo hello; echo pid $$; exit 7'
 t not-found run --rm -- no-such-program
@@ -53,18 +45,19 @@ t mount run --rm --mount "type=bind,src=$w,dst=/v,options=rbind:ro" -- sh -c 'to
 t cpus run --rm --cpus 0.5 -- true
 t seccomp run --rm --seccomp -- grep ^Seccomp: /proc/self/status
 t capabilities run --rm --cap-drop CAP_KILL -- grep ^CapBnd /proc/self/status
-t terminal "$lab/terminal.py" 33 77 'until stty size 2>/dev/null | grep "33 77"; do sleep 0.1; done; tty; exit 5\n' /usr/bin/ctr run --rm -t --runc-binary "$runtime" --runc-root /run/runtime --cgroup "$parent/tty" "$ref" tty sh -c 'echo ready; while read -r l; do eval "$l"; done'
-t detached /usr/bin/ctr run -d --memory-limit 33554432 --cpu-quota 50000 --runc-binary "$runtime" --runc-root /run/runtime --cgroup "$parent/one" "$ref" one sh -c 'trap "exit 4" TERM; while :; do sleep 0.1; done'
+t terminal typed 33 77 /usr/bin/ctr run --rm -t --runc-binary "$runtime" --runc-root /run/runtime --cgroup "$parent/tty" "$ref" tty
+t detached /usr/bin/ctr run -d --memory-limit 33554432 --cpu-quota 50000 --runc-binary "$runtime" --runc-root /run/runtime --cgroup "$parent/one" "$ref" one sh -c 'trap "exit 4" TERM; sleep 1000 & wait'
 t limits cat "/sys/fs/cgroup/memory$parent/one/memory.limit_in_bytes" "/sys/fs/cgroup/cpu$parent/one/cpu.cfs_quota_us"
 t task bash -c "ctr() { /usr/bin/ctr \"\$@\"; }; ctr task ls | awk '{print \$1, \$3}'"
 t exec c task exec --exec-id e1 one sh -c 'cat /proc/1/comm; exit 6'
 t exec-user c task exec --exec-id e2 --user 5 --cwd /tmp one sh -c 'id -u; pwd'
 t exec-not-found c task exec --exec-id e3 one no-such-program
-t exec-terminal "$lab/terminal.py" 21 43 'until stty size 2>/dev/null | grep "21 43"; do sleep 0.1; done; tty; exit 5\n' /usr/bin/ctr task exec -t --exec-id e4 one sh -c 'echo ready; while read -r l; do eval "$l"; done'
+t exec-terminal typed 21 43 /usr/bin/ctr task exec -t --exec-id e4 one
 t exec-detached c task exec -d --exec-id e5 one sh -c 'echo x >/detached'
 until_ c task exec --exec-id "u$RANDOM" one test -e /detached
-# What was executed before may be still going.
-t pids bash -c "for i in \$(seq 50); do [ \$(/usr/bin/ctr task ps one | wc -l) = 2 ] && break; sleep 0.1; done; /usr/bin/ctr task ps one | wc -l"
+# The head, the shell and its sleep; what was executed before may be still going.
+three() { [ "$(/usr/bin/ctr task ps one | wc -l)" = 3 ]; }
+t pids until_ three
 t pause c task pause one
 t paused bash -c "/usr/bin/ctr task ls | awk '{print \$1, \$3}'"
 t resume c task resume one

@@ -12,6 +12,8 @@ fi
 program=$(readlink -f "$1") base=$(readlink -f "$2") w=$(readlink -f "$3")
 # podman and crun refuse a cgroup tree of both versions
 if [ "$(id -u)" = 0 ] && [ -d /sys/fs/cgroup/unified ]; then mount -t tmpfs none /sys/fs/cgroup/unified; fi
+# another podman's locks lie there under the same name, and its list of what runs in /run
+if [ "$(id -u)" = 0 ]; then mount -t tmpfs -o mode=1777 none /dev/shm; mount -t tmpfs none /run; mkdir /run/lock; fi
 export TMPDIR=$w/tmp XDG_RUNTIME_DIR=$w/xdg HOME=$w/home CONTAINERS_CONF=$w/containers.conf
 export REGISTRIES_CONFIG_PATH=$w/registries.conf CONTAINERS_STORAGE_CONF=$w/storage.conf
 mkdir -p "$w"/{tmp,home,context/tree/sub}; mkdir -m 700 "$w/xdg"

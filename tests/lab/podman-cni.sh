@@ -9,10 +9,11 @@ set -uo pipefail
 if [ -z "${LAB_INNER:-}" ]; then
   export LAB_INNER=1; exec unshare -n -m -p -f --mount-proc --kill-child --propagation private "$0" "$@"
 fi
+lab=$(dirname "$(readlink -f "$0")")
 plugins=$(readlink -f "$1") base=$(readlink -f "$2") w=$(readlink -f "$3")
 # podman and crun refuse a cgroup tree of both versions; /run and CNI's folders are the machine's otherwise
 if [ -d /sys/fs/cgroup/unified ]; then mount -t tmpfs none /sys/fs/cgroup/unified; fi
-mount -t tmpfs none /run; mkdir -p /run/netns /run/lock "$w"/{tmp,home,net.d,cni}
+mount -t tmpfs none /run; mount -t tmpfs -o mode=1777 none /dev/shm; mkdir -p /run/netns /run/lock "$w"/{tmp,home,net.d,cni}
 mkdir -p /var/lib/cni; mount --bind "$w/cni" /var/lib/cni
 export TMPDIR=$w/tmp XDG_RUNTIME_DIR=$w/xdg HOME=$w/home CONTAINERS_CONF=$w/containers.conf VENEER_ROOT=$w/veneer
 export REGISTRIES_CONFIG_PATH=$w/registries.conf CONTAINERS_STORAGE_CONF=$w/storage.conf
@@ -48,21 +49,14 @@ clean() {
 trap "rc=\$?; clean || :; exit \$rc" EXIT
 
 exec 3>"$w/stderr"
-# t NAME COMMAND...: one step of the protocol
-t() {
-  local what=$1 out code; shift
-  echo "## $what: $*" >&3
-  out=$("$@" 2>&3 </dev/null); code=$?
-  out=$(sed -E 's/\b[0-9a-f]{64}\b/ID/g; s/\b[0-9a-f]{12}\b/ID/g; s/\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b/MAC/g; s/veth[0-9a-f]+/VETH/g; s/cni-[0-9a-f-]{36}/NETNS/g' <<<"$out")
-  printf '## %s: %s\n%s\n' "$what" "$code" "$out"
-}
+. "$lab/steps.sh"
 p() { podman "$@"; }
 run() { podman run --rm "--cgroup-parent=$parent" "$@"; }
-# Until a server answers, a little while
-ask() { local i; for i in $(seq 50); do curl -sf -m 2 "$@" && return; sleep 0.1; done; echo "no answer"; return 7; }
+# Until a server answers, at most a minute
+ask() { until_ curl -sf -m 5 -o /dev/null "$@" && curl -sf -m 30 "$@"; }
 outside() { ip netns exec outside "$@"; }
 # In a container; busybox, being static, looks up no names
-get='printf "GET / HTTP/1.0\r\n\r\n" | busybox nc -w 3'
+get='printf "GET / HTTP/1.0\r\n\r\n" | busybox nc -w 30'
 page='echo page >/tmp/index.html; exec busybox httpd -f -h /tmp -p 80'
 
 podman import -q "$base" localhost/base >/dev/null || exit 1
@@ -70,14 +64,14 @@ podman import -q "$base" localhost/base >/dev/null || exit 1
 t backend p info -f '{{.Host.NetworkBackend}}'
 t address run localhost/base sh -c 'busybox ip -o -4 addr show eth0 | tr -s " " | cut -d" " -f4; busybox ip route | tr -s " "'
 t resolv run localhost/base sh -c 'busybox ip link show lo | grep -c UP'
-t out run localhost/base sh -c 'busybox ping -c 1 -W 3 198.51.100.2 | grep -o "1 packets received"'
+t out run localhost/base sh -c 'busybox ping -c 1 -W 30 198.51.100.2 | grep -o "1 packets received"'
 t web podman run -d --name web "--cgroup-parent=$parent" -p 8080:80 -p 127.0.0.1:8081:80 -p 8082:80/udp localhost/base sh -c "$page"
 t inspect p inspect -f '{{.NetworkSettings.IPAddress}}/{{.NetworkSettings.IPPrefixLen}} {{.NetworkSettings.Gateway}} {{.NetworkSettings.MacAddress}}' web
 t port bash -c 'podman port web | sort'
 t from-the-machine ask http://198.51.100.1:8080/
 t by-loopback ask http://127.0.0.1:8080/
 t one-address ask http://127.0.0.1:8081/
-t from-outside outside curl -s -m 3 http://198.51.100.1:8080/
+t from-outside outside curl -s -m 30 http://198.51.100.1:8080/
 t not-from-outside outside curl -s -m 1 http://198.51.100.1:8081/
 t neighbour run localhost/base sh -c "$get \$(busybox ip route | sed -n 's/default via \([^ ]*\).*/\1/p') 8080 | tail -1"
 t two run localhost/base sh -c "$get $(podman inspect -f '{{.NetworkSettings.IPAddress}}' web) 80 | tail -1"
@@ -95,8 +89,9 @@ t network-dual p network create --ipv6 --subnet fd77::/64 --subnet 10.79.0.0/24 
 t dual run --network dual localhost/base sh -c 'busybox ip -o addr show eth0 scope global | tr -s " " | cut -d" " -f3,4 | sort'
 t network-isolated p network create --subnet 10.80.0.0/24 -o isolate=true apart
 t apart-server podman run -d --name apart1 "--cgroup-parent=$parent" --network apart localhost/base sh -c "$page"
+until_ podman exec apart1 sh -c "$get 127.0.0.1 80 | grep page"
 t network-isolated-too p network create --subnet 10.81.0.0/24 -o isolate=true apart2
-t isolated run --network apart2 localhost/base sh -c "$get 10.80.0.2 80 2>/dev/null | grep page || echo denied"
+t isolated run --network apart2 localhost/base sh -c "${get/30/3} 10.80.0.2 80 2>/dev/null | grep page || echo denied"
 t same-network run --network apart localhost/base sh -c "$get 10.80.0.2 80 | tail -1"
 t pod bash -c "podman pod create --name pod --infra-image localhost/base --infra-command 'sleep 1000' -p 8090:80 --cgroup-parent $parent >/dev/null && podman run -d --pod pod localhost/base sh -c '$page' >/dev/null; podman pod ps --format '{{.Name}} {{.NumberOfContainers}}'"
 t pod-page ask http://127.0.0.1:8090/

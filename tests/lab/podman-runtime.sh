@@ -14,6 +14,8 @@ lab=$(dirname "$(readlink -f "$0")")
 runtime=$(command -v "$1") base=$(readlink -f "$2") w=$(readlink -f "$3")
 # podman and crun refuse a cgroup tree of both versions
 if [ "$(id -u)" = 0 ] && [ -d /sys/fs/cgroup/unified ]; then mount -t tmpfs none /sys/fs/cgroup/unified; fi
+# another podman's locks lie there under the same name, and its list of what runs in /run
+if [ "$(id -u)" = 0 ]; then mount -t tmpfs -o mode=1777 none /dev/shm; mount -t tmpfs none /run; mkdir /run/lock; fi
 export TMPDIR=$w/tmp XDG_RUNTIME_DIR=$w/xdg HOME=$w/home CONTAINERS_CONF=$w/containers.conf
 export REGISTRIES_CONFIG_PATH=$w/registries.conf CONTAINERS_STORAGE_CONF=$w/storage.conf
 mkdir -p "$w"/{tmp,home,context}; mkdir -m 700 "$w/xdg"
@@ -51,15 +53,7 @@ clean() {
 trap "rc=\$?; clean || :; exit \$rc" EXIT
 
 exec 3>"$w/stderr"
-# t NAME COMMAND...: one step of the protocol
-t() {
-  local what=$1 out code; shift
-  echo "## $what: $*" >&3
-  [ -z "${LAB_TIMES:-}" ] || echo "$EPOCHREALTIME $what" >>"$LAB_TIMES"
-  out=$("$@" 2>&3 </dev/null); code=$?
-  out=$(sed -E 's/\b[0-9a-f]{64}\b/ID/g; s/\b[0-9a-f]{12}\b/ID/g' <<<"$out")
-  printf '## %s: %s\n%s\n' "$what" "$code" "$out"
-}
+. "$lab/steps.sh"
 p() { podman "$@"; }
 limited=("--cgroup-parent=$parent")
 [ "$(id -u)" = 0 ] || limited=()
@@ -67,7 +61,6 @@ run() { podman run --rm --network none "${limited[@]}" "$@"; }
 tty() { "$lab/terminal.py" "$@"; }
 # What a shell in a container of its own says
 sh_() { local o=(); while [ "$1" != -- ]; do o+=("$1"); shift; done; shift; run "${o[@]}" localhost/base sh -c "$1"; }
-until_() { local i; for i in $(seq 100); do "$@" >/dev/null 2>&1 && return; sleep 0.1; done; echo "never: $*"; }
 
 podman import -q "$base" localhost/base >/dev/null || exit 1
 
@@ -110,12 +103,12 @@ t preserve-fds bash -c 'exec 3<<<third; exec podman run --rm --preserve-fds 1 --
 t cidfile sh_ --cidfile "$w/tmp/cid" -- 'exit 0'
 
 # --- a terminal -----------------------------------------------------------------------------------------------------------
-t terminal tty 33 77 'until stty size 2>/dev/null | grep "33 77"; do sleep 0.1; done; tty; exit 5\n' podman run --rm -it --network none localhost/base sh -c 'echo ready; while read -r l; do eval "$l"; done'
+t terminal typed 33 77 podman run --rm -it --network none localhost/base
 t terminal-interrupt tty 24 80 '\x03' podman run --rm -it --network none localhost/base sh -c 'trap "echo caught; exit 9" INT; echo ready; while :; do sleep 0.1; done'
 t terminal-no-stdin sh_ -t -- 'test -t 1 && echo is one'
 
 # --- detached: logs, exec, pause, top, stats, kill, stop ---------------------------------------------------------------------
-t detached podman run -d --network none --name one --stop-timeout 2 "${limited[@]}" localhost/base sh -c 'trap "echo told; exit 4" TERM; echo out; echo err >&2; while :; do sleep 0.1; done'
+t detached podman run -d --network none --name one --stop-timeout 60 "${limited[@]}" localhost/base sh -c 'trap "echo told; exit 4" TERM; echo out; echo err >&2; sleep 1000 & wait'
 until_ bash -c 'podman logs one | grep -q out'
 t logs p logs one
 t inspect p inspect -f '{{.State.Status}} {{.State.Running}} {{.State.Paused}} {{.OCIRuntime}}' one | sed "s/$name/RUNTIME/"
@@ -129,7 +122,7 @@ t exec-no-folder p exec -w /no/such one true
 t exec-killed p exec one sh -c 'kill -9 $$'
 t exec-privileged p exec --privileged one sh -c 'grep -c 0000000000000000 /proc/self/status >/dev/null; echo done'
 t exec-capabilities p exec one grep ^Cap /proc/self/status
-t exec-terminal tty 21 43 'until stty size 2>/dev/null | grep "21 43"; do sleep 0.1; done; tty; exit 5\n' podman exec -it one sh -c 'echo ready; while read -r l; do eval "$l"; done'
+t exec-terminal typed 21 43 podman exec -it one
 t exec-detached p exec -d one sh -c 'echo x >/detached'
 until_ podman exec one test -e /detached
 t exec-detached-did p exec one cat /detached
@@ -164,7 +157,7 @@ if [ "$(id -u)" = 0 ]; then
   t memory-kills run --memory 8m localhost/base sh -c 'exec tail /dev/zero'
   t pids group --pids-limit 5 -- '(for i in 1 2 3 4 5 6 7 8 9; do sleep 5 & done); cat /sys/fs/cgroup/pids/pids.max'
   t cpus group --cpus 0.5 --cpu-shares 512 --cpuset-cpus 0 -- 'cd /sys/fs/cgroup; cat cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us cpu/cpu.shares cpuset/cpuset.cpus; nproc'
-  t cpus-limit group --cpus 0.1 -- 'timeout 1 sh -c "while :; do :; done"; awk "/nr_throttled/ {print \$2 > 2}" /sys/fs/cgroup/cpu/cpu.stat'
+  t cpus-limit group --cpus 0.1 -- 'timeout 1 sh -c "while :; do :; done"; awk "/nr_throttled/ {print (\$2 > 2)}" /sys/fs/cgroup/cpu/cpu.stat'
   t device group --device /dev/zero:/dev/nought -- 'head -c 2 /dev/nought | wc -c; mknod /dev/kmsg2 c 1 11 && cat /dev/kmsg2 || echo denied'
   t blkio group --blkio-weight 300 -- 'echo ran'
   t update bash -c "podman run -d --name limits --network none localhost/base sleep 1000 >/dev/null; podman update --memory 64m --cpus 0.25 limits >/dev/null; echo \$?; podman exec limits cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/cpu/cpu.cfs_quota_us; podman rm -ft0 limits >/dev/null"
@@ -190,6 +183,18 @@ t built run localhost/built
 printf 'FROM localhost/base\nRUN exit 9\n' >"$w/context/Dockerfile"
 t build-fails p build -q --network none --runtime "$runtime" --isolation oci "$w/context"
 t pod bash -c 'podman pod create --name pod --infra=false >/dev/null && podman run --pod pod --rm --network none localhost/base echo in a pod; podman pod rm -f pod >/dev/null'
-t pod-infra bash -c 'podman pod create --name whole --network none --infra-image localhost/base --infra-command "sleep 1000" >/dev/null; podman run -d --name member --pod whole localhost/base sleep 1000 >/dev/null; podman run --rm --pod whole localhost/base sh -c "hostname; ls /sys/class/net"; podman exec member cat /proc/1/comm; podman pod pause whole >/dev/null; podman inspect -f "{{.State.Status}}" member; podman pod unpause whole >/dev/null; podman pod stop -t 1 whole >/dev/null; podman inspect -f "{{.State.Status}} {{.State.ExitCode}}" member; podman pod rm -f whole >/dev/null; podman pod ps -q | wc -l'
+ended() { [ "$(podman inspect -f '{{.State.Status}}' "$1")" = exited ]; }
+pod_infra() {
+  podman pod create --name whole --network none --infra-image localhost/base --infra-command "sleep 1000" >/dev/null
+  podman run -d --name member --pod whole localhost/base sleep 1000 >/dev/null
+  podman run --rm --pod whole localhost/base sh -c "hostname; ls /sys/class/net"
+  podman exec member cat /proc/1/comm
+  podman pod pause whole >/dev/null; podman inspect -f "{{.State.Status}}" member; podman pod unpause whole >/dev/null
+  podman pod stop -t 1 whole >/dev/null
+  # stopped, and then cleaned up by conmon's own podman
+  until_ ended member; podman inspect -f "{{.State.ExitCode}}" member
+  podman pod rm -f whole >/dev/null; podman pod ps -q | wc -l
+}
+t pod-infra pod_infra
 t join bash -c 'podman run -d --name first --network none localhost/base sleep 1000 >/dev/null; podman run --rm --network container:first --pid container:first --ipc container:first localhost/base sh -c "cat /proc/1/comm"; podman rm -ft0 first >/dev/null'
 t left p ps -aq

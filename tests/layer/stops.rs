@@ -77,7 +77,7 @@ fn an_ignored_signal_stays_ignored() {
     let bench = Bench::new();
     bench.sh("mkdir in; head -c 2000000 /dev/urandom > in/f; tar -C in -cf a.tar .");
     bench.sh(
-        "trap '' HUP; mkfifo p; $UNPACK -C out - < p & pid=$!; exec 3> p; head -c 1000000 a.tar >&3; until [ -s out/f ]; do sleep 0.01; done
+        "trap '' HUP; mkfifo p; $UNPACK -C out - < p & pid=$!; exec 3> p; head -c 1000000 a.tar >&3; timeout 60 sh -c 'until [ -s out/f ]; do sleep 0.01; done'
          kill -HUP $pid; tail -c +1000001 a.tar >&3; exec 3>&-; wait $pid; cmp in/f out/f",
     );
 }

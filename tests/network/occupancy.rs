@@ -220,7 +220,7 @@ fn who_had_the_namespaces_number_before_is_not_meant() {
         lab.container("c1");
         lab.attach("--network bridge --netns c1 --id dead -p 8080:80");
         // The kernel gives numbers again in its own time; a record of the dead with the new one's number shows the same.
-        lab.sh("ip netns del c1; while ip -o link | grep -q veth; do sleep 0.02; done; ip netns add c1
+        lab.sh("ip netns del c1; timeout 60 sh -c 'while ip -o link | grep -q veth; do sleep 0.02; done'; ip netns add c1
              sed -i -E \"s/\\\"inode\\\":[0-9]+/\\\"inode\\\":$(stat -L -c %i /run/netns/c1)/\" /run/state/networks/run/bridge.json");
         assert_eq!(lab.sh("grep -c '\"container\":\"dead\"' /run/state/networks/run/bridge.json"), "1\n");
         lab.refused("publish --netns c1 8081:80", 1, "nothing is attached there", "comes first");

@@ -193,7 +193,7 @@ fn strangers_are_told_nothing() {
         let mut running = started(room, &["-f", "--driver", "fuse", "-o", OPTIONS, "m"], "m/both");
         let (user, nobody) = (testkit::user::NAME, "nobody");
         let binary = room.path("ovl-mount");
-        std::fs::copy(OVL_MOUNT, &binary).expect("a copy that everybody can reach");
+        testkit::program_of(OVL_MOUNT.as_ref(), &binary);
         for name in [user, nobody] {
             let said = room.sh(&format!("setpriv --reuid {name} --clear-groups ./ovl-mount status m"));
             let expected = "ovl-mount: permission denied\nhint: ask as the user who mounted it, or as root\n";

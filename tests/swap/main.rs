@@ -44,7 +44,7 @@ fn left_in(folder: &Path) -> Vec<String> {
         let lines = processes.map(|p| String::from_utf8_lossy(&line(p)).replace('\0', " "));
         lines.filter(|line| line.contains(&needle) && line.contains("lowerdir=")).collect::<Vec<_>>()
     };
-    for _ in 0..100 {
+    for _ in 0..1200 {
         if servers().is_empty() {
             break;
         }

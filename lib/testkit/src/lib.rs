@@ -21,7 +21,7 @@ pub mod tree;
 pub mod user;
 
 pub use alone::alone;
-pub use program::program;
+pub use program::{program, program_of};
 
 /// The project's folder, where the scripts below `tests/` lie.
 fn project() -> &'static std::path::Path {

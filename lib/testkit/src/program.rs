@@ -10,3 +10,9 @@ pub fn program(path: &Path, text: &str) {
     let done = Command::new("sh").args(["-c", write]).arg(path).arg(text).status().expect("sh runs");
     assert!(done.success(), "{} is not written", path.display());
 }
+
+/// Copies the program `from` to `path`, in the same way.
+pub fn program_of(from: &Path, path: &Path) {
+    let done = Command::new("cp").arg(from).arg(path).status().expect("cp runs");
+    assert!(done.success(), "{} is not copied", path.display());
+}
