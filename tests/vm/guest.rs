@@ -36,7 +36,7 @@ pub(crate) fn run(shared: &Path, options: &[&str], script: &str) -> String {
     for folder in [project, built] {
         command.arg("-r").arg(folder);
     }
-    command.args(options).arg("-s").arg(shared).args(["-t", "900", "--", "sh", "-c", script]).stdin(Stdio::null());
+    command.args(options).arg("-s").arg(shared).args(["-t", "2400", "--", "sh", "-c", script]).stdin(Stdio::null());
     command.env("VM_CACHE", testkit::gate::vm_cache());
     let output = command.output().expect("vm.sh runs");
     let lines = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
