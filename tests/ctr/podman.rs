@@ -97,6 +97,58 @@ fn an_image_that_several_mount_at_once_is_mounted_once() {
 }
 
 #[test]
+fn other_users_of_the_machine_reach_no_file_of_a_mounted_image() {
+    use std::os::unix::fs::PermissionsExt;
+    need!(root, overlay, images);
+    let lab = Lab::with_busybox();
+    let mounts = lab.root().join("mounts");
+    let mode = || std::fs::metadata(&mounts).expect("a folder").permissions().mode() & 0o777;
+    lab.ok(["image", "mount", "busybox"]);
+    assert_eq!(mode(), 0o700, "as every folder of the store");
+    lab.ok(["image", "unmount", "busybox"]);
+    // one that was made open
+    std::fs::set_permissions(&mounts, PermissionsExt::from_mode(0o755)).expect("changed");
+    lab.ok(["image", "mount", "busybox"]);
+    assert_eq!(mode(), 0o700);
+    lab.ok(["image", "unmount", "busybox"]);
+}
+
+#[test]
+fn an_image_is_mounted_while_others_use_it() {
+    use nix::fcntl::{Flock, FlockArg};
+    need!(root, overlay, images);
+    let lab = Lab::with_busybox();
+    // as whoever makes a container of it
+    let folder = std::fs::File::open(lab.root().join("image")).expect("a folder");
+    let used = Flock::lock(folder, FlockArg::LockShared).map_err(|(_, e)| e).expect("a lock");
+    let mut mount = lab.ctr(["image", "mount", "busybox"]).spawn().expect("ctr runs");
+    let done = Lab::within(SOON, || mount.try_wait().expect("a child").is_some());
+    drop(used);
+    assert!(mount.wait().expect("it ends").success() && done, "it waited for them");
+    lab.ok(["image", "unmount", "busybox"]);
+}
+
+#[test]
+fn what_a_killed_mount_of_an_image_left_goes() {
+    need!(root, overlay, images);
+    let lab = Lab::with_busybox();
+    let mounts = lab.root().join("mounts");
+    let at = std::path::PathBuf::from(lab.ok(["image", "mount", "busybox"]).trim());
+    lab.ok(["image", "unmount", "busybox"]);
+    let left = || {
+        std::fs::create_dir(&at).expect("made");
+        std::fs::create_dir(at.with_extension("empty")).expect("made");
+    };
+    let none = || std::fs::read_dir(&mounts).expect("a folder").count() == 0;
+    left();
+    assert_eq!(lab.said(["image", "unmount", "busybox"]).code, 125, "it is not mounted");
+    assert!(none());
+    left();
+    lab.ok(["rmi", "busybox"]);
+    assert!(none());
+}
+
+#[test]
 fn descriptors_reach_the_container_under_their_numbers() {
     need!(root, overlay, images);
     let lab = Lab::new();

@@ -6,11 +6,12 @@
 //! | lock | shared | exclusive |
 //! |---|---|---|
 //! | [`Lock::Layers`] | no layer or blob may go: held by a load from its first look at what is there until its images are named | removing layers and blobs nobody uses; only ever tried, never waited for |
-//! | [`Lock::Images`] | names and images stay as they are: held from resolving an image until the container's record that uses it is written | changing `image/index.json`; always short |
+//! | [`Lock::Images`] | names and images stay as they are: held from resolving an image until the container's record that uses it is written, or its tree is mounted | changing `image/index.json`; always short |
 //! | [`Lock::Containers`] | reading several records as one | giving out a container's name; always short |
 //! | [`Lock::Container`] | - | changing one container's record or state; always short |
 //! | [`Lock::Volumes`] | - | making and removing volumes; always short |
 //! | [`Lock::Build`] | - | changing the build cache's index; always short |
+//! | [`Lock::Mounts`] | - | mounting an image's tree, and unmounting it |
 //!
 //! No lock is held while a container's process runs. Every descriptor is close-on-exec, so that a lock cannot travel into
 //! a program we start; whoever forks without executing must not hold one.
@@ -38,6 +39,8 @@ pub enum Lock<'a> {
     Volumes,
     /// The build cache.
     Build,
+    /// Where images' trees are mounted: `mounts/`, which not every store has.
+    Mounts,
 }
 
 /// How it is locked.
@@ -58,6 +61,7 @@ impl Lock<'_> {
             Lock::Container(_) => 4,
             Lock::Volumes => 5,
             Lock::Build => 6,
+            Lock::Mounts => 7,
         }
     }
 
@@ -69,6 +73,7 @@ impl Lock<'_> {
             Lock::Container(id) => PathBuf::from("containers").join(id),
             Lock::Volumes => "volumes".into(),
             Lock::Build => "build".into(),
+            Lock::Mounts => "mounts".into(),
         }
     }
 }

@@ -14,7 +14,7 @@ const FOLDERS: [&str; 9] =
     ["tmp", "image", "image/blobs", "image/blobs/sha256", "overlay2", "overlay2/l", "containers", "volumes", "build"];
 
 /// Entries at the top of a store; whatever holds others and no `version` is no store.
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
     "version",
     "tmp",
     "image",
@@ -25,6 +25,7 @@ const KNOWN: [&str; 14] = [
     "volumes",
     "networks",
     "secrets",
+    "mounts",
     "build",
     "events.json",
     "events.json.1",
@@ -109,6 +110,21 @@ impl Root {
         Ok(root)
     }
 
+    /// Makes the folder `name` at the top of the store, which not every store has; closed to others as all of them are, also where
+    /// it was there already.
+    pub fn closed_folder(&self, name: &str) -> Result<PathBuf> {
+        let path = self.path.join(name);
+        let closed = make_folder(&path, false).and_then(|()| {
+            use std::os::unix::fs::PermissionsExt;
+            let permissions = std::fs::metadata(&path)?.permissions();
+            if permissions.mode() & 0o077 == 0 {
+                return Ok(());
+            }
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700))
+        });
+        closed.map(|()| path.clone()).map_err(|e| system("make", &path, e))
+    }
+
     /// Where the store is; an absolute path.
     pub fn path(&self) -> &Path {
         &self.path
@@ -170,6 +186,7 @@ pub(crate) mod tests {
     fn opens_what_it_made_and_completes_what_a_crash_left() {
         let (_keep, path) = scratch_path();
         std::fs::create_dir_all(path.join("image")).unwrap();
+        std::fs::create_dir_all(path.join("mounts")).unwrap();
         let root = Root::open(&path).unwrap();
         assert!(root.path().join("overlay2/l").is_dir());
         std::fs::write(path.join("image/index.json"), "kept").unwrap();
@@ -178,6 +195,18 @@ pub(crate) mod tests {
         Root::open(&path).unwrap();
         assert_eq!(root.read("image/index.json").unwrap(), b"kept");
         assert_eq!(root.read("version").unwrap(), b"veneer-store 1\n");
+    }
+
+    #[test]
+    fn a_folder_is_closed_to_others_whoever_made_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let (_keep, root) = scratch();
+        let mode = || std::fs::metadata(root.path().join("mounts")).unwrap().permissions().mode() & 0o777;
+        root.closed_folder("mounts").unwrap();
+        assert_eq!(mode(), 0o700);
+        std::fs::set_permissions(root.path().join("mounts"), PermissionsExt::from_mode(0o755)).unwrap();
+        root.closed_folder("mounts").unwrap();
+        assert_eq!(mode(), 0o700);
     }
 
     #[test]

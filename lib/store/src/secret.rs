@@ -27,10 +27,7 @@ pub struct Secret {
 impl Root {
     /// Keeps a new secret. [`Kind::Exists`] where its name is taken.
     pub fn create_secret(&self, secret: &Secret, data: &[u8]) -> Result<()> {
-        use std::os::unix::fs::DirBuilderExt;
-        let folder = self.path().join("secrets");
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-        made.map_err(|e| system("make", &folder, e))?;
+        self.closed_folder("secrets")?;
         let _names = self.lock(Lock::Containers, Mode::Exclusive)?;
         if self.secrets()?.iter().any(|other| other.name == secret.name) {
             return Err(Error::new(Kind::Exists, "", &secret.name).because("secret name in use"));

@@ -44,6 +44,7 @@ impl Root {
         let used = self.used()?;
         let swept = self.unused(&used)?;
         self.unlink_lost()?;
+        self.unmade_mounts(&used);
         if swept == Swept::default() {
             return Ok(Some(swept));
         }
@@ -78,6 +79,18 @@ impl Root {
             }
         }
         Ok(())
+    }
+
+    /// Removes what mounts of images that are gone left in `mounts/` when they were killed. Nobody mounts one meanwhile, and where
+    /// something is mounted a folder stays.
+    fn unmade_mounts(&self, used: &Used) {
+        let folder = self.path().join("mounts");
+        for name in names(&folder).unwrap_or_default() {
+            let of = name.strip_suffix(".empty").unwrap_or(&name);
+            if digest_named(of).is_some_and(|id| !used.blobs.contains(&id)) {
+                let _ = std::fs::remove_dir(folder.join(name));
+            }
+        }
     }
 
     fn used(&self) -> Result<Used> {
@@ -158,6 +171,7 @@ mod tests {
     use crate::intake::tests::{chain_of, take_in};
     use crate::root::tests::scratch;
     use crate::{Lock, Mode};
+    use spec::Digest;
     use std::fs;
     use std::time::Duration;
 
@@ -193,6 +207,20 @@ mod tests {
         assert!(root.find_image("one").is_ok());
         assert_eq!(fs::read_dir(root.path().join("overlay2/l")).unwrap().count(), 2);
         assert_eq!(fs::read_dir(root.path().join("tmp")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_killed_mount_left_goes_with_its_image() {
+        let (_keep, root) = scratch();
+        take_in(&root, "one", &["a"]);
+        let id = root.find_image("one").unwrap().id.hex();
+        let gone = Digest::of(b"gone").hex();
+        root.closed_folder("mounts").unwrap();
+        for name in [&id, &gone, &format!("{gone}.empty")] {
+            fs::create_dir(root.path().join("mounts").join(name)).unwrap();
+        }
+        root.sweep(Duration::ZERO).unwrap();
+        assert_eq!(super::names(&root.path().join("mounts")).unwrap(), [id]);
     }
 
     #[test]
