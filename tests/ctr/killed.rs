@@ -47,25 +47,91 @@ fn open_files(lab: &Lab) -> Vec<String> {
     found
 }
 
-/// A runtime that does its work and kills the supervisor before that has heard of it.
-#[test]
-fn a_supervisor_killed_before_it_knows_that_the_container_runs() {
-    need!(root, overlay);
-    let lab = Lab::new();
+/// The container `doomed`, whose supervisor is killed by its runtime before it has heard that the process runs; that process.
+fn begun(lab: &Lab) -> i32 {
     let runtime = lab.runtime("run", "", "kill -9 $PPID");
     let run = ["run", "-d", "--name", "doomed", "--network", "none", "--runtime", &runtime];
     let said = lab.said([&run[..], &["host", "sleep", "1000"]].concat());
     assert_ne!(said.code, 0, "{said:?}");
-    assert_eq!(lab.field("doomed", "{{.State.Status}}"), "running", "as it is");
+    // The supervisor's socket closes a moment before it is gone.
+    assert!(Lab::within(SOON, || lab.field("doomed", "{{.State.Status}}") == "running"), "as it is");
     let pid: i32 = lab.field("doomed", "{{.State.Pid}}").parse().expect("a pid");
-    let name = || std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    assert_eq!(name(), "sleep\n");
+    assert_eq!(name(pid), "sleep\n");
+    pid
+}
+
+/// The program that a process executes.
+fn name(pid: i32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default()
+}
+
+#[test]
+fn a_supervisor_killed_before_it_knows_that_the_container_runs() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    let pid = begun(&lab);
     assert_eq!(lab.ok(["ps", "--format", "{{.Names}}"]), "doomed\n");
     // What was not begun whole the next command that changes something ends.
     lab.ok(["create", "--name", "other", "--network", "none", "host", "true"]);
-    assert!(Lab::within(SOON, || name().is_empty()), "it runs on");
-    assert_ne!(lab.field("doomed", "{{.State.Status}}"), "running");
+    assert!(Lab::within(SOON, || name(pid).is_empty()), "it runs on");
+    assert_eq!(lab.field("doomed", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137");
     lab.ok(["rm", "doomed", "other"]);
+}
+
+#[test]
+fn one_that_was_begun_and_not_told_of_is_stopped_and_removed() {
+    need!(root, overlay);
+    for end in [&["stop", "-t", "0", "doomed"][..], &["rm", "-f", "doomed"]] {
+        let lab = Lab::new();
+        let pid = begun(&lab);
+        lab.ok(end);
+        assert!(Lab::within(SOON, || name(pid).is_empty()), "{end:?}: it runs on");
+        nothing_is_kept(&lab);
+        if end[0] == "stop" {
+            assert_eq!(lab.field("doomed", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137");
+            assert_eq!(lab.ok(["wait", "doomed"]), "137\n");
+        }
+    }
+}
+
+#[test]
+fn one_that_was_begun_and_not_told_of_is_waited_for_and_mounted_to_be_read() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    begun(&lab);
+    let at = lab.ok(["mount", "doomed"]);
+    let written = std::fs::write(std::path::Path::new(at.trim()).join("etc/written"), "x");
+    assert!(written.is_err(), "its upper is in two mounts that write");
+    lab.ok(["umount", "doomed"]);
+    let waits = lab.ctr(["wait", "doomed"]).stdout(std::process::Stdio::piped()).spawn().expect("ctr runs");
+    lab.ok(["kill", "doomed"]);
+    let waited = waits.wait_with_output().expect("it ends");
+    assert_eq!(String::from_utf8_lossy(&waited.stdout), "137\n");
+    lab.ok(["rm", "doomed"]);
+    nothing_is_kept(&lab);
+}
+
+/// A state that somebody was killed over while he wrote it.
+#[test]
+fn a_container_whose_state_is_damaged_can_be_removed() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    lab.ok(["create", "--name", "made", "--network", "none", "host", "true"]);
+    lab.ok(["run", "-d", "--name", "box", "--network", "none", "host", "sleep", "1000"]);
+    let pid: i32 = lab.field("box", "{{.State.Pid}}").parse().expect("a pid");
+    for name in ["made", "box"] {
+        let id = lab.field(name, "{{.Id}}");
+        std::fs::write(lab.root().join("containers").join(id).join("state"), "{").expect("written");
+    }
+    assert_eq!(lab.ok(["rm", "made"]), "made\n");
+    let refused = lab.said(["rm", "box"]);
+    assert!(refused.code == 1 && refused.err.contains("container state"), "{refused:?}");
+    assert!(refused.err.contains("ctr rm -f") && name(pid) == "sleep\n", "it may live: {refused:?}");
+    assert_eq!(lab.ok(["rm", "-f", "box"]), "box\n");
+    assert!(Lab::within(SOON, || name(pid).is_empty()), "it runs on");
+    nothing_is_kept(&lab);
+    let left = std::fs::read_dir(lab.root().join("containers")).expect("a folder").count();
+    assert_eq!(left, 0);
 }
 
 /// Whoever ends a container waits for its supervisor, which is killed before it has put anything away.

@@ -90,11 +90,10 @@ pub fn state(root: &Root, id: &ContainerId) -> Result<State> {
 
 /// A state that was read, as it really is.
 pub fn seen(mut state: State) -> State {
+    if identity::complete(&mut state) {
+        state.supervisor = None;
+    }
     if !is_live(&state) {
-        if let Some(process) = identity::begun(&state) {
-            (state.status, state.process, state.supervisor) = (Status::Running, Some(process), None);
-            return state;
-        }
         if is_active(state.status) {
             state.status = Status::Exited;
             state.exit_code = 137;

@@ -4,6 +4,7 @@
 //! ever without an owner. A name belongs to the record that holds it; giving one out is done under [`Lock::Containers`].
 
 use crate::error::damaged;
+use crate::temp::{AT_ONCE, leading};
 use crate::{Error, Guard, Kind, Lock, Mode, Result, Root, TempDir};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -115,6 +116,15 @@ impl State {
     /// Nobody has the container any more: no supervisor, and nothing that one made.
     pub fn disown(&mut self) {
         (self.process, self.supervisor, self.run, self.root) = (None, None, None, None);
+    }
+
+    /// The same without what looks at its health printed: nothing else makes a state long.
+    fn shortened(&self) -> Self {
+        let mut state = self.clone();
+        if let Some(serde_json::Value::Object(health)) = &mut state.health {
+            health.remove("Log");
+        }
+        state
     }
 }
 
@@ -228,21 +238,31 @@ impl Root {
         loop {
             let bytes = self.read(&path)?;
             if bytes.is_empty() {
-                // Nobody waits for the disk for the state of one that was only made: without a layer it was never started.
-                if !self.container_layer(id).exists() {
+                // Nobody waits for the disk for the state of one that was only made.
+                if !self.was_started(id) {
                     return Ok(State::default());
                 }
                 let error = "its state was lost when the machine went down".into();
                 return Ok(State { status: Status::Exited, exit_code: 255, error, ..State::default() });
             }
-            match serde_json::from_slice(&bytes) {
+            match leading(&bytes) {
                 Ok(state) => return Ok(state),
-                Err(e) if patience == 0 => return Err(damaged("container state", id, e)),
+                Err(e) if patience == 0 => {
+                    let error = damaged("container state", id, e);
+                    return Err(error.hint(format!("ctr rm -f {} ends what is left of it", id.short())));
+                }
                 // One that is being written over, on a full disk, is whole in a moment.
                 Err(_) => std::thread::sleep(std::time::Duration::from_millis(1)),
             }
             patience -= 1;
         }
+    }
+
+    /// Whether somebody ever started it: that leaves something beside record and state, at least the log of the supervisor itself.
+    fn was_started(&self, id: &ContainerId) -> bool {
+        let own = |name: &std::ffi::OsStr| name == "config.json" || name == "state";
+        let entries = std::fs::read_dir(self.container_folder(id));
+        entries.is_ok_and(|entries| entries.flatten().any(|entry| !own(&entry.file_name())))
     }
 
     /// Changes a container's state under its lock and gives the new one.
@@ -280,7 +300,10 @@ impl Root {
         };
         match written {
             // How a container ended is to be known, and one can be removed, also where there is no room for a new file.
-            Err(full) if full.kind == Kind::Full => self.write_over(&path, &bytes).map_err(|_| full)?,
+            Err(full) if full.kind == Kind::Full => {
+                let bytes = if bytes.len() > AT_ONCE { json(&state.shortened())? } else { bytes };
+                self.write_over(&path, &bytes).map_err(|_| full)?;
+            }
             other => other?,
         }
         then(&state);
@@ -384,11 +407,39 @@ mod tests {
         root.create_container(&record(0x11, "web")).unwrap();
         let id = record(0x11, "").id;
         std::fs::write(root.container_folder(&id).join("state"), "").unwrap();
-        assert_eq!(root.container_state(&id).unwrap(), State::default(), "it was never started");
+        // also one into which something was copied
         std::fs::create_dir_all(root.container_layer(&id)).unwrap();
+        assert_eq!(root.container_state(&id).unwrap(), State::default(), "it was never started");
+        // also one without a layer of its own
+        std::fs::remove_dir(root.container_layer(&id)).unwrap();
+        std::fs::write(root.container_folder(&id).join("supervisor.log"), "").unwrap();
         let lost = root.container_state(&id).unwrap();
         assert_eq!((lost.status, lost.exit_code), (Status::Exited, 255));
         assert!(lost.error.contains("lost"), "{lost:?}");
+    }
+
+    #[test]
+    fn a_state_written_over_a_longer_one_is_whole_at_any_instant() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(&dir.path().join("store")).unwrap();
+        root.create_container(&record(0x11, "web")).unwrap();
+        let id = record(0x11, "").id;
+        let path = root.container_folder(&id).join("state");
+        let health = serde_json::json!({ "Status": "healthy", "Log": ["x".repeat(4 * AT_ONCE)] });
+        let long = root.update_container(&id, |state| state.health = Some(health)).unwrap();
+        let length = std::fs::metadata(&path).unwrap().len();
+        let short = State { exit_code: 7, ..long }.shortened();
+        assert_eq!(short.health, Some(serde_json::json!({ "Status": "healthy" })));
+        let bytes = json(&short).unwrap();
+        assert!(bytes.len() < AT_ONCE);
+        root.write_over(format!("containers/{id}/state"), &bytes).unwrap();
+        // one page was written, and what lies behind it is as it was
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), length);
+        assert!(std::fs::read(&path).unwrap().ends_with(b"\"boot\":\"\"}"));
+        assert_eq!(root.container_state(&id).unwrap(), short);
+        root.update_container(&id, |state| state.status = Status::Running).unwrap();
+        assert!(root.users().unwrap()[0].running);
+        assert!(std::fs::metadata(&path).unwrap().len() < length);
     }
 
     #[test]

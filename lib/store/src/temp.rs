@@ -8,10 +8,14 @@ use crate::error::{Kind, Result, system};
 use crate::{Error, Root, remove};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::fs::{flock, fstat, fsync, mkdirat, openat, renameat_with, statat};
+use serde::de::DeserializeOwned;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How much of a file is written at once, in bytes: a page. A process that is killed stops writing between two of them.
+pub(crate) const AT_ONCE: usize = 4096;
 
 /// A folder in `tmp/`, removed with all it holds on drop unless [kept](TempDir::keep).
 #[derive(Debug)]
@@ -130,23 +134,22 @@ impl Root {
         Ok(())
     }
 
-    /// Writes `bytes` over the JSON document `relative` where it lies, in the blocks it has: for a disk without room for a new
-    /// file. Who reads meanwhile may see parts of both. [`Kind::Full`] if it needs more blocks.
+    /// Writes the JSON document `bytes` over the one in `relative` where it lies, in the blocks it has: for a disk without room for a new
+    /// file. What the old one was longer stays behind it ([`leading`]), since to cut it off would be a second step. Up to [`AT_ONCE`]
+    /// bytes are written all or not at all, also by who is killed over it; of more some may be. Who reads meanwhile may see parts of
+    /// both. [`Kind::Full`] if it needs more blocks.
     pub(crate) fn write_over(&self, relative: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
         use std::os::unix::fs::{FileExt, MetadataExt};
         let path = self.path().join(relative);
         let fail = |e| system("write", &path, e);
         let file = std::fs::OpenOptions::new().write(true).open(&path).map_err(fail)?;
         let meta = file.metadata().map_err(fail)?;
-        // What fits where it is needs no room, and is never written by half.
+        // What fits where it is needs no room.
         let room = meta.len().max(meta.blocks() * 512);
         if bytes.len() as u64 > room {
             return Err(fail(rustix::io::Errno::NOSPC.into()));
         }
-        // Blanks behind a document are no part of it; to cut the file shorter would be a second step.
-        let mut whole = bytes.to_vec();
-        whole.resize(whole.len().max(usize::try_from(meta.len()).unwrap_or(0)), b' ');
-        file.write_all_at(&whole, 0).map_err(fail)?;
+        file.write_all_at(bytes, 0).map_err(fail)?;
         file.sync_data().map_err(fail)
     }
 
@@ -202,6 +205,11 @@ impl Root {
         }
         Ok(removed)
     }
+}
+
+/// The JSON document that `bytes` begin with: what a longer one left behind it is no part of it ([`Root::write_over`]).
+pub(crate) fn leading<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
+    T::deserialize(&mut serde_json::Deserializer::from_slice(bytes))
 }
 
 /// Brings the folder that holds `path` to the disk, so that a rename in it survives a power cut.

@@ -62,7 +62,7 @@ fn read_user(folder: &Path) -> Result<User> {
             .hint("what this container uses is not known, so nothing is removed; remove its folder if it is lost")
     })?;
     let state = std::fs::read(folder.join("state")).ok();
-    let status: Option<Status> = state.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let status: Option<Status> = state.and_then(|bytes| crate::temp::leading(&bytes).ok());
     user.running = status.is_some_and(|s| s.status == "running");
     Ok(user)
 }

@@ -186,8 +186,13 @@ pub(super) fn give_back(
             clear();
         }
     };
-    // Of one that cannot be written down nobody is told any more.
-    root.update_container_then(&record.id, update, then).inspect_err(|_| clear())
+    // Of one that is gone nobody is told any more. Where its state cannot be written the folder is what tells of it.
+    let gone = |e: &store::Error| {
+        if e.kind == store::Kind::NotFound {
+            clear();
+        }
+    };
+    root.update_container_then(&record.id, update, then).inspect_err(gone)
 }
 
 /// Tells that a container's process ended.
@@ -200,4 +205,41 @@ pub fn tell_end(root: &Root, record: &Record, code: u8) {
 /// Whether whoever is written down as remover is at it.
 pub(super) fn is_being_removed(state: &State) -> bool {
     state.status == Status::Removing && state.boot == boot_id() && state.remover.is_some_and(lives)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_tells_of_a_container_stays_until_its_end_is_written_or_it_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(&dir.path().join("store")).unwrap();
+        let record = Record {
+            id: spec::ContainerId::from_random([7; 32]),
+            name: "web".into(),
+            created: "2026-01-01T00:00:00Z".into(),
+            image: "host".into(),
+            image_id: None,
+            layers: vec!["/".into()],
+            asked: serde_json::Value::Null,
+        };
+        root.create_container(&record).unwrap();
+        let run = dir.path().join("run");
+        let give_back = || {
+            std::fs::create_dir_all(&run).unwrap();
+            super::give_back(&root, &record, &run, State::disown).map_err(|e| e.kind)
+        };
+        let state = root.container_folder(&record.id).join("state");
+        let whole = std::fs::read(&state).unwrap();
+        std::fs::write(&state, "{").unwrap();
+        assert_eq!(give_back(), Err(store::Kind::Damaged));
+        assert!(run.exists(), "the next command finds it");
+        std::fs::write(&state, whole).unwrap();
+        give_back().unwrap();
+        assert!(!run.exists());
+        root.remove_container(&record.id).unwrap();
+        assert_eq!(give_back(), Err(store::Kind::NotFound));
+        assert!(!run.exists());
+    }
 }

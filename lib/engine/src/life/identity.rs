@@ -8,7 +8,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
-use store::{ProcessId, State};
+use store::{ProcessId, State, Status};
 
 /// The kernel's mark of a process that is on its way out: PF_EXITING (include/linux/sched.h).
 const EXITING: u32 = 0x4;
@@ -61,10 +61,10 @@ pub fn lives(process_id: ProcessId) -> bool {
     process(process_id.pid) == Some(process_id)
 }
 
-/// Whether a supervisor or a process of the container is there.
+/// Whether a supervisor or a process of the container is there, also one that nobody came to write down.
 pub fn is_live(state: &State) -> bool {
-    let mut both = [state.process, state.supervisor].into_iter().flatten();
-    state.boot == boot_id() && both.any(lives)
+    let both = [state.process, state.supervisor, begun(state).flatten()];
+    state.boot == boot_id() && both.into_iter().flatten().any(lives)
 }
 
 /// Whether the container's supervisor is there.
@@ -72,12 +72,32 @@ pub fn is_supervised(state: &State) -> bool {
     state.boot == boot_id() && state.supervisor.is_some_and(lives)
 }
 
-/// The process of a container whose supervisor died between having it started and writing that down: the runtime wrote its pid first.
-pub(super) fn begun(state: &State) -> Option<ProcessId> {
+/// A container whose supervisor died between having it started and writing that down: the runtime wrote its pid first. Its process,
+/// if that lives.
+pub(super) fn begun(state: &State) -> Option<Option<ProcessId>> {
     let (run, supervisor) = (state.run.as_ref()?, state.supervisor.filter(|_| state.process.is_none())?);
+    if state.boot != boot_id() || lives(supervisor) {
+        return None;
+    }
     let pid = std::fs::read_to_string(run.join("pid")).ok()?.trim().parse().ok()?;
     // Whoever has that pid now and is older than the supervisor is somebody else.
-    process(pid).filter(|process| process.start_ticks >= supervisor.start_ticks && state.boot == boot_id())
+    Some(process(pid).filter(|process| process.start_ticks >= supervisor.start_ticks))
+}
+
+/// Writes down for such a supervisor what it did not come to; whether there was one.
+pub(super) fn complete(state: &mut State) -> bool {
+    let Some(process) = begun(state) else { return false };
+    state.process = process;
+    if !matches!(state.status, Status::Removing | Status::Dead) {
+        state.status = Status::Running;
+    }
+    true
+}
+
+/// A state that was read, with what its supervisor did not come to write down.
+pub(super) fn completed(mut state: State) -> State {
+    complete(&mut state);
+    state
 }
 
 /// Whether the process was killed or has ended and is only not gone yet (proc_pid_stat(5), proc_pid_status(5)).
@@ -124,6 +144,31 @@ mod tests {
         assert!(!lives(ProcessId { start_ticks: me.start_ticks + 1, ..me }));
         assert!(handle(me).is_some());
         assert!(process(-1).is_none());
+    }
+
+    #[test]
+    fn a_process_that_nobody_came_to_write_down_is_the_containers() {
+        let run = tempfile::tempdir().unwrap();
+        let me = own_process().unwrap();
+        let gone = Some(ProcessId { pid: me.pid, start_ticks: 1 });
+        let state = State { supervisor: gone, run: Some(run.path().into()), boot: boot_id(), ..State::default() };
+        assert!(!is_live(&state) && completed(state.clone()) == state, "the runtime had not begun");
+        std::fs::write(run.path().join("pid"), me.pid.to_string()).unwrap();
+        assert!(is_live(&state));
+        let known = completed(state.clone());
+        assert_eq!((known.status, known.process), (Status::Running, Some(me)));
+        let removed = completed(State { status: Status::Removing, ..state.clone() });
+        assert_eq!((removed.status, removed.process), (Status::Removing, Some(me)));
+        for other in [
+            State { boot: "another".into(), ..state.clone() },
+            State { supervisor: Some(me), ..state.clone() },
+            State { supervisor: None, ..state.clone() },
+        ] {
+            assert_eq!(completed(other.clone()), other);
+        }
+        std::fs::write(run.path().join("pid"), i32::MAX.to_string()).unwrap();
+        assert!(!is_live(&state));
+        assert_eq!(super::super::seen(state).exit_code, 137, "it has ended meanwhile");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Waiting for a container's supervisor: until it has made what it makes, or put away what it had.
 
 use super::Site;
-use super::identity::{is_live, wait};
+use super::identity::{self, is_live, wait};
 use crate::Result;
 use rustix::process::{Signal, pidfd_send_signal};
 use std::os::fd::OwnedFd;
@@ -24,7 +24,7 @@ pub(super) fn until_process(site: Site<'_>, record: &Record, mut now: State) -> 
         std::thread::sleep(POLL);
         now = match site.root.container_state(&record.id) {
             Err(e) if e.kind == store::Kind::NotFound => return Ok(None),
-            other => other.map_err(crate::error::store)?,
+            other => identity::completed(other.map_err(crate::error::store)?),
         };
     }
     if !is_live(&now) {

@@ -2,9 +2,10 @@
 //! killed is finished by the next command.
 
 use super::claim::is_being_removed;
-use super::identity::{boot_id, handle, is_live, own_process, wait};
-use super::{Site, conflict, is_active, owner};
+use super::identity::{self, boot_id, handle, is_live, own_process, wait};
+use super::{Asked, Site, conflict, is_active, owner, settle};
 use crate::{Error, Result, events};
+use std::os::unix::net::UnixStream;
 use store::{Record, Root, State, Status};
 
 /// Removes a container; one that runs only with `force`, which kills it first.
@@ -13,6 +14,7 @@ pub fn remove(site: Site<'_>, record: &Record, force: bool) -> Result<()> {
     let mut refused = None;
     let mut before = State::default();
     let update = |state: &mut State| {
+        identity::complete(state);
         before = state.clone();
         if is_being_removed(state) {
             refused = Some(conflict(format!("removal of container {} is already in progress", record.name)));
@@ -22,11 +24,33 @@ pub fn remove(site: Site<'_>, record: &Record, force: bool) -> Result<()> {
             mark(state);
         }
     };
-    site.root.update_container(id, update).map_err(crate::error::store)?;
+    match site.root.update_container(id, update) {
+        Err(damaged) if damaged.kind == store::Kind::Damaged => return remove_unread(site, record, force, damaged),
+        other => other.map_err(crate::error::store)?,
+    };
     if let Some(error) = refused {
         return Err(error);
     }
     end(site, record, &before)?;
+    finish(site.root, record)
+}
+
+/// Removes a container whose state is damaged; with `force` alone where it has a folder for run state, since it may live then.
+fn remove_unread(site: Site<'_>, record: &Record, force: bool, damaged: store::Error) -> Result<()> {
+    let run = site.place.of(&record.id);
+    if run.exists() {
+        if !force {
+            return Err(crate::error::store(damaged));
+        }
+        // Who its supervisor is nobody knows, but it listens, and lets go when it ends.
+        let supervisor = UnixStream::connect(run.join("attach"));
+        settle::release(site, record, &Asked::of(record)?);
+        if let Ok(mut supervisor) = supervisor {
+            let _ = supervisor.set_read_timeout(Some(owner::PATIENCE));
+            let _ = std::io::copy(&mut supervisor, &mut std::io::sink());
+        }
+        settle::clear(site, record)?;
+    }
     finish(site.root, record)
 }
 
@@ -66,7 +90,7 @@ fn end(site: Site<'_>, record: &Record, before: &State) -> Result<()> {
     let Some(now) = owner::until_process(site, record, before.clone())? else { return Ok(()) };
     if !is_live(&now) {
         return match before.supervisor.is_some() || is_active(before.status) {
-            true => super::settle::clear(site, record),
+            true => settle::clear(site, record),
             false => Ok(()),
         };
     }
@@ -85,7 +109,7 @@ fn end(site: Site<'_>, record: &Record, before: &State) -> Result<()> {
     }
     // A supervisor that died before it: nobody else clears away what lies outside its mount namespace.
     let put_away = supervisor.is_some_and(|(id, supervisor)| owner::until_put_away(site, record, id, &supervisor));
-    if put_away { Ok(()) } else { super::settle::clear(site, record) }
+    if put_away { Ok(()) } else { settle::clear(site, record) }
 }
 
 /// Removes what is marked and has no process.

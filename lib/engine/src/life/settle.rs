@@ -1,6 +1,6 @@
 //! What crashes left: run state, network endpoints and cgroups of containers whose supervisor died, and removals half done.
 
-use super::identity::is_live;
+use super::identity::{self, is_live};
 use super::{Asked, Site, claim, is_active};
 use crate::place::Place;
 use crate::tools::Tools;
@@ -27,7 +27,7 @@ pub fn settle(root: &Root, place: &Place, own: &Path) -> Result<()> {
     for id in &ids {
         // One that is being removed right now is gone between two looks.
         let Ok(stored) = root.container_state(id) else { continue };
-        let whole = stored.status != Status::Removing && is_live(&stored);
+        let whole = stored.status != Status::Removing && !is_abandoned(&stored);
         if whole {
             continue;
         }
@@ -46,8 +46,8 @@ pub fn settle(root: &Root, place: &Place, own: &Path) -> Result<()> {
             let _ = super::remove::resume(site, &record);
             continue;
         }
-        let abandoned = is_active(stored.status) || stored.supervisor.is_some();
-        if abandoned && !is_live(&stored) {
+        let had = is_active(stored.status) || stored.supervisor.is_some();
+        if had && is_abandoned(&stored) {
             repair(site, &record)?;
         } else if folders.contains(id.short()) {
             clear_folder(site, id);
@@ -67,6 +67,11 @@ fn run_folders(place: &Place) -> HashSet<String> {
     names.filter(|name| name.len() == 12 && name.bytes().all(|b| b.is_ascii_hexdigit())).collect()
 }
 
+/// Whether nobody has the container: it does not live, or its start was never told of and nobody is left to do so.
+fn is_abandoned(state: &State) -> bool {
+    !is_live(state) || identity::begun(state).is_some()
+}
+
 /// Removes the run folder of a container that nobody has: its supervisor gave it back and could not do so.
 fn clear_folder(site: Site<'_>, id: &ContainerId) {
     let Ok(_alone) = site.root.lock_container(id) else { return };
@@ -82,8 +87,9 @@ fn repair(site: Site<'_>, record: &Record) -> Result<()> {
     let mut ours = false;
     // As if we were its supervisor, so that nobody starts it while we clear away what was there.
     let take = |state: &mut State| {
-        ours = !is_live(state) && state.status != Status::Removing;
+        ours = is_abandoned(state) && state.status != Status::Removing;
         if ours {
+            identity::complete(state);
             (state.supervisor, state.boot) = (me, super::boot_id());
         }
     };
@@ -127,7 +133,7 @@ pub(super) fn clear(site: Site<'_>, record: &Record) -> Result<()> {
 }
 
 /// The same but for the run folder.
-fn release(site: Site<'_>, record: &Record, asked: &Asked) {
+pub(super) fn release(site: Site<'_>, record: &Record, asked: &Asked) {
     let Site { root, place, own } = site;
     let tools = Tools::new(&asked.request.programs, own.to_owned());
     let mut delete = execute::runtime(&tools, &place.runtime());

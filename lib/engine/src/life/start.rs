@@ -2,7 +2,7 @@
 
 use super::identity::{self, is_ending};
 use super::stop::{self, Manner};
-use super::{Site, claim, conflict, is_live, owner};
+use super::{Site, claim, conflict, owner};
 use crate::attach::{self, End};
 use crate::launch::Starting;
 use crate::machine::Machine;
@@ -84,7 +84,8 @@ fn wait_started(site: Site<'_>, record: &Record) -> Result<()> {
     let end = Instant::now() + PATIENCE;
     let is_coming =
         |state: &State| state.status != Status::Restarting && super::is_live(state) && state.process.is_none();
-    while Instant::now() < end && is_coming(&site.root.container_state(&record.id).map_err(crate::error::store)?) {
+    let now = || site.root.container_state(&record.id).map(identity::completed).map_err(crate::error::store);
+    while Instant::now() < end && is_coming(&now()?) {
         std::thread::sleep(POLL);
     }
     Ok(())
@@ -92,14 +93,15 @@ fn wait_started(site: Site<'_>, record: &Record) -> Result<()> {
 
 /// Whether the container's process was just being ended by hand, by somebody who was killed over it: then waits until that is done.
 fn wait_ending(site: Site<'_>, record: &Record) -> Result<bool> {
-    let now = || site.root.container_state(&record.id).map_err(crate::error::store);
-    let state = now()?;
+    let state = site.root.container_state(&record.id).map_err(crate::error::store)?;
     let Some(process) = state.process.filter(|process| state.stopped_by_hand && is_ending(*process)) else {
         return Ok(false);
     };
-    let end = Instant::now() + PATIENCE;
-    while Instant::now() < end && now().is_ok_and(|state| is_live(&state) && state.process == Some(process)) {
-        std::thread::sleep(POLL);
+    let supervisor = state.supervisor.and_then(|id| Some((id, identity::handle(id)?)));
+    let ended = identity::handle(process).is_none_or(|process| identity::wait(&process, Some(owner::PATIENCE)));
+    if ended && !supervisor.is_some_and(|(id, supervisor)| owner::until_put_away(site, record, id, &supervisor)) {
+        // Its supervisor died before it: nobody else puts away what is left.
+        super::settle(site.root, site.place, site.own)?;
     }
     Ok(true)
 }

@@ -1,6 +1,6 @@
 //! `stop`: asking the process to end, and after a while ending it.
 
-use super::identity::{handle, is_live, wait};
+use super::identity::{self, handle, is_live, wait};
 use super::{Asked, Site, owner, signal};
 use crate::{Result, events};
 use nix::sys::signal::Signal;
@@ -29,6 +29,7 @@ pub fn stop(site: Site<'_>, record: &Record, manner: Manner) -> Result<bool> {
 /// The same, where `keep` says that the container stays although it was made with `--rm`.
 pub(super) fn end(site: Site<'_>, record: &Record, manner: Manner, keep: bool) -> Result<bool> {
     let mark = |state: &mut State| {
+        identity::complete(state);
         if is_live(state) && state.status != Status::Removing {
             state.stopped_by_hand = true;
             state.kept = keep;
