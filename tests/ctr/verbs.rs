@@ -53,6 +53,18 @@ fn created_started_again_and_restarted() {
 }
 
 #[test]
+fn a_runtime_named_from_here_is_the_same_one_from_elsewhere() {
+    need!(root, overlay, images);
+    let lab = lab();
+    lab.runtime("run", &format!("echo called >>{}", lab.path().join("calls").display()), "");
+    let run = ["run", "--name", "box", "--network", "none", "--runtime", "./oci", "busybox", "echo", "it runs"];
+    let said: crate::lab::Said = lab.ctr(run).current_dir(lab.path()).output().expect("ctr runs").into();
+    assert_eq!((said.out.as_str(), said.code), ("it runs\n", 0), "{said:?}");
+    assert_eq!(lab.ok(["start", "-a", "box"]), "it runs\n");
+    assert_eq!(std::fs::read_to_string(lab.path().join("calls")).expect("a file"), "called\ncalled\n");
+}
+
+#[test]
 fn one_that_cannot_start_says_why_each_time() {
     need!(root, overlay, images);
     let lab = lab();

@@ -91,8 +91,8 @@ pub fn check(request: &Request, machine: &Machine) -> Result<()> {
 }
 
 /// Writes the record of a new container called `name` (none: one is made up), under `begun`'s id where its supervisor was started
-/// already ([`begin`]). That goes on waiting, and that the disk has the record is for the caller to wait for
-/// ([`Root::sync_container`]).
+/// already ([`begin`]). That one goes on waiting, and it is for the caller to wait until the disk has the record
+/// ([`Root::sync_container`]); without one the disk has it.
 pub fn create(
     root: &Root,
     request: &Request,
@@ -105,6 +105,8 @@ pub fn create(
     }
     let mut asked = Asked { request: request.clone(), defaults: base.defaults.clone() };
     asked.request.over_host = base.is_on_host();
+    // They are executed in other folders than ours.
+    asked.request.programs = request.programs.from_anywhere();
     let asked = serde_json::to_value(asked).map_err(|e| Error::new(Kind::Failed, "write", "record").because(e))?;
     let id = begun.as_ref().map_or_else(new_id, |begun| Ok(begun.id.clone()))?;
     let mut record = Record {
@@ -223,11 +225,14 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// Says them. The container is given `given` as its descriptors 3, 4 and so on.
+    /// Says them. The container is given `given` as its descriptors 3, 4 and so on. That nobody is there any more to hear them finds
+    /// out whoever reads what the supervisor writes.
     pub fn go(self, given: &[OwnedFd]) -> Result<Starting> {
         let along: Vec<BorrowedFd<'_>> = std::iter::once(&self.machine).chain(given).map(AsFd::as_fd).collect();
-        hello::send(&self.starting.socket, &Words::default(), &along).map_err(failed)?;
-        Ok(self.starting)
+        match hello::send(&self.starting.socket, &Words::default(), &along) {
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(failed(e)),
+            _ => Ok(self.starting),
+        }
     }
 }
 
@@ -272,4 +277,22 @@ fn spawn(mut command: Command, log: &Path) -> Result<Waiting> {
     command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(log);
     let supervisor = command.spawn().map_err(failed)?;
     Ok(Waiting { starting: Starting { socket: ours, supervisor }, machine })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_supervisor_that_is_gone_before_its_first_words_is_told_of_by_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo no room >&2; exit 1"]);
+        let mut waiting = spawn(command, &dir.path().join(LAST_WORDS)).unwrap();
+        waiting.starting.supervisor.wait().unwrap();
+        let starting = waiting.go(&[]).unwrap();
+        let error = crate::attach::until_started(starting.socket).unwrap_err();
+        assert_eq!(error.to_string(), "the container's supervisor: it went away without a word");
+        assert_eq!(std::fs::read_to_string(dir.path().join(LAST_WORDS)).unwrap(), "no room\n");
+    }
 }

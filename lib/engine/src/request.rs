@@ -3,7 +3,7 @@
 use crate::wiring::Wiring;
 use crate::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub mod device;
 pub mod health;
@@ -116,6 +116,27 @@ pub struct Programs {
     pub netwire: Option<PathBuf>,
     /// Folders of CNI plugins that `netwire` is to run, as in `CNI_PATH`.
     pub cni: Option<String>,
+}
+
+impl Programs {
+    /// The same for whoever works in another folder than we do: only a name alone is looked up in `$PATH`.
+    pub(crate) fn from_anywhere(&self) -> Self {
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let program = |path: &Option<PathBuf>| {
+            let is_name = |path: &Path| path.components().count() < 2;
+            path.as_deref().map(|path| if is_name(path) { path.to_owned() } else { absolute(path) })
+        };
+        let folder = |text: &str| match text {
+            "" => String::new(),
+            text => absolute(Path::new(text)).to_string_lossy().into_owned(),
+        };
+        Self {
+            runtime: program(&self.runtime),
+            mount: program(&self.mount),
+            netwire: program(&self.netwire),
+            cni: self.cni.as_ref().map(|list| list.split(':').map(folder).collect::<Vec<_>>().join(":")),
+        }
+    }
 }
 
 /// Which network a container gets.
