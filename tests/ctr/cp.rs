@@ -276,6 +276,27 @@ fn what_is_mounted_to_be_written_to_is_not_started() {
 }
 
 #[test]
+fn what_is_copied_into_a_mounted_container_goes_through_that_mount() {
+    need!(root, overlay, fuse);
+    for driver in ["kernel", "fuse"] {
+        let lab = Lab::new();
+        lab.ok(["create", "--name", "box", "--network", "none", "--driver", driver, "host", "true"]);
+        let at = std::path::PathBuf::from(lab.ok(["mount", "box"]).trim());
+        // whoever looked knows that it is not there
+        assert!(!at.join("etc/new").exists());
+        let file = lab.path().join("file");
+        std::fs::write(&file, "new\n").expect("written");
+        lab.ok(["cp", file.to_str().expect("text"), "box:/etc/new"]);
+        assert_eq!(std::fs::read_to_string(at.join("etc/new")).ok().as_deref(), Some("new\n"), "{driver}");
+        std::fs::write(at.join("etc/other"), "other\n").expect("still mounted");
+        lab.ok(["cp", "box:/etc/other", file.to_str().expect("text")]);
+        assert_eq!(std::fs::read_to_string(&file).expect("copied"), "other\n");
+        lab.ok(["umount", "box"]);
+        lab.ok(["rm", "box"]);
+    }
+}
+
+#[test]
 fn a_mount_whose_server_died_is_taken_away() {
     need!(root, fuse);
     let lab = Lab::new();

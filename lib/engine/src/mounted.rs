@@ -21,7 +21,8 @@ pub struct Mounted {
     pub at: PathBuf,
 }
 
-fn place(root: &Root, record: &Record) -> PathBuf {
+/// Where it is mounted, if it is.
+pub(crate) fn place(root: &Root, record: &Record) -> PathBuf {
     root.container_layer(&record.id).join("merged")
 }
 
@@ -32,6 +33,11 @@ pub fn is_writable(root: &Root, record: &Record) -> bool {
     // One that does not answer, since its server died, writes nothing either.
     let writes = || rustix::fs::statvfs(&at).is_ok_and(|fs| !fs.f_flag.contains(StatVfsMountFlags::RDONLY));
     is_mount_point(&at) && writes()
+}
+
+/// The same; one whose server died is taken away.
+pub(crate) fn stands_writable(root: &Root, record: &Record) -> Result<bool> {
+    Ok(shown::stands(&place(root, record), &named(record))? && is_writable(root, record))
 }
 
 /// All that are mounted.

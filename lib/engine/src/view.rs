@@ -3,7 +3,8 @@
 //! ```text
 //! running   /proc/PID/root of its process: what it sees itself, with volumes and tmpfs
 //!           /proc/SUPERVISOR/root/<run>/<id>/root: its layers merged, and nothing mounted on them
-//! stopped   its layers laid over each other by `ovl-mount` on `overlay2/<id>/merged`, in our own mount namespace
+//! stopped   its layers laid over each other by `ovl-mount` on `overlay2/<id>/merged`, in our own mount namespace;
+//!           where `ctr mount` has done so already, that mount
 //! ```
 //!
 //! A process can be gone and its number another's; so it is looked at again after its root was opened. What is mounted for
@@ -15,7 +16,7 @@ use crate::machine::Machine;
 use crate::plan::{self, Command, Writable};
 use crate::text::Text;
 use crate::tools::{Tool, Tools};
-use crate::{Error, Kind, Result, execute};
+use crate::{Error, Kind, Result, execute, mounted};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -69,6 +70,8 @@ fn open_root_of(process: ProcessId, below: &Path) -> Result<OwnedFd> {
 pub struct Merged {
     folder: OwnedFd,
     at: PathBuf,
+    /// Whether we mounted it.
+    ours: bool,
     _alone: Guard,
 }
 
@@ -86,6 +89,9 @@ impl Merged {
 
 impl Drop for Merged {
     fn drop(&mut self) {
+        if !self.ours {
+            return;
+        }
         // Our descriptor would keep it busy.
         if let Ok(nothing) = rustix::fs::open("/", FOLDER, Mode::empty()) {
             self.folder = nothing;
@@ -104,11 +110,15 @@ pub fn merge(around: &Surroundings<'_>, record: &Record) -> Result<Merged> {
     }
     let asked = Asked::of(record)?;
     let tools = Tools::new(&asked.request.programs, around.own.to_owned());
-    let at = around.root.container_layer(&record.id).join("merged");
-    run_mount(around, record, &asked, &tools, &at)?;
+    let at = mounted::place(around.root, record);
+    // Where `ctr mount` shows it to be written to its upper is in a mount that writes already.
+    let ours = !mounted::stands_writable(around.root, record)?;
+    if ours {
+        run_mount(around, record, &asked, &tools, &at)?;
+    }
     let folder =
         rustix::fs::open(&at, FOLDER, Mode::empty()).map_err(|e| crate::error::system("open", at.display(), e))?;
-    Ok(Merged { folder, at, _alone: alone })
+    Ok(Merged { folder, at, ours, _alone: alone })
 }
 
 /// Lays the container's layers over each other on the folder `at`, which is made.
