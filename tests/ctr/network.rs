@@ -28,6 +28,44 @@ fn containers_find_each_other_by_name() {
 }
 
 #[test]
+fn a_name_given_while_a_container_is_put_together_is_its_networks_too() {
+    need!(root, overlay, netns, images);
+    let lab = Lab::new();
+    lab.load(&fixture::busybox_oci());
+    // its networks are made, and nothing is written down yet
+    let runtime = lab.runtime("run", "$ctr rename db renamed", "");
+    let script = format!(
+        "
+        export ctr
+        $ctr netwire network create web --subnet 10.9.0.0/24 >/dev/null
+        $ctr run -d --name db --network web --runtime {runtime} busybox sleep 100 >/dev/null
+        $ctr run --rm --network web busybox sh -c 'ping -c 1 -W 2 renamed >/dev/null && echo renamed; ping -c 1 db 2>&1 || :'
+        $ctr rm -f renamed >/dev/null; $ctr netwire network rm web >/dev/null
+    "
+    );
+    let said = in_own_network(&lab, &script);
+    assert_eq!((said.code, said.out.as_str()), (0, "renamed\nping: bad address 'db'\n"), "{said:?}");
+}
+
+#[test]
+fn a_network_is_kept_for_a_container_that_cannot_be_read() {
+    need!(root, overlay, netns, images);
+    let lab = Lab::new();
+    lab.load(&fixture::busybox_oci());
+    let script = "
+        $ctr netwire network create web >/dev/null
+        id=$($ctr create --name box --network web busybox true)
+        config=$VENEER_ROOT/containers/$id/config.json; cp $config $config.whole; echo '{' >$config
+        $ctr system prune -f || echo code $?
+        $ctr netwire network ls -q | sort
+        mv $config.whole $config
+        $ctr rm box; $ctr netwire network rm web >/dev/null
+    ";
+    let said = in_own_network(&lab, script);
+    assert_eq!((said.code, said.out.as_str()), (0, "code 1\nbridge\nweb\nbox\n"), "{said:?}");
+}
+
+#[test]
 fn several_networks_and_addresses_as_asked() {
     need!(root, overlay, netns, images);
     let lab = Lab::new();

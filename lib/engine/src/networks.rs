@@ -41,7 +41,13 @@ pub fn list(site: Site<'_>) -> Result<Vec<Network>> {
 /// somebody else is on it, is left, as in docker.
 pub fn prune(site: Site<'_>, which: &Which) -> Result<Vec<String>> {
     let mut used = BTreeSet::new();
-    for record in site.root.containers().map_err(crate::error::store)? {
+    for id in site.root.container_ids().map_err(crate::error::store)? {
+        let record = match site.root.container(&id) {
+            // Removed while we looked.
+            Err(e) if e.kind == store::Kind::NotFound => continue,
+            // One that cannot be read might use any.
+            other => other.map_err(crate::error::store)?,
+        };
         let asked = Asked::of(&record)?;
         used.extend(wiring::endpoints(&asked.request).into_iter().map(|endpoint| endpoint.network));
     }

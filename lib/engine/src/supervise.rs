@@ -13,7 +13,7 @@ use crate::accounts::Accounts;
 use crate::exec::{Begun, Exec};
 use crate::execute::{self, Execution, Values};
 use crate::health::Look;
-use crate::life::{Asked, claim};
+use crate::life::{Asked, Site, claim};
 use crate::machine::Machine;
 use crate::place::Place;
 use crate::plan::{self, Inputs, Plan, Writable};
@@ -308,6 +308,8 @@ fn live(
     }
     let memory = oom::Memory::of(container.pid, id.as_str(), &asked.request.limits);
     crate::events::container(root, record, "start", &[]);
+    // It runs all the same where its networks cannot be told.
+    let _ = crate::life::rename::catch_up(Site { root, place, own }, record, asked);
     clients.tell(&Event::Started);
     let others = &asked.request.programs;
     let foreign = [&others.runtime, &others.mount, &others.netwire].into_iter().flatten();

@@ -1,11 +1,13 @@
 //! `rename`: another name for a container, also while it runs: then its networks learn of it too.
 //!
 //! They are told first, so that who was killed in between may repeat the line; told again of the old name when the new one
-//! turns out to be another's.
+//! turns out to be another's. A container that is just being put together is attached under the name its supervisor read: its supervisor
+//! looks again once it has written down that it runs, and we look again once the name is written.
 
 use super::{Asked, Site, conflict};
 use crate::tools::{Tool, Tools};
 use crate::{Error, Kind, Result, events, execute, names, wiring};
+use serde::de::IgnoredAny;
 use store::{Record, Status};
 
 /// Gives the container the name `new`; docker allows a slash in front of it.
@@ -33,7 +35,7 @@ pub fn rename(site: Site<'_>, record: &Record, new: &str) -> Result<()> {
     {
         return Err(taken(other.id.as_str()));
     }
-    tell(site, record, plain)?;
+    let told = tell(site, record, plain)?;
     let renamed = site.root.rename_container(&record.id, plain).map_err(|e| {
         let _ = tell(site, record, &record.name);
         match e.kind {
@@ -41,19 +43,43 @@ pub fn rename(site: Site<'_>, record: &Record, new: &str) -> Result<()> {
             _ => crate::error::store(e),
         }
     })?;
+    if !told {
+        // It may have begun to run meanwhile, with the name it had.
+        tell(site, &renamed, plain)?;
+    }
     events::container(site.root, &renamed, "rename", &[("oldName", &format!("/{}", record.name))]);
     Ok(())
 }
 
-/// Lets the networks of a container that runs know it by `name`. What stands in for `netwire` keeps the name it was given: to
-/// call a container by another is none of the verbs it shares with ours.
-fn tell(site: Site<'_>, record: &Record, name: &str) -> Result<()> {
+/// Lets the networks of a container that runs know it by `name`; whether it runs.
+fn tell(site: Site<'_>, record: &Record, name: &str) -> Result<bool> {
     let state = super::state(site.root, &record.id)?;
-    let asked = Asked::of(record)?;
-    let tools = Tools::new(&asked.request.programs, site.own.to_owned());
-    let known = wiring::endpoints(&asked.request).iter().any(|endpoint| wiring::has_names(&endpoint.network));
     let attached = matches!(state.status, Status::Running | Status::Paused);
-    if !known || !attached || tools.foreign(Tool::Netwire).is_some() {
+    if attached {
+        tell_networks(site, record, &Asked::of(record)?, name)?;
+    }
+    Ok(attached)
+}
+
+/// A supervisor has written down that its container runs, whose `record` it read before: lets its networks know it by the name it was given
+/// meanwhile. Whoever gave it saw none that ran, or told them after this.
+pub(crate) fn catch_up(site: Site<'_>, record: &Record, asked: &Asked) -> Result<()> {
+    if !has_names(asked) {
+        return Ok(());
+    }
+    let now = site.root.container_as::<IgnoredAny>(&record.id).map_err(crate::error::store)?;
+    if now.name == record.name { Ok(()) } else { tell_networks(site, record, asked, &now.name) }
+}
+
+/// Whether one of its networks has names.
+fn has_names(asked: &Asked) -> bool {
+    wiring::endpoints(&asked.request).iter().any(|endpoint| wiring::has_names(&endpoint.network))
+}
+
+/// What stands in for `netwire` keeps the name it was given: to call a container by another is none of the verbs it shares with ours.
+fn tell_networks(site: Site<'_>, record: &Record, asked: &Asked, name: &str) -> Result<()> {
+    let tools = Tools::new(&asked.request.programs, site.own.to_owned());
+    if !has_names(asked) || tools.foreign(Tool::Netwire).is_some() {
         return Ok(());
     }
     let mut rename = tools.command(Tool::Netwire);
