@@ -133,12 +133,7 @@ impl Exec {
         let config: Value = serde_json::from_slice(&std::fs::read(&bundle).map_err(fail)?)
             .map_err(|e| Error::new(Kind::Failed, "read", bundle.display()).because(e))?;
         if wanted.command.first().is_some_and(String::is_empty) {
-            return Err(Error::new(
-                Kind::CommandNotFound,
-                "exec failed: unable to start container process: exec:",
-                "\"\"",
-            )
-            .because("executable file not found in $PATH"));
+            return Err(crate::process::no_program("exec"));
         }
         let process = describe(&config["process"], wanted, asked, || Accounts::of_container(root, record))?;
         let exec = Self { id: crate::launch::new_id()?.to_string(), folder: folder(place, &record.id) };

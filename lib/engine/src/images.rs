@@ -94,9 +94,6 @@ pub fn tag(root: &Root, source: &str, target: &str) -> Result<()> {
         let text = "Error parsing reference: \"\" is not a valid repository/tag: invalid reference format";
         return Err(malformed(text.into()));
     }
-    if target.split(':').next() == Some("sha256") {
-        return Err(malformed("refusing to create an ambiguous tag using digest algorithm as name".into()));
-    }
     let name = parse_new_name(target).map_err(|e| {
         if target.parse::<Reference>().is_ok() {
             return e;

@@ -90,6 +90,12 @@ pub fn words<'a>(request: &'a Request, defaults: &'a Defaults) -> (Vec<String>, 
     (entrypoint, if by_default { &defaults.cmd } else { &request.command })
 }
 
+/// docker: an empty word is no program, whatever `verb` was to start it.
+pub(crate) fn no_program(verb: &str) -> Error {
+    let failed = format!("{verb} failed: unable to start container process: exec: \"\"");
+    Error::new(Kind::CommandNotFound, "", failed).because("executable file not found in $PATH")
+}
+
 /// Resolves what runs. `hostname` is what `$HOSTNAME` says.
 pub fn resolve(request: &Request, defaults: &Defaults, accounts: &Accounts, hostname: &str) -> Result<Process> {
     let (entrypoint, command) = words(request, defaults);
@@ -99,12 +105,7 @@ pub fn resolve(request: &Request, defaults: &Defaults, accounts: &Accounts, host
             .hint(format!("the image {} names none: put one behind it", request.image)));
     }
     if argv[0].is_empty() {
-        return Err(Error::new(
-            Kind::CommandNotFound,
-            "create failed: unable to start container process: exec:",
-            "\"\"",
-        )
-        .because("executable file not found in $PATH"));
+        return Err(no_program("create"));
     }
     let user = request.user.as_deref().unwrap_or(&defaults.user);
     let identity = accounts.resolve_with(user, &request.manner.groups)?;

@@ -18,7 +18,7 @@ pub enum Tool {
     Runtime,
     /// `netwire`.
     Netwire,
-    /// `umount` of the system.
+    /// `umount` of the system, in a script; what we unmount ourselves is a call.
     Umount,
 }
 
@@ -53,12 +53,11 @@ impl Tools {
         }
     }
 
-    /// A command that runs `tool`.
+    /// A command that runs `tool`, which is one of ours or stands in for one.
     pub fn command(&self, tool: Tool) -> Command {
-        match (self.foreign(tool), tool) {
-            (Some(path), _) => Command::new(path),
-            (None, Tool::Umount) => Command::new(own_name(tool)),
-            (None, _) => ourselves(&self.own, OsStr::new(own_name(tool))),
+        match self.foreign(tool) {
+            Some(path) => Command::new(path),
+            None => ourselves(&self.own, OsStr::new(own_name(tool))),
         }
     }
 }

@@ -86,7 +86,8 @@ fn packed(root: &Root, id: &Digest) -> Result<Vec<Piece>> {
         let manifest: Value = serde_json::from_slice(&bytes)
             .map_err(|e| Error::new(Kind::Damaged, "read manifest", digest).because(e))?;
         all = pieces(&manifest);
-        if all.iter().all(|piece| root.has_blob(&piece.blob)) {
+        // Of one that is not understood there are none.
+        if !all.is_empty() && all.iter().all(|piece| root.has_blob(&piece.blob)) {
             break;
         }
     }
@@ -318,5 +319,28 @@ mod tests {
             json!({ "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": Digest::of(b"x"), "size": 7 });
         assert_eq!(pieces(&json!({ "layers": [good, good] })).len(), 2);
         assert_eq!(pieces(&json!({ "layers": [good, { "mediaType": "x" }, good] })).len(), 0);
+    }
+    #[test]
+    fn a_manifest_that_is_not_understood_is_not_taken_for_one_that_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(&dir.path().join("store")).unwrap();
+        let mut intake = Intake::begin(&root).unwrap();
+        let blob = intake.stage_document(b"a layer").unwrap();
+        let config =
+            json!({ "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": [blob] } });
+        let id = intake.stage_document(config.to_string().as_bytes()).unwrap();
+        let layer = |digest: String| json!({ "mediaType": DOCKER_LAYERS[1].1, "digest": digest, "size": 7 });
+        let unknown = layer(format!("sha512:{}", "0".repeat(128)));
+        for (name, layer) in [("a:1", unknown), ("b:1", layer(blob.to_string()))] {
+            let config = json!({ "mediaType": CONFIG, "digest": id, "size": config.to_string().len() });
+            let manifest = json!({ "schemaVersion": 2, "config": config, "layers": [layer] }).to_string();
+            let digest = intake.stage_document(manifest.as_bytes()).unwrap();
+            let size_bytes = manifest.len() as u64;
+            let descriptor = ManifestDescriptor { digest, size_bytes, media_type: MANIFEST.to_owned() };
+            intake.add_image(descriptor, vec![name.parse().unwrap()]);
+        }
+        intake.commit().unwrap();
+        let found: Vec<Digest> = packed(&root, &id).unwrap().iter().map(|piece| piece.blob).collect();
+        assert_eq!(found, [blob]);
     }
 }
