@@ -47,6 +47,34 @@ fn a_name_given_while_a_container_is_put_together_is_its_networks_too() {
     assert_eq!((said.code, said.out.as_str()), (0, "renamed\nping: bad address 'db'\n"), "{said:?}");
 }
 
+/// Whoever renames has seen that the container does not run, and writes the name when it does.
+#[test]
+fn a_name_written_after_a_container_has_begun_to_run_is_its_networks_too() {
+    need!(root, overlay, netns, images, "flock");
+    let lab = Lab::new();
+    lab.load(&fixture::busybox_oci());
+    let here = lab.path().display();
+    let runtime = lab.runtime("run", &format!("touch {here}/called; until [ -e {here}/go ]; do sleep 0.05; done"), "");
+    let script = format!(
+        "
+        soon() {{ for i in $(seq 400); do \"$@\" && return; sleep 0.05; done; echo \"not soon: $*\"; }}
+        $ctr netwire network create web --subnet 10.9.0.0/24 >/dev/null
+        $ctr create --name db --network web --runtime {runtime} busybox sleep 100 >/dev/null
+        $ctr start db >/dev/null & start=$!
+        soon test -e {here}/called
+        exec 9<$VENEER_ROOT/containers; flock 9
+        $ctr rename db renamed 9<&- & rename=$!
+        soon grep -q -e \"-> FLOCK .* $rename \" /proc/locks
+        touch {here}/go; wait $start
+        exec 9<&-; wait $rename
+        $ctr run --rm --network web busybox sh -c 'ping -c 1 -W 2 renamed >/dev/null && echo renamed; ping -c 1 db 2>&1 || :'
+        $ctr rm -f renamed >/dev/null; $ctr netwire network rm web >/dev/null
+    "
+    );
+    let said = in_own_network(&lab, &script);
+    assert_eq!((said.code, said.out.as_str()), (0, "renamed\nping: bad address 'db'\n"), "{said:?}");
+}
+
 #[test]
 fn a_network_is_kept_for_a_container_that_cannot_be_read() {
     need!(root, overlay, netns, images);
