@@ -509,13 +509,59 @@ fn routes(endpoint: &Endpoint<'_>, index: u32) -> Vec<NewRoute> {
         .collect()
 }
 
-/// Gives the addresses back, if they are still this lease's.
+/// Gives the addresses back, if they are still this attachment's.
 fn release(state: &State, network: &str, lease: &Lease) -> Result<()> {
     let _lock = state.lock_network(network)?;
     let mut book = Book::load(state, network)?;
-    let same = book.entry(&lease.container, &lease.interface) == Some(lease);
-    if let (true, Some(definition)) = (same, Definition::load(state, network)?) {
+    if !book.give_back(lease) {
+        return Ok(());
+    }
+    if let Some(definition) = Definition::load(state, network)? {
         overlay::release(state, &definition, lease);
     }
-    if same && book.release(&lease.container, &lease.interface).is_some() { book.store() } else { Ok(()) }
+    book.store()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::release;
+    use crate::definition::Definition;
+    use crate::driver::Driver;
+    use crate::lease::{Book, Lease, Process, tests::lease};
+    use crate::rename::rename;
+    use crate::state::State;
+
+    /// A state with the network `web` and `lease` in its book.
+    fn with(name: &str, lease: &Lease, body: impl FnOnce(&State)) {
+        let folder = std::env::temp_dir().join(format!("attach-test-{name}-{}", std::process::id()));
+        let state = State::new(folder.join("definitions"), folder.join("leases"));
+        std::fs::create_dir_all(folder.join("leases")).unwrap();
+        Definition::new("web", Driver::Ptp, Vec::new()).unwrap().store(&state).unwrap();
+        let mut book = Book::load(&state, "web").unwrap();
+        book.enter(lease.clone());
+        book.store().unwrap();
+        body(&state);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn who_is_renamed_while_it_is_detached_leaves_all_the_same() {
+        let lease = lease("c1", &["10.0.0.2"]);
+        with("renamed", &lease, |state| {
+            let (renamed, failures) = rename(state, "c1", Some("web"), "other", Some(&["another".into()]));
+            assert!(renamed.len() == 1 && failures.is_empty(), "{renamed:?} {failures:?}");
+            release(state, "web", &lease).unwrap();
+            assert!(Book::load(state, "web").unwrap().is_empty(), "nobody answers to its name any more");
+        });
+    }
+
+    #[test]
+    fn who_was_attached_anew_meanwhile_stays() {
+        let lease = lease("c1", &["10.0.0.2"]);
+        with("anew", &lease, |state| {
+            let attacher = Process { start: lease.attacher.start + 1, ..lease.attacher };
+            release(state, "web", &Lease { attacher, ..lease.clone() }).unwrap();
+            assert_eq!(Book::load(state, "web").unwrap().find("c1", "eth0"), Some(&lease));
+        });
+    }
 }

@@ -77,6 +77,15 @@ impl Lease {
     pub fn names(&self) -> Vec<String> {
         names(self.name.as_deref(), &self.aliases, &self.container)
     }
+
+    /// Whether both are of one attachment: what a container is called may change while it is attached.
+    fn is_of_the_same(&self, other: &Self) -> bool {
+        let key = |lease: &Self| (lease.attacher, lease.caller, lease.namespace.inode);
+        key(self) == key(other)
+            && self.outer == other.outer
+            && self.container == other.container
+            && self.interface == other.interface
+    }
 }
 
 /// A container's names in their order.
@@ -245,6 +254,13 @@ impl Book {
     pub fn release(&mut self, container: &str, interface: &str) -> Option<Lease> {
         let at = self.leases.0.iter().position(|lease| lease.container == container && lease.interface == interface)?;
         Some(self.leases.0.remove(at))
+    }
+
+    /// The same, if they are still those of the attachment that `lease` is of. Whether they were.
+    pub fn give_back(&mut self, lease: &Lease) -> bool {
+        let entry = self.entry(&lease.container, &lease.interface);
+        entry.is_some_and(|entry| entry.is_of_the_same(lease))
+            && self.release(&lease.container, &lease.interface).is_some()
     }
 
     /// What `lease`, which leaves, held is free for the same interface attached anew; its link is not forgotten.
@@ -425,7 +441,7 @@ pub(crate) fn boot_id() -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::{Book, Lease, Process};
     use crate::bandwidth::{Bandwidth, Limit};
     use crate::definition::{Definition, Pool};
@@ -437,7 +453,7 @@ mod tests {
     use crate::sysctl::Setting;
     use std::net::IpAddr;
 
-    fn lease(container: &str, addresses: &[&str]) -> Lease {
+    pub(crate) fn lease(container: &str, addresses: &[&str]) -> Lease {
         Lease {
             container: container.into(),
             interface: "eth0".into(),

@@ -80,9 +80,7 @@ fn bury(state: &State, socket: &mut Socket, network: &Network) -> Result<Vec<Str
     let _lock = state.lock_network(&definition.name)?;
     let mut book = Book::load(state, &definition.name)?;
     for lease in &network.dead {
-        if book.entry(&lease.container, &lease.interface) == Some(lease) {
-            book.release(&lease.container, &lease.interface);
-        }
+        book.give_back(lease);
     }
     book.store()?;
     Ok(lines)
