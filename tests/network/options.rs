@@ -109,6 +109,27 @@ fn trusted_links_reach_containers_directly() {
     });
 }
 
+/// A definition of before they were refused; with the network goes all that it had in the packet rules.
+#[test]
+fn trusted_links_that_are_named_twice_are_in_nobodys_way() {
+    need!(root, "ip", "nft");
+    lab(|lab| {
+        lab.netwire("network create other --subnet 10.10.0.0/24");
+        attached(lab, "c2", "other", "");
+        let key = "trusted_host_interfaces";
+        lab.netwire(&format!("network create web --bridge web0 --subnet 10.9.0.0/24 -o icc=false -o {key}=up0"));
+        lab.sh(&format!("sed -i 's/\"{key}\": \"up0\"/\"{key}\": \"up0:up1:up0:web0\"/' /run/state/networks/web.json"));
+        attached(lab, "c1", "web", "");
+        let rules = lab.ruleset();
+        assert!(rules.contains("\"up1\" . \"web0\""), "{rules}");
+        assert!(!rules.contains("\"web0\" . \"web0\""), "containers of it do not reach each other: {rules}");
+        lab.netwire("check");
+        lab.netwire("detach --network web --id c1");
+        lab.netwire("network rm web");
+        assert!(!lab.ruleset().contains("web0"), "{}", lab.ruleset());
+    });
+}
+
 #[test]
 fn interfaces_are_called_as_the_network_says() {
     need!(root, "ip", "busybox");
@@ -136,11 +157,27 @@ fn interfaces_are_called_as_the_network_says() {
 #[test]
 fn what_cannot_be_is_refused_by_name() {
     lab(|lab| {
+        for (create, why) in [
+            ("--bridge web0 -o trusted_host_interfaces=web0", "`web0` is its own bridge"),
+            ("-o outbound_addr6=fd00::1", "option `outbound_addr6`: it has no subnet of IPv6"),
+            ("--internal -o outbound_addr4=192.0.2.1", "nothing leaves an internal network"),
+            ("-o masquerade=false -o outbound_addr4=192.0.2.1", "what leaves in IPv4 keeps its own address"),
+            (
+                "--ipv6 -o gateway_mode_ipv6=routed -o outbound_addr6=fd00::1",
+                "option `outbound_addr6`: what leaves in IPv6 keeps its own address",
+            ),
+        ] {
+            lab.refused(&format!("network create x {create}"), 1, why, "");
+        }
+        lab.netwire("network create y --ipv6 -o gateway_mode_ipv6=routed -o outbound_addr4=192.0.2.1");
         for (option, why) in [
             ("encrypted", "put the hosts' link into a tunnel"),
             ("vrf=red", "--bridge DEV"),
             ("host_interface_name=v0", "attach prints it as host_interface"),
             ("outbound_addr4=fd00::1", "no address of IPv4"),
+            ("outbound_addr4=0.0.0.0", "`0.0.0.0` is no machine's address"),
+            ("outbound_addr6=::", "`::` is no machine's address"),
+            ("trusted_host_interfaces=up0:up1:up0", "`up0` is named twice"),
         ] {
             lab.refused(&format!("network create x -o {option}"), 2, why, "");
         }

@@ -19,6 +19,7 @@ use crate::definition::Definition;
 use crate::error::{Kind, Result};
 use crate::socket::Request;
 use message::Element;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use table::{
     CHAINS, FROM4, FROM6, INTERNAL, ITSELF4, ITSELF6, NETWORKS, OPEN, OUTBOUND4, OUTBOUND6, SETS, SOURCES4, SOURCES6,
@@ -109,10 +110,16 @@ impl<'a> Facts<'a> {
             IpAddr::V4(address) => element(FROM4.name, name.clone(), Some(address.octets().to_vec())),
             IpAddr::V6(address) => element(FROM6.name, name.clone(), Some(address.octets().to_vec())),
         });
-        let trusted = self.trusted.split(':').filter(|link| !link.is_empty() && !self.internal);
+        let trusted = self.trusted_links().into_iter();
         let trusted =
             trusted.map(|link| element(WITHIN.name, [message::interface_key(link), name.clone()].concat(), None));
         by.chain(trusted).collect()
+    }
+
+    /// Each of them once, and not the network's own: an element that a batch takes out twice keeps all of it from being done.
+    fn trusted_links(&self) -> BTreeSet<&'a str> {
+        let links = self.trusted.split(':').filter(|link| !link.is_empty() && *link != self.link);
+        links.filter(|_| !self.internal).collect()
     }
 
     fn key(&self, set: &str) -> Vec<u8> {
@@ -160,8 +167,18 @@ pub fn missing(all: &[Facts<'_>]) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// Takes the network's elements out; with the last network goes the table. That nothing is there is fine.
+/// Takes out the elements of a network with a bridge; with the last network goes the table. That nothing is there is fine.
 pub fn remove(facts: &Facts<'_>) -> Result<()> {
+    take_out(facts, true)
+}
+
+/// The same of a point-to-point line, by the link that is its outer end.
+pub fn remove_line(link: &str) -> Result<()> {
+    take_out(&Facts::plain("", link), false)
+}
+
+/// Takes out what `facts` can have, and where it `may_trust` links, those that it trusted.
+fn take_out(facts: &Facts<'_>, may_trust: bool) -> Result<()> {
     let mut rules = match Rules::open("remove packet rules of network", facts.network) {
         Err(e) if e.kind == Kind::Unsupported => return Ok(()),
         opened => opened?,
@@ -173,10 +190,12 @@ pub fn remove(facts: &Facts<'_>) -> Result<()> {
         if ours.is_empty() {
             return Ok(Ok(()));
         }
-        // Which links it trusted may be forgotten with its definition.
-        let into = message::interface_key(facts.link);
-        let trusted = rules.elements(WITHIN.name)?.into_iter().filter(|element| element.key.ends_with(&into));
-        ours.extend(trusted.filter(|element| !wanted.iter().any(|(_, key)| *key == element.key)));
+        if may_trust {
+            // Which links those were may be forgotten with its definition.
+            let into = message::interface_key(facts.link);
+            let trusted = rules.elements(WITHIN.name)?.into_iter().filter(|element| element.key.ends_with(&into));
+            ours.extend(trusted.filter(|element| !wanted.iter().any(|(_, key)| *key == element.key)));
+        }
         let mut others = rules.elements(NETWORKS.name)?.iter().any(|e| e.key != facts.key(NETWORKS.name));
         for set in [SOURCES4, SOURCES6, ITSELF4, ITSELF6] {
             others = others || !rules.elements(set.name)?.is_empty();
@@ -243,4 +262,19 @@ fn foundation() -> Vec<Request> {
 fn foundation_unless_there(rules: &mut Rules) -> Result<Vec<Request>> {
     let (whole, ..) = look(rules, &[])?;
     Ok(if whole { Vec::new() } else { foundation() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Facts;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_element_is_named_twice() {
+        let facts = Facts { trusted: "up0:up1:up0:br0", ..Facts::plain("web", "br0") };
+        let places = facts.anywhere();
+        assert_eq!(places.iter().collect::<BTreeSet<_>>().len(), places.len(), "{places:?}");
+        let within = facts.elements().iter().filter(|element| element.set == super::WITHIN.name).count();
+        assert_eq!(within, 3, "its own, and one a trusted link");
+    }
 }

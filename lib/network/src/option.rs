@@ -5,8 +5,8 @@
 
 use crate::driver::Driver;
 use crate::overlay::underlay;
-use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A key that is understood.
 struct Key {
@@ -47,8 +47,8 @@ const KEYS: &[Key] = &[
     key("host_binding_ipv4", "com.docker.network.bridge.host_binding_ipv4", ROUTED, address4),
     key("trusted_host_interfaces", "com.docker.network.bridge.trusted_host_interfaces", BRIDGED, interfaces),
     key("container_iface_prefix", "com.docker.network.container_iface_prefix", ALL, prefix),
-    key("outbound_addr4", "", BRIDGED, address4),
-    key("outbound_addr6", "", BRIDGED, address6),
+    key("outbound_addr4", "", BRIDGED, source4),
+    key("outbound_addr6", "", BRIDGED, source6),
     key("vlan", "", &[Vlan, Bridge], vlan),
     key("vni", "com.docker.network.driver.overlay.vxlanid_list", &[Overlay], underlay::check_vni),
     key("port", "", &[Overlay], underlay::check_port),
@@ -134,12 +134,32 @@ fn address4(value: &str) -> Result<(), String> {
     value.parse::<Ipv4Addr>().map(drop).map_err(|_| format!("`{value}` is no address of IPv4"))
 }
 
-fn address6(value: &str) -> Result<(), String> {
-    value.parse::<Ipv6Addr>().map(drop).map_err(|_| format!("`{value}` is no address of IPv6"))
+fn source4(value: &str) -> Result<(), String> {
+    address4(value)?;
+    source(value)
+}
+
+fn source6(value: &str) -> Result<(), String> {
+    value.parse::<Ipv6Addr>().map_err(|_| format!("`{value}` is no address of IPv6"))?;
+    source(value)
+}
+
+/// What is sent has one machine's address.
+fn source(value: &str) -> Result<(), String> {
+    match value.parse::<IpAddr>() {
+        Ok(address) if address.is_unspecified() || address.is_multicast() => {
+            Err(format!("`{value}` is no machine's address"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn interfaces(value: &str) -> Result<(), String> {
-    value.split(':').try_for_each(interface)
+    let mut seen = BTreeSet::new();
+    value.split(':').try_for_each(|name| {
+        interface(name)?;
+        if seen.insert(name) { Ok(()) } else { Err(format!("`{name}` is named twice")) }
+    })
 }
 
 /// A number follows it.
@@ -213,6 +233,9 @@ mod tests {
             (Driver::Bridge, "vrf", "red", "option `vrf` is not supported"),
             (Driver::Ipvlan, "ipvlan_mode", "l4", "`l4` is none of l2, l3, l3s"),
             (Driver::Vlan, "parent", "up0", "needs to be told which: -o vlan=TAG"),
+            (Driver::Bridge, "trusted_host_interfaces", "up0:up1:up0", "`up0` is named twice"),
+            (Driver::Bridge, "outbound_addr4", "0.0.0.0", "`0.0.0.0` is no machine's address"),
+            (Driver::Bridge, "outbound_addr6", "::", "`::` is no machine's address"),
             (Driver::Bridge, "icc", "maybe", "`maybe` is neither true nor false"),
         ] {
             assert!(check(driver, &options(&[(key, value)])).unwrap_err().contains(why), "{key}");

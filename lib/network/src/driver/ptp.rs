@@ -84,5 +84,5 @@ pub(crate) fn facts<'a>(definition: &'a Definition, outer: &'a str) -> nft::Fact
 /// Deletes the interface, then takes the line out of the packet rules.
 pub(super) fn unplug(lease: &Lease, own: u64, socket: &mut Socket) -> Result<()> {
     let gone = veth::unplug(lease, own, socket);
-    gone.and(nft::remove(&nft::Facts::plain("", &lease.outer)))
+    gone.and(nft::remove_line(&lease.outer))
 }

@@ -121,6 +121,7 @@ pub fn create(state: &State, plan: &Plan) -> Result<Definition> {
     } else if plan.bridge.is_some() {
         return Err(plan.invalid(format!("a network of driver {} has no bridge", plan.driver)));
     }
+    refuse_idle_options(plan, &made)?;
     let present = match made.bridge.as_str() {
         "" => None,
         name => bridge::find(&mut socket, name)?,
@@ -226,6 +227,28 @@ fn name_bridge(plan: &Plan, made: &mut Definition, others: &[Definition], socket
         return Err(plan.taken(format!("bridge {bridge} belongs to network {}", other.name)));
     }
     bridge.clone_into(&mut made.bridge);
+    Ok(())
+}
+
+/// Options that this network could do nothing with: what is asked for and not done is not passed over.
+fn refuse_idle_options(plan: &Plan, made: &Definition) -> Result<()> {
+    let trusted = plan.option("trusted_host_interfaces").unwrap_or_default();
+    if trusted.split(':').any(|link| link == made.bridge && !link.is_empty()) {
+        return Err(plan.invalid(format!("option `trusted_host_interfaces`: `{}` is its own bridge", made.bridge)));
+    }
+    for (key, v6) in [("outbound_addr4", false), ("outbound_addr6", true)] {
+        if plan.option(key).is_none() {
+            continue;
+        }
+        let family = if v6 { "IPv6" } else { "IPv4" };
+        let why = match made.masquerades(v6) {
+            true if made.subnets.iter().any(|pool| pool.subnet.is_v6() == v6) => continue,
+            true => format!("it has no subnet of {family}"),
+            false if made.internal => "nothing leaves an internal network".into(),
+            false => format!("what leaves in {family} keeps its own address"),
+        };
+        return Err(plan.invalid(format!("option `{key}`: {why}")).hint("leave it out"));
+    }
     Ok(())
 }
 
