@@ -44,6 +44,12 @@ pub(crate) fn failed(op: &'static str, subject: impl std::fmt::Display, source: 
     if kind == Kind::NotPermitted { error.hint(RIGHTS) } else { error }
 }
 
+/// The number of the error that caused `error`: the kernel's refusal on netlink, or a failed system call.
+pub(crate) fn errno(error: &Error) -> Option<i32> {
+    let refusal = error.source.as_ref().and_then(|source| source.downcast_ref::<Refusal>());
+    refusal.map(|refusal| refusal.errno).or_else(|| error.raw_os_error())
+}
+
 fn kind_of(errno: i32) -> Kind {
     match errno {
         libc::EPERM | libc::EACCES => Kind::NotPermitted,

@@ -7,7 +7,7 @@
 
 use super::message::{self, Element};
 use super::table::TABLE;
-use crate::error::{Error, Kind, Result, refused};
+use crate::error::{Error, Kind, Result, errno, refused};
 use crate::socket::{Answer, Refusal, Request, Socket};
 use std::time::{Duration, Instant};
 
@@ -115,20 +115,44 @@ impl Rules {
     fn read_generation(&self, answer: Option<Answer>) -> Result<u32> {
         match answer {
             Some(Ok(messages)) => Ok(messages.iter().find_map(message::read_generation).unwrap_or(0)),
-            Some(Err(refusal)) => Err(self.refused(refusal)),
+            Some(Err(refusal)) => Err(lacking_answer(refused(self.op, &self.subject, refusal))),
             None => Err(Error::new(Kind::System, self.op, &self.subject).because("the kernel gave no answer")),
         }
     }
 }
 
 /// A kernel without nf_tables says so in several ways: no such protocol, no such subsystem, no such expression.
-fn lacking(mut error: Error) -> Error {
-    let errno = error.raw_os_error();
-    if matches!(error.kind, Kind::Unsupported | Kind::NotFound) || errno == Some(libc::EINVAL) {
-        error.kind = Kind::Unsupported;
-        error = error.hint(
-            "the kernel needs nf_tables with nat and fib (modules nf_tables, nft_masq, nft_nat, nft_ct, nft_fib_inet)",
-        );
+fn lacking(error: Error) -> Error {
+    match error.kind {
+        Kind::Unsupported | Kind::NotFound => without_tables(error),
+        _ => error,
     }
-    error
+}
+
+/// The same to a question, which can be wrong in no other way (nfnetlink_rcv_msg).
+fn lacking_answer(error: Error) -> Error {
+    if errno(&error) == Some(libc::EINVAL) { without_tables(error) } else { lacking(error) }
+}
+
+fn without_tables(mut error: Error) -> Error {
+    error.kind = Kind::Unsupported;
+    error.hint(
+        "the kernel needs nf_tables with nat and fib (modules nf_tables, nft_masq, nft_nat, nft_ct, nft_fib_inet)",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{lacking, lacking_answer};
+    use crate::error::{Kind, refused};
+    use crate::socket::Refusal;
+
+    #[test]
+    fn a_kernel_without_nf_tables_is_known_by_what_it_refuses() {
+        let error = |errno| refused("set packet rules for network", "web", Refusal { errno, text: None });
+        let kinds = |errno| [lacking_answer(error(errno)).kind, lacking(error(errno)).kind];
+        assert_eq!(kinds(libc::EOPNOTSUPP), [Kind::Unsupported; 2]);
+        assert_eq!(kinds(libc::EINVAL), [Kind::Unsupported, Kind::System], "a change may be wrong in itself");
+        assert_eq!(kinds(libc::EPERM), [Kind::NotPermitted; 2]);
+    }
 }
