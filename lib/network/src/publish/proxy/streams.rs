@@ -1,5 +1,5 @@
-//! TCP: each connection is two pipes, one a direction, of one buffer each. Whoever is slow is waited for: while the buffer holds
-//! something, nothing is read into it, so that the sender feels it. The end of one direction is passed on as such.
+//! TCP: each connection is two pipes, one a direction. What comes goes by one buffer that all share; what is not taken at once
+//! is kept, and until it is, no more is read, so that the sender feels it. The end of one direction is passed on as such.
 
 use super::relay::{Wish, connect};
 use rustix::event::PollFlags;
@@ -22,6 +22,8 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 pub(super) struct Streams {
     doors: Vec<(TcpListener, SocketAddr)>,
     connections: Vec<Connection>,
+    /// What is on its way from one end to the other.
+    scratch: Vec<u8>,
     full: Option<Instant>,
 }
 
@@ -37,7 +39,9 @@ struct Connection {
 /// One direction.
 #[derive(Debug, Default)]
 struct Half {
-    buffer: Vec<u8>,
+    /// What was read and could not be written yet; empty but for who is slow.
+    unsent: Vec<u8>,
+    /// How much of that is written by now.
     start: usize,
     ended: bool,
     told: bool,
@@ -45,35 +49,31 @@ struct Half {
 
 impl Half {
     fn is_empty(&self) -> bool {
-        self.start == self.buffer.len()
+        self.start == self.unsent.len()
     }
 
     fn wants(&self) -> bool {
         self.is_empty() && !self.ended
     }
 
-    /// Moves what can be moved; an error means that the connection is broken.
-    fn pump(&mut self, mut from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
+    /// Moves what can be moved, by way of `scratch`; an error means that the connection is broken.
+    fn pump(&mut self, mut from: &TcpStream, to: &TcpStream, scratch: &mut [u8]) -> io::Result<()> {
         for _ in 0..TURNS {
-            if self.wants() {
-                self.buffer.resize(BUFFER_BYTES, 0);
-                let read = from.read(&mut self.buffer);
-                self.start = 0;
-                self.buffer.truncate(*read.as_ref().unwrap_or(&0));
-                match read {
-                    Ok(0) => self.ended = true,
-                    Ok(_) => {}
-                    Err(e) if waits(&e) => {
-                        // Who is idle keeps no room.
-                        self.buffer = Vec::new();
-                        return Ok(());
-                    }
-                    Err(e) => return Err(e),
+            if !self.is_empty() {
+                self.start += write(to, &self.unsent[self.start..])?;
+                if !self.is_empty() {
+                    return Ok(());
                 }
+                // Who is not slow keeps no room.
+                (self.unsent, self.start) = (Vec::new(), 0);
             }
-            while !self.is_empty() {
-                match to.write(&self.buffer[self.start..]) {
-                    Ok(n) => self.start += n,
+            if !self.ended {
+                match from.read(scratch) {
+                    Ok(0) => self.ended = true,
+                    Ok(read) => {
+                        let written = write(to, &scratch[..read])?;
+                        self.unsent.extend_from_slice(&scratch[written..read]);
+                    }
                     Err(e) if waits(&e) => return Ok(()),
                     Err(e) => return Err(e),
                 }
@@ -81,8 +81,6 @@ impl Half {
             if self.ended {
                 if !self.told {
                     self.told = true;
-                    self.buffer = Vec::new();
-                    self.start = 0;
                     // Who is gone needs not be told.
                     let _ = to.shutdown(Shutdown::Write);
                 }
@@ -91,6 +89,19 @@ impl Half {
         }
         Ok(())
     }
+}
+
+/// Writes as much of `bytes` as is taken without waiting, and says how much that was.
+fn write(mut to: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match to.write(&bytes[written..]) {
+            Ok(n) => written += n,
+            Err(e) if waits(&e) => break,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(written)
 }
 
 fn waits(e: &io::Error) -> bool {
@@ -125,7 +136,7 @@ impl Connection {
     }
 
     /// Whether it goes on.
-    fn serve(&mut self) -> bool {
+    fn serve(&mut self, scratch: &mut [u8]) -> bool {
         if self.is_connecting {
             match sockopt::socket_error(&self.server) {
                 Ok(Ok(())) if self.server.peer_addr().is_ok() => self.is_connecting = false,
@@ -133,7 +144,8 @@ impl Connection {
                 _ => return self.reset(),
             }
         }
-        let done = self.up.pump(&self.client, &self.server).and_then(|()| self.down.pump(&self.server, &self.client));
+        let up = self.up.pump(&self.client, &self.server, scratch);
+        let done = up.and_then(|()| self.down.pump(&self.server, &self.client, scratch));
         match done {
             Ok(()) => !(self.up.told && self.down.told),
             Err(_) => self.reset(),
@@ -152,6 +164,7 @@ impl Connection {
 impl Streams {
     pub(super) fn listen(&mut self, socket: OwnedFd, to: SocketAddr) {
         self.doors.push((socket.into(), to));
+        self.scratch.resize(BUFFER_BYTES, 0);
     }
 
     /// How long nothing new is to be waited for at most.
@@ -174,7 +187,7 @@ impl Streams {
         let mut pairs = connections.chunks_exact(2);
         self.connections.retain_mut(|connection| match pairs.next() {
             Some([false, false]) | None => true,
-            Some(_) => connection.serve(),
+            Some(_) => connection.serve(&mut self.scratch),
         });
         self.full = self.full.filter(|until| *until > Instant::now());
         for ((door, to), _) in self.doors.iter().zip(doors).filter(|(_, ready)| **ready) {
@@ -189,5 +202,62 @@ impl Streams {
                 Err(_) => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BUFFER_BYTES, Half};
+    use rustix::net::sockopt;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    /// Both ends of a connection; the first does not wait.
+    fn pair() -> (TcpStream, TcpStream) {
+        let door = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = TcpStream::connect(door.local_addr().unwrap()).unwrap();
+        ours.set_nonblocking(true).unwrap();
+        (ours, door.accept().unwrap().0)
+    }
+
+    #[test]
+    fn what_is_not_taken_is_kept_and_no_more_is_read() {
+        let ((from, mut sender), (to, mut receiver)) = (pair(), pair());
+        sockopt::set_socket_send_buffer_size(&to, BUFFER_BYTES).unwrap();
+        sockopt::set_socket_recv_buffer_size(&receiver, BUFFER_BYTES).unwrap();
+        let numbers: Vec<u8> = (0..1 << 16).flat_map(u32::to_be_bytes).collect();
+        let text = numbers.repeat(64);
+        let (told, mut half, mut scratch) = (text.clone(), Half::default(), vec![0; BUFFER_BYTES]);
+        let sending = std::thread::spawn(move || sender.write_all(&told).unwrap());
+        while half.is_empty() {
+            half.pump(&from, &to, &mut scratch).unwrap();
+        }
+        assert!(!half.wants());
+        let receiving = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            receiver.read_to_end(&mut all).unwrap();
+            all
+        });
+        while !half.told {
+            half.pump(&from, &to, &mut scratch).unwrap();
+            assert!(half.unsent.len() <= BUFFER_BYTES, "nothing comes behind what is kept");
+        }
+        sending.join().unwrap();
+        assert!(receiving.join().unwrap() == text, "all of it, in order");
+        assert_eq!(half.unsent.capacity(), 0, "who is not slow keeps no room");
+    }
+
+    #[test]
+    fn what_is_taken_at_once_is_kept_nowhere() {
+        let ((from, mut sender), (to, mut receiver)) = (pair(), pair());
+        let (mut half, mut scratch) = (Half::default(), vec![0; BUFFER_BYTES]);
+        sender.write_all(b"word").unwrap();
+        let mut word = [0; 4];
+        while receiver.set_nonblocking(true).is_ok() && receiver.peek(&mut word).is_err() {
+            half.pump(&from, &to, &mut scratch).unwrap();
+            assert_eq!(half.unsent.capacity(), 0);
+        }
+        receiver.read_exact(&mut word).unwrap();
+        assert_eq!(&word, b"word");
     }
 }
