@@ -417,6 +417,12 @@ fn a_container_gets_another_name_without_losing_a_packet() {
         assert_eq!(lab.asks("c2", "10.10.0.1", "last", A), "NOERROR 10.10.0.2");
         // Nobody's name, and no name.
         assert_eq!(lab.netwire("rename --id nobody x"), "");
+        lab.refused(
+            "rename --id c1 --network bach x",
+            1,
+            "find network bach: no such network",
+            "network ls lists them",
+        );
         lab.refused("rename --id c1 a..b", 2, "`a..b` is no name", "");
     });
 }

@@ -6,6 +6,7 @@
 use crate::definition::Definition;
 use crate::error::{Error, Result};
 use crate::lease::{Book, Lease};
+use crate::network;
 use crate::overlay;
 use crate::state::State;
 use serde::Serialize;
@@ -23,7 +24,7 @@ pub struct Renamed {
     pub aliases: Vec<String>,
 }
 
-/// Calls `container` by `name` on `network`, or on all that it is on. `aliases` take the place of its other names; where they
+/// Calls `container` by `name` on `network`, which there must be, or on all that it is on. `aliases` take the place of its other names; where they
 /// are not given it keeps those. That it is on none is fine. Goes on after a failure and gives every one.
 pub fn rename(
     state: &State,
@@ -34,7 +35,7 @@ pub fn rename(
 ) -> (Vec<Renamed>, Vec<Error>) {
     let (mut renamed, mut failures) = (Vec::new(), Vec::new());
     let networks = match network {
-        Some(network) => Ok(vec![network.to_owned()]),
+        Some(name) => network::find(state, name).map(|found| vec![found.name]),
         None => state.list(),
     };
     for network in networks.unwrap_or_else(|e| {
