@@ -9,13 +9,15 @@ use network::occupancy::Occupancy;
 /// What there is to do where a namespace tells nothing.
 const REMEDY: &str = "the container's id alone finds what is left: --id";
 
-/// What was typed of it, read; one of the two at least.
+/// What was typed of it, read.
 #[derive(Debug)]
-pub struct Whose {
+pub enum Whose {
     /// `--id`
-    id: Option<String>,
+    Id(String),
     /// `--netns`
-    namespace: Option<Reference>,
+    Namespace(Reference),
+    /// Both, of one container.
+    Both(String, Reference),
 }
 
 impl Whose {
@@ -31,14 +33,20 @@ impl Whose {
     /// The same where neither need be given.
     pub(crate) fn given(id: Option<String>, netns: Option<&str>) -> Result<Option<Self>, Failure> {
         let (id, namespace) = (id.map(container_id).transpose()?, netns.map(reference).transpose()?);
-        Ok((id.is_some() || namespace.is_some()).then_some(Self { id, namespace }))
+        Ok(match (id, namespace) {
+            (Some(id), Some(namespace)) => Some(Self::Both(id, namespace)),
+            (Some(id), None) => Some(Self::Id(id)),
+            (None, Some(namespace)) => Some(Self::Namespace(namespace)),
+            (None, None) => None,
+        })
     }
 
     /// The container, which has to be attached. `look` tells who is in a namespace.
     pub(crate) fn resident(&self, look: impl FnOnce(&Reference) -> Result<Occupancy, Error>) -> Result<String, Error> {
-        match (&self.id, &self.namespace) {
-            (id, Some(namespace)) => look(namespace)?.resident(id.as_deref()),
-            (id, None) => Ok(id.clone().unwrap_or_default()),
+        match self {
+            Self::Id(id) => Ok(id.clone()),
+            Self::Namespace(namespace) => look(namespace)?.resident(None),
+            Self::Both(id, namespace) => look(namespace)?.resident(Some(id)),
         }
     }
 
@@ -49,18 +57,21 @@ impl Whose {
         done: &str,
         look: impl FnOnce(&Reference) -> Result<Occupancy, Error>,
     ) -> Result<Result<String, String>, Error> {
-        let Some(namespace) = &self.namespace else { return Ok(Ok(self.id.clone().unwrap_or_default())) };
+        let (id, namespace) = match self {
+            Self::Id(id) => return Ok(Ok(id.clone())),
+            Self::Namespace(namespace) => (None, namespace),
+            Self::Both(id, namespace) => (Some(id.as_str()), namespace),
+        };
         let occupancy = look(namespace).map_err(|e| if e.hint.is_none() { e.hint(REMEDY) } else { e })?;
-        let found = occupancy.former(self.id.as_deref())?;
+        let found = occupancy.former(id)?;
         Ok(found.map_err(|why| format!("{why}: nothing was {done}; {REMEDY}")))
     }
 
     /// The containers, all of a namespace that has several; none is fine.
     pub(crate) fn all(&self, look: impl FnOnce(&Reference) -> Result<Occupancy, Error>) -> Result<Vec<String>, Error> {
-        match (&self.id, &self.namespace) {
-            (None, Some(namespace)) => look(namespace)?.residents(),
-            (id, Some(namespace)) => Ok(vec![look(namespace)?.resident(id.as_deref())?]),
-            (id, None) => Ok(id.iter().cloned().collect()),
+        match self {
+            Self::Namespace(namespace) => look(namespace)?.residents(),
+            _ => Ok(vec![self.resident(look)?]),
         }
     }
 }
