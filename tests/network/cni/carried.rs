@@ -117,3 +117,59 @@ fn what_plugins_cannot_is_named() {
         lab.netwire(&format!("{path} detach --network web --id c1"));
     });
 }
+
+/// contract W15
+#[test]
+fn a_namespace_is_known_by_its_number() {
+    need!(root, "ip", "iptables");
+    each(|lab, path| {
+        lab.netwire("network create web --subnet 10.9.0.0/24");
+        lab.netwire("network create db --subnet 10.10.0.0/24");
+        let make = |name: &str| drop(lab.sh(&format!("ip netns add {name}; ip -n {name} link set lo up")));
+        make("c1");
+        let attach = |network: &str, netns: &str, id: &str| {
+            json(&lab.netwire(&format!("{path} attach --network {network} --netns {netns} --id {id}")))
+        };
+        assert_eq!(attach("web", "c1", "dead")["interface"], "eth0");
+        lab.netwire(&format!("{path} attach --network db --netns c1 --id dead --ifname eth1"));
+        lab.netwire(&format!("{path} publish --netns c1 --network web 8080:80"));
+        // What is published is listed, by whichever way.
+        let all = lab.netwire(&format!("{path} publish --list"));
+        assert!(all.contains("\"host_port\":8080") && all.contains("\"container\":\"dead\""), "{path}: {all}");
+        for way in ["--netns c1", "--id dead", "--id dead --netns c1", "--network web", "--netns c1 --network web"] {
+            assert_eq!(lab.netwire(&format!("{path} publish --list {way}")), all, "{path}: {way}");
+        }
+        assert_eq!(lab.netwire(&format!("{path} publish --list --netns c1 --network db")), "", "{path}");
+
+        // It dies without a word, and another namespace has its name; then also its number.
+        let records = "/run/state/networks/run/.cni";
+        let outer = lab.sh("ip -o link show type veth | sed 's/@.*//; s/.* //'");
+        lab.sh("ip netns del c1");
+        for end in outer.split_whitespace() {
+            lab.sh(&format!("while ip link show {end} 2>/dev/null | grep -q .; do sleep 0.02; done"));
+        }
+        let nobody = |what: &str| {
+            for network in ["", "--network web"] {
+                let publish = format!("{path} publish --netns c1 {network} 8081:80");
+                lab.refused(&publish, 1, "nothing is attached there", "comes first");
+                assert_eq!(lab.netwire(&format!("{path} publish --list --netns c1 {network}")), "", "{path}: {what}");
+            }
+            let out = lab.command(&format!("{path} detach --network web --netns c1")).output().expect("netwire runs");
+            let (_, said) = crate::lab::text(&out);
+            assert!(out.status.success() && said.contains("nothing was detached"), "{path}: {what}: {said}");
+        };
+        make("c1");
+        nobody("its name");
+        let number = lab.sh("stat -L -c %i /run/netns/c1");
+        lab.sh(&format!("sed -i -E 's/\"number\":[0-9]+/\"number\":{}/' {records}/*/dead@*.json", number.trim()));
+        assert_eq!(lab.sh(&format!("grep -l '\"number\":{}' {records}/*/dead@*.json | wc -l", number.trim())), "2\n");
+        nobody("its number");
+        attach("web", "c1", "alive");
+        let shown = lab.netwire(&format!("{path} publish --netns c1 8082:80"));
+        assert!(shown.contains("\"container\":\"alive\""), "{path}: {shown}");
+        for (network, id) in [("web", "alive"), ("web", "dead"), ("db", "dead")] {
+            lab.netwire(&format!("{path} detach --network {network} --id {id}"));
+        }
+        assert_eq!(lab.sh(&format!("find {records} -name '*@*'")), "", "{path}");
+    });
+}

@@ -13,19 +13,20 @@
 //! file is there before the first ADD and goes after the last DEL.
 
 pub mod chain;
+mod record;
 
 use super::ipam;
 use crate::attach::{Attachment, Wish};
 use crate::definition::Definition;
 use crate::error::{Error, Kind, Result, failed};
 use crate::mac::Mac;
-use crate::namespace::{Identity, Namespace, Reference};
+use crate::namespace::{Namespace, Reference};
 use crate::network;
 use crate::occupancy::{Occupancy, Occupant};
 use crate::publish::{Outcome, Published};
-use crate::state::{self, Durability, State};
+use crate::state::{self, State};
 use chain::Mapping;
-use serde::{Deserialize, Serialize};
+use record::{Record, keep, load, outer};
 use serde_json::Value;
 use spec::cni::{Cidr, Failure, Success, Version};
 use spec::published::Published as Spec;
@@ -36,20 +37,6 @@ use std::process::{Command, Stdio};
 
 const ATTACH: &str = "attach to network";
 const EXECUTE: &str = "execute CNI plugin";
-
-/// One attachment as it was made.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Record {
-    container: String,
-    interface: String,
-    namespace: PathBuf,
-    version: Version,
-    chain: Vec<Value>,
-    #[serde(default)]
-    result: Value,
-    #[serde(default)]
-    ports: Vec<Mapping>,
-}
 
 /// Who carries networks: the programs in these folders.
 #[derive(Debug, Clone)]
@@ -80,6 +67,8 @@ impl Runner<'_> {
             container: wish.container.clone(),
             interface: wish.interface.clone(),
             namespace: namespace.identity().path.clone(),
+            number: Some(namespace.identity().inode),
+            caller: Some(Namespace::own()?.identity().inode),
             version,
             chain,
             result: Value::Null,
@@ -158,21 +147,40 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// Who is attached in `namespace` by plugins: to `network`, or to any.
+    /// Who is attached in `namespace` by plugins: to `network`, or to any. Whoever died without a word is left out where
+    /// another namespace has the number.
     pub fn occupancy(&self, namespace: &Reference, network: Option<&str>) -> Result<Occupancy> {
-        Occupancy::among(namespace, network, |_| {
+        Occupancy::among(namespace, network, |number| {
             let mut all = Vec::new();
-            for network in self.networks().into_iter().filter(|name| network.is_none_or(|wanted| name == wanted)) {
-                for file in self.files(&network, None) {
-                    all.extend(load(&file)?.map(|record| Occupant {
-                        network: network.clone(),
-                        container: record.container,
-                        namespace: Identity::at(&record.namespace),
-                    }));
+            for (network, record) in self.records(network, None)? {
+                let identity = record.identity();
+                if Some(identity.inode) == number && record.is_dead(&Namespace::open(namespace)?)? {
+                    continue;
                 }
+                all.push(Occupant { network, container: record.container, namespace: identity });
             }
             Ok(all)
         })
+    }
+
+    /// The ports that plugins lead to `container`, or to any, on `network` or on any.
+    pub fn published(&self, network: Option<&str>, container: Option<&str>) -> Result<Vec<Published>> {
+        let records = self.records(network, container)?;
+        let of = |(network, record): &(String, Record)| -> Vec<Published> {
+            record.ports.iter().flat_map(|port| port.published(network, &record.container)).collect()
+        };
+        Ok(records.iter().flat_map(of).collect())
+    }
+
+    /// The attachments of `container`, or of all, each with its network: `network`, or any.
+    fn records(&self, network: Option<&str>, container: Option<&str>) -> Result<Vec<(String, Record)>> {
+        let mut all = Vec::new();
+        for network in self.networks().into_iter().filter(|name| network.is_none_or(|wanted| name == wanted)) {
+            for file in self.files(&network, container) {
+                all.extend(load(&file)?.map(|record| (network.clone(), record)));
+            }
+        }
+        Ok(all)
     }
 
     fn change_ports(&self, network: &str, container: &str, change: impl FnOnce(&mut Vec<Mapping>)) -> Result<()> {
@@ -317,16 +325,6 @@ impl Runner<'_> {
     }
 }
 
-fn load(file: &Path) -> Result<Option<Record>> {
-    let Some(bytes) = state::load(file)? else { return Ok(None) };
-    serde_json::from_slice(&bytes).map(Some).map_err(|e| state::damaged(file, e))
-}
-
-fn keep(file: &Path, record: &Record) -> Result<()> {
-    let bytes = serde_json::to_vec(record).map_err(|e| state::damaged(file, e))?;
-    state::replace(file, &bytes, Durability::Run)
-}
-
 fn first(failures: Vec<Error>) -> Error {
     failures.into_iter().next().unwrap_or_else(|| Error::new(Kind::System, "detach", "").because("it failed"))
 }
@@ -338,8 +336,7 @@ fn attachment(definition: &Definition, record: &Record, result: &Success) -> Res
     };
     let inner = result.interfaces.iter().find(|i| !i.sandbox.is_empty() && i.name == record.interface);
     let inner = inner.ok_or_else(|| lacking("interface inside"))?;
-    let outside: Vec<_> = result.interfaces.iter().filter(|i| i.sandbox.is_empty()).collect();
-    let outer = outside.iter().find(|i| i.name != definition.bridge).map(|i| i.name.clone()).unwrap_or_default();
+    let outer = outer(result, Some(&definition.bridge)).unwrap_or_default().to_owned();
     let mut addresses: Vec<Cidr> = result.ips.iter().map(|ip| ip.address).collect();
     addresses.sort_by_key(|cidr| cidr.address.is_ipv6());
     let gateways: Vec<IpAddr> =
