@@ -13,6 +13,11 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+/// How long a thread that was joined may take to be gone, and the pause between looks.
+const LINGERING: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_micros(50);
 
 /// Forks; the child closes every descriptor but 0, 1, 2 and `keep`, runs `body` and ends with the code it gives.
 ///
@@ -52,14 +57,27 @@ pub fn end_with_us(command: &mut Command) {
     unsafe { command.pre_exec(tie) };
 }
 
+/// A thread that was joined is counted until the kernel has taken it out of the process (do_exit wakes who joins before
+/// release_task), so whoever had one is looked at again for a while.
+fn refuse_threads() -> io::Result<()> {
+    let until = Instant::now() + LINGERING;
+    while Instant::now() < until {
+        if is_alone()? {
+            return Ok(());
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Err(io::Error::other("a process with several threads cannot be forked"))
+}
+
 /// The kernel refuses CLONE_THREAD to a process of several threads, and for one thread it means nothing. Where unshare
 /// itself is filtered (EPERM) the process's threads are counted instead.
-fn refuse_threads() -> io::Result<()> {
+fn is_alone() -> io::Result<bool> {
     match unshare(CloneFlags::CLONE_THREAD) {
-        Ok(()) => Ok(()),
-        Err(nix::Error::EINVAL) => Err(io::Error::other("a process with several threads cannot be forked")),
+        Ok(()) => Ok(true),
+        Err(nix::Error::EINVAL) => Ok(false),
         Err(_) => match nix::sys::stat::stat("/proc/self/task") {
-            Ok(tasks) if tasks.st_nlink == 3 => Ok(()),
+            Ok(tasks) => Ok(tasks.st_nlink == 3),
             _ => Err(io::Error::other("cannot tell whether this process has several threads")),
         },
     }
