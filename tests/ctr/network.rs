@@ -101,6 +101,10 @@ fn several_networks_and_addresses_as_asked() {
     let script = "
         $ctr netwire network create one --subnet 10.9.0.0/24 >/dev/null
         $ctr netwire network create two --subnet 10.8.0.0/24 --subnet fd08::/64 --ipv6 >/dev/null
+        for n in 6 7; do $ctr netwire network create n$n --subnet 10.$n.0.0/24 -o container_iface_prefix=net >/dev/null; done
+        $ctr run -d --name many --network one --network n6 --network two --network n7 busybox sleep 100 >/dev/null
+        $ctr exec many sh -c 'for n in eth0 net0 eth1 net1; do ip -4 -o addr show $n | tr -s \" \" | cut -d \" \" -f 2,4; done'
+        $ctr rm -f many >/dev/null; $ctr netwire network rm n6 n7
         $ctr run -d --name box --hostname box.a.test --network one --network name=two,ip6=fd08::77 --ip 10.9.0.50 \
             --mac-address 02:00:00:00:00:50 --add-host other:192.0.2.7 busybox sleep 100 >/dev/null
         $ctr exec box sh -c 'cat /etc/hosts; cat /sys/class/net/eth0/address; ip route | grep default'
@@ -111,6 +115,7 @@ fn several_networks_and_addresses_as_asked() {
     let said = in_own_network(&lab, script);
     assert_eq!(said.code, 0, "{said:?}");
     for part in [
+        "eth0 10.9.0.2/24\nnet0 10.6.0.2/24\neth1 10.8.0.2/24\nnet1 10.7.0.2/24\n",
         "192.0.2.7\tother\n10.9.0.50\tbox.a.test box\n10.8.0.2\tbox.a.test box\nfd08::77\tbox.a.test box\n02:00:00:00:00:50\n",
         "default via 10.9.0.1 dev eth0",
         "10.9.0.50 fd08::77 02:00:00:00:00:50\n",

@@ -120,7 +120,8 @@ fn what_is_not_there_or_taken() {
         );
 
         // The interface's name is taken inside: nothing of the attempt is left.
-        lab.refused("attach --network bridge --netns c1 --id c1", 1, "create interface eth0: file exists", "--ifname");
+        let taken = "attach --network bridge --netns c1 --id c1 --ifname eth0";
+        lab.refused(taken, 1, "create interface eth0: file exists", "another with --ifname");
         assert_eq!(lab.inspect("bridge")["containers"], serde_json::json!([]));
         assert_eq!(lab.links().len(), 3, "{:?}", lab.links());
     });

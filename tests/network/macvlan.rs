@@ -152,7 +152,8 @@ fn life_is_told_from_inside() {
         assert!(answers(lab, "lan", [198, 51, 100, 9].into()));
         // What has its name and is not ours is not touched.
         lab.sh("ip -n c1 link add eth0 type bridge");
-        lab.refused("attach --network street --netns c1 --id c1", 1, "create interface eth0", "--ifname");
+        let taken = "attach --network street --netns c1 --id c1 --ifname eth0";
+        lab.refused(taken, 1, "create interface eth0", "another with --ifname");
         lab.netwire("detach --network street --id c1");
         assert!(lab.sh("ip -n c1 -o link show type bridge").contains("eth0"));
         lab.sh("ip netns del c2");

@@ -154,6 +154,59 @@ fn interfaces_are_called_as_the_network_says() {
     });
 }
 
+/// Of one prefix, of another, and each time the lowest number that is free.
+#[test]
+fn interfaces_on_several_networks_are_numbered() {
+    need!(root, "ip", "busybox", "nft");
+    lab(|lab| {
+        for (name, subnet, more) in [
+            ("a", "10.1.0.0/24", "-o container_iface_prefix=net"),
+            ("b", "10.2.0.0/24", "-o container_iface_prefix=net"),
+            ("c", "10.3.0.0/24", ""),
+            ("d", "10.4.0.0/24", "-d ptp -o container_iface_prefix=net"),
+        ] {
+            lab.netwire(&format!("network create {name} --disable-dns --subnet {subnet} {more}"));
+        }
+        lab.container("c1");
+        let attach = |network: &str| {
+            let made = lab.attach(&format!("--network {network} --netns c1 --id c1"));
+            made["interface"].as_str().expect("a name").to_owned()
+        };
+        assert_eq!(["a", "b", "c", "d"].map(attach), ["net0", "net1", "eth0", "net2"]);
+        assert_eq!(["d", "c", "b", "a"].map(attach), ["net2", "eth0", "net1", "net0"], "again it is the same");
+        for gateway in [[10, 1, 0, 1], [10, 2, 0, 1], [10, 3, 0, 1], [10, 4, 0, 1]] {
+            lab.ping("c1", gateway.into());
+        }
+        // Whoever leaves leaves its own, and whoever comes at once does not go round what is just leaving.
+        let detach = |network: &str| {
+            let out = lab.command(&format!("detach --network {network} --id c1")).output().expect("netwire runs");
+            assert!(out.status.success(), "{out:?}");
+        };
+        for _ in 0..3 {
+            detach("a");
+            assert_eq!(attach("a"), "net0");
+            detach("a");
+            detach("b");
+            assert_eq!((attach("b"), attach("a")), ("net0".into(), "net1".into()));
+            detach("a");
+            detach("b");
+            assert_eq!((attach("a"), attach("b")), ("net0".into(), "net1".into()));
+        }
+        // Another container's in the same namespace, and a stranger's link.
+        lab.sh("ip -n c1 link add eth1 type bridge");
+        assert_eq!(lab.attach("--network c --netns c1 --id c2")["interface"], "eth2");
+        // Where the run folder was lost they are found by their names.
+        lab.sh("rm -r /run/state/networks/run");
+        assert_eq!(["b", "d", "c"].map(attach), ["net1", "net2", "eth0"]);
+        lab.sh("rm -r /run/state/networks/run");
+        for network in ["a", "b", "c", "d"] {
+            detach(network);
+        }
+        let left = lab.sh("ip -n c1 -br link | cut -d' ' -f1 | cut -d@ -f1 | sort");
+        assert_eq!(left, "eth1\neth2\nlo\n");
+    });
+}
+
 #[test]
 fn what_cannot_be_is_refused_by_name() {
     lab(|lab| {

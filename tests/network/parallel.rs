@@ -75,3 +75,32 @@ fn two_hundred_attach_and_detach_at_once() {
         lab.sh("for n in $(ip netns list | cut -d' ' -f1); do ip netns del $n; done");
     });
 }
+
+/// Several networks of one namespace at once: each interface has a name of its own.
+#[test]
+fn several_networks_choose_names_at_once() {
+    need!(root, "ip");
+    const NETWORKS: usize = 8;
+    lab(|lab| {
+        for n in 0..NETWORKS {
+            lab.netwire(&format!("network create n{n} --subnet 10.{n}.0.0/24 --disable-dns"));
+        }
+        for round in 0..5 {
+            lab.container(&format!("c{round}"));
+            let attach = |n| {
+                let line = run(lab, &format!("attach --network n{n} --netns c{round} --id c{round}"));
+                let made: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+                made["interface"].as_str().expect("a name").to_owned()
+            };
+            let mut names: Vec<String> = std::thread::scope(|scope| {
+                let all: Vec<_> = (0..NETWORKS).map(|n| scope.spawn(move || attach(n))).collect();
+                all.into_iter().map(|one| one.join().expect("attached")).collect()
+            });
+            names.sort();
+            assert_eq!(names, (0..NETWORKS).map(|n| format!("eth{n}")).collect::<Vec<_>>());
+            let inside = lab.sh(&format!("ip -n c{round} -o link | grep -c eth"));
+            assert_eq!(inside.trim(), NETWORKS.to_string(), "nothing else was left of those who were late");
+            (0..NETWORKS).for_each(|n| drop(run(lab, &format!("detach --network n{n} --id c{round}"))));
+        }
+    });
+}

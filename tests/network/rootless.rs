@@ -108,6 +108,28 @@ fn slirp4netns_lives_as_long_as_the_container() {
 }
 
 #[test]
+fn beside_another_network_it_has_the_next_number() {
+    need!(root, netns, "slirp4netns", "pasta");
+    lab(|lab| {
+        lab.outside();
+        lab.netwire("network create web --subnet 10.9.0.0/24 --disable-dns");
+        for program in ["pasta", "slirp4netns"] {
+            lab.container("c1");
+            let carried = format!("--network {program} --netns c1 --id c1");
+            assert_eq!(lab.attach("--network web --netns c1 --id c1")["interface"], "eth0");
+            let made = lab.attach(&carried);
+            assert_eq!(made["interface"], "eth1", "{program}");
+            assert_eq!(lab.attach(&carried), made, "{program}: again it is the same");
+            assert!(lab.sh("ip -n c1 -o -4 addr show dev eth1").contains("10.0.2.100/24"), "{program}");
+            lab.netwire(&format!("detach --network {program} --id c1"));
+            lab.netwire("detach --network web --id c1");
+            lab.sh("ip netns del c1");
+            ends(lab);
+        }
+    });
+}
+
+#[test]
 fn without_a_way_out_user_means_slirp4netns_and_without_a_program_a_word() {
     need!(root, netns, "slirp4netns");
     lab(|lab| {

@@ -431,9 +431,6 @@ fn attach(inputs: &Inputs<'_>, endpoint: &Endpoint, number: usize) -> Step {
     command.words.push(Text::tmp("net"));
     let mut add = |option: &str, value: &str| command.words.extend([Text::plain(option), Text::plain(value)]);
     add("--id", id);
-    if number > 0 {
-        add("--ifname", &format!("eth{number}"));
-    }
     if let Some(ip) = endpoint.ip {
         add("--ip", &ip.to_string());
     }

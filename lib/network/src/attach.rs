@@ -16,11 +16,12 @@ use crate::bridge::{self, unless};
 use crate::definition::{DEFAULT, Definition};
 use crate::dns;
 use crate::driver::{self, Driver, Endpoint, Ground};
-use crate::error::{Error, Kind, Result, refused};
+use crate::error::{Error, Kind, Result, errno, refused};
 use crate::lease::{Book, Lease, Process, names};
 use crate::link::{self, Link};
 use crate::mac::Mac;
 use crate::namespace::{Namespace, Reference};
+use crate::naming;
 use crate::network;
 use crate::nft;
 use crate::overlay;
@@ -41,7 +42,7 @@ use std::path::Path;
 
 pub use leave::settle;
 
-/// The interface's name inside where none is given.
+/// The interface's name inside of who is on one network.
 pub const INTERFACE: &str = "eth0";
 const LOOPBACK: &str = "lo";
 const ATTACH: &str = "attach to network";
@@ -55,7 +56,7 @@ pub struct Wish {
     pub namespace: Reference,
     /// The container's id.
     pub container: String,
-    /// The interface's name inside; empty for what the network says.
+    /// The interface's name inside; empty for the network's prefix and a number ([`crate::naming`]).
     pub interface: String,
     /// The addresses it must have; of a family of which none is named, any.
     pub addresses: Vec<IpAddr>,
@@ -95,15 +96,6 @@ impl Wish {
             sysctls: Vec::new(),
             ports: Vec::new(),
         }
-    }
-
-    /// The same with the interface's name that the network says, where it has none.
-    pub(crate) fn named(&self, state: &State) -> Result<Cow<'_, Self>> {
-        if !self.interface.is_empty() {
-            return Ok(Cow::Borrowed(self));
-        }
-        let interface = network::find(state, &self.network)?.interface();
-        Ok(Cow::Owned(Self { interface, ..self.clone() }))
     }
 
     /// What the container is to be called on the network, as [`Lease::names`] gives it.
@@ -152,8 +144,21 @@ pub struct Attachment {
 
 /// Attaches a container's namespace to a network.
 pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
-    let wish = &*wish.named(state)?;
-    link::check_name(&wish.interface).map_err(|why| Error::new(Kind::Invalid, ATTACH, &wish.network).because(why))?;
+    if !wish.interface.is_empty() {
+        let wrong = |why: String| Error::new(Kind::Invalid, ATTACH, &wish.network).because(why);
+        link::check_name(&wish.interface).map_err(wrong)?;
+        return attach_once(state, wish);
+    }
+    for _ in 1..NAMES {
+        match attach_once(state, wish) {
+            Err(e) if e.op == veth::CREATE && errno(&e) == Some(libc::EEXIST) => {}
+            done => return done,
+        }
+    }
+    attach_once(state, wish)
+}
+
+fn attach_once(state: &State, wish: &Wish) -> Result<Attachment> {
     let inside = Namespace::open(&wish.namespace)?;
     let own = Namespace::own()?.identity().inode;
     if inside.identity().inode == own {
@@ -162,8 +167,10 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
             .hint("give the namespace of the container; `unshare -n` or `ip netns add` makes one"));
     }
     let mut socket = Socket::open_route()?;
-    let placed = place(state, wish, own, inside.identity().inode, &mut socket)?;
-    let Place { definition, lock, mut book, ground, known, addresses, aside } = placed;
+    let (mut inner, settings) = inside.route_socket_and_settings()?;
+    let placed = place(state, wish, own, inside.identity().inode, [&mut socket, &mut inner])?;
+    let Place { wish, definition, lock, mut book, ground, known, addresses, aside } = placed;
+    let wish = &*wish;
     let driver = definition.driver;
     if wish.bandwidth.is_some() && !driver.has_outer_end() {
         return Err(Error::new(Kind::Unsupported, "limit interface", &wish.interface)
@@ -217,7 +224,7 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
         Vec::new()
     });
     let endpoint = Endpoint { definition: &definition, ground, lease: &lease, inside: &inside, known: known.is_some() };
-    if let Err(e) = wire(&endpoint, &mut socket) {
+    if let Err(e) = wire(&endpoint, &mut socket, &mut inner, settings) {
         let _ = driver.unplug(&lease, own, &mut socket);
         let _ = release(state, &wish.network, &lease);
         return Err(e);
@@ -286,8 +293,14 @@ pub fn detach(
         }
     } else if definition.driver.has_outer_end() {
         // The run folder may have been lost; the link's name is known without it.
-        let outer = outer_name(&definition.id, container, interface.unwrap_or(&definition.interface()));
-        failures.extend(veth::delete(&outer, &mut socket).err());
+        let prefix = definition.interface_prefix();
+        let names = match interface {
+            Some(name) => vec![name.to_owned()],
+            None => (0..LIKELY).map(|number| format!("{prefix}{number}")).collect(),
+        };
+        for name in names {
+            failures.extend(veth::delete(&outer_name(&definition.id, container, &name), &mut socket).err());
+        }
     }
     if failures.is_empty() { Ok(()) } else { Err(failures) }
 }
@@ -300,7 +313,9 @@ pub fn loopback(namespace: &Reference) -> Result<()> {
 }
 
 /// What is attached to, and with what addresses; the network's lock is held.
-struct Place {
+struct Place<'a> {
+    /// The wish with the interface's name.
+    wish: Cow<'a, Wish>,
     definition: Definition,
     lock: crate::state::Lock,
     book: Book,
@@ -314,8 +329,20 @@ struct Place {
 
 /// How often those who leave are waited for.
 const ATTEMPTS: usize = 4;
+/// How often a name is chosen: each time that it is gone by then, somebody else who chose at the same time has it.
+const NAMES: usize = 32;
+/// So many interfaces that nobody named are looked for where nothing is known of any.
+const LIKELY: u32 = 8;
 
-fn place(state: &State, wish: &Wish, own: u64, inside: u64, socket: &mut Socket) -> Result<Place> {
+fn place<'a>(
+    state: &State,
+    wish: &'a Wish,
+    own: u64,
+    inside: u64,
+    [socket, inner]: [&mut Socket; 2],
+) -> Result<Place<'a>> {
+    let mut wish = Cow::Borrowed(wish);
+    let is_named = !wish.interface.is_empty();
     for attempt in 1.. {
         let (definition, lock, mut book, ground) = match prepare(state, &wish.network, socket) {
             Err(e) if e.kind == Kind::InUse && wish.network == DEFAULT => {
@@ -324,6 +351,16 @@ fn place(state: &State, wish: &Wish, own: u64, inside: u64, socket: &mut Socket)
             }
             prepared => prepared?,
         };
+        if !is_named {
+            let choice =
+                naming::choose(state, &definition, &book, &wish.container, inside, [&mut *socket, &mut *inner])?;
+            if let Some(leaving) = choice.better.filter(|_| attempt < ATTEMPTS) {
+                drop(lock);
+                settle(state, &leaving, true)?;
+                continue;
+            }
+            wish.to_mut().interface = choice.name;
+        }
         let mut known = book.entry(&wish.container, &wish.interface).cloned();
         let mut wanted = wish.addresses.clone();
         let mut aside = None;
@@ -344,8 +381,8 @@ fn place(state: &State, wish: &Wish, own: u64, inside: u64, socket: &mut Socket)
             }
         }
         let addresses = match &known {
-            Some(lease) => still_fits(wish, lease),
-            None => overlay::choose(state, &definition, wish, &wanted, |definition| {
+            Some(lease) => still_fits(&wish, lease),
+            None => overlay::choose(state, &definition, &wish, &wanted, |definition| {
                 book.choose(definition, &wanted, own, socket)
             }),
         };
@@ -355,7 +392,7 @@ fn place(state: &State, wish: &Wish, own: u64, inside: u64, socket: &mut Socket)
                 settle(state, &wish.network, true)?;
             }
             Err(e) => return Err(e),
-            Ok(addresses) => return Ok(Place { definition, lock, book, ground, known, addresses, aside }),
+            Ok(addresses) => return Ok(Place { wish, definition, lock, book, ground, known, addresses, aside }),
         }
     }
     unreachable!("the last attempt returns")
@@ -423,10 +460,9 @@ fn still_fits(wish: &Wish, lease: &Lease) -> Result<Vec<IpAddr>> {
 }
 
 /// Makes the interface and sets it up.
-fn wire(endpoint: &Endpoint<'_>, socket: &mut Socket) -> Result<()> {
+fn wire(endpoint: &Endpoint<'_>, socket: &mut Socket, inner: &mut Socket, settings: Option<OwnedFd>) -> Result<()> {
     let Endpoint { definition, lease, .. } = endpoint;
-    let (mut inner, settings) = endpoint.inside.route_socket_and_settings()?;
-    definition.driver.plug(endpoint, socket, &mut inner)?;
+    definition.driver.plug(endpoint, socket, inner)?;
     if let Some(settings) = settings.filter(|_| definition.driver.has_outer_end()) {
         ignore_advertisements(&settings, &lease.interface);
     }
@@ -449,7 +485,7 @@ fn wire(endpoint: &Endpoint<'_>, socket: &mut Socket) -> Result<()> {
         index = index.or(messages.iter().find_map(Link::read).map(|link| link.index));
     }
     let index = index.ok_or_else(|| veth::vanished("set up interface", &lease.interface))?;
-    for (what, answer) in inner_requests(endpoint, index, &mut inner)? {
+    for (what, answer) in inner_requests(endpoint, index, inner)? {
         unless(answer, libc::EEXIST).map_err(|refusal| refused("set", what, refusal))?;
     }
     if definition.driver.has_outer_end() {

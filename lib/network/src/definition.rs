@@ -2,6 +2,7 @@
 
 use crate::driver::Driver;
 use crate::error::{Error, Kind, Result};
+use crate::naming;
 use crate::option;
 use crate::pool::Subnet;
 use crate::route::Via;
@@ -210,9 +211,9 @@ impl Definition {
         specs.iter().map(|spec| Published { address: spec.address.or(own), ..spec.clone() }).collect()
     }
 
-    /// What a container's interface is called where nobody says.
-    pub fn interface(&self) -> String {
-        format!("{}0", self.option("container_iface_prefix").unwrap_or("eth"))
+    /// What its interfaces inside are called where nobody says, before the number: see [`crate::naming`].
+    pub fn interface_prefix(&self) -> &str {
+        self.option("container_iface_prefix").unwrap_or(naming::PREFIX)
     }
 
     /// The gateways of its subnets.

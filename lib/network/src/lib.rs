@@ -17,7 +17,7 @@
 //! - The kinds: [`driver`], and one file each; [`bridge`] is the usual one.
 //! - [`cni`]: the same room as a CNI plugin.
 //! - The verbs: [`network`] (create, remove, list), [`attach`] (attach, detach, loopback); [`occupancy`] tells a container by
-//!   its namespace.
+//!   its namespace, [`naming`] what its interfaces are called.
 //!
 //! Invariants:
 //! - Whatever is made here is made in the network namespace of the calling thread, or in the container's; never elsewhere.
@@ -50,6 +50,7 @@ pub mod lease;
 pub mod link;
 pub mod mac;
 pub mod namespace;
+pub mod naming;
 pub mod neighbor;
 pub mod network;
 pub mod nft;

@@ -36,6 +36,8 @@ pub struct Link {
     pub up: bool,
     /// Whether packets go through it now: it is set up and has a carrier, and the kernel has taken note of that.
     pub running: bool,
+    /// Whether there is somebody at the other end, noted or not.
+    pub carrier: bool,
     /// The largest packet in bytes.
     pub mtu: u32,
     /// Its hardware address, if it has one of six bytes.
@@ -62,6 +64,7 @@ impl Link {
             index: number_at(4)?,
             name: String::new(),
             running: false,
+            carrier: false,
             up: number_at(8)? & libc::IFF_UP as u32 != 0,
             mtu: 0,
             mac: None,
@@ -74,6 +77,7 @@ impl Link {
             match kind {
                 libc::IFLA_IFNAME => link.name = attribute::text(value),
                 libc::IFLA_OPERSTATE => link.running = value == [OPERATIONAL],
+                libc::IFLA_CARRIER => link.carrier = value == [1],
                 libc::IFLA_MTU => link.mtu = attribute::number(value).unwrap_or(0),
                 libc::IFLA_IFALIAS => link.alias = attribute::text(value),
                 libc::IFLA_ADDRESS => link.mac = value.try_into().ok().map(Mac),

@@ -22,14 +22,17 @@ pub mod pasta;
 pub mod record;
 pub mod slirp;
 
+use crate::attach::INTERFACE;
 use crate::error::{Error, Kind, Result};
 use crate::link;
 use crate::namespace::{Identity, Namespace, Reference};
+use crate::naming;
 use crate::state::State;
 use forward::{Forward, Listening};
 use record::Record;
 use serde::{Deserialize, Serialize};
 use spec::published::Published as Spec;
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
@@ -95,7 +98,7 @@ pub struct Wish {
     pub namespace: Reference,
     /// The container's id.
     pub container: String,
-    /// The interface's name inside.
+    /// The interface's name inside; empty for the first that is free.
     pub interface: String,
     /// Ports that are to lead into it.
     pub ports: Vec<Spec>,
@@ -132,7 +135,10 @@ pub struct Attachment {
 
 /// Attaches a container's namespace. The calling process must have one thread: it forks the keeper.
 pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
-    link::check_name(&wish.interface).map_err(|why| Error::new(Kind::Invalid, ATTACH, &wish.network).because(why))?;
+    if !wish.interface.is_empty() {
+        let wrong = |why: String| Error::new(Kind::Invalid, ATTACH, &wish.network).because(why);
+        link::check_name(&wish.interface).map_err(wrong)?;
+    }
     let inside = Namespace::open(&wish.namespace)?;
     let own = Namespace::own()?.identity().inode;
     if inside.identity().inode == own {
@@ -145,12 +151,26 @@ pub fn attach(state: &State, wish: &Wish) -> Result<Attachment> {
         record::Claim::Standing(attachment) => return Ok(attachment),
         record::Claim::Ours(record) => record,
     };
-    let done = forward::choose(&wish.ports)
-        .and_then(|ports| first_that_works(&candidates, wish, &ports, inside.identity(), &mut record));
+    let done = forward::choose(&wish.ports).and_then(|ports| {
+        let wish = named(wish, &inside)?;
+        first_that_works(&candidates, &wish, &ports, inside.identity(), &mut record)
+    });
     if done.is_err() {
         let _ = record.forget();
     }
     done
+}
+
+/// The wish with the interface's name, where it has none. Who may not look into the namespace has no other network in it.
+fn named<'a>(wish: &'a Wish, inside: &Namespace) -> Result<Cow<'a, Wish>> {
+    if !wish.interface.is_empty() {
+        return Ok(Cow::Borrowed(wish));
+    }
+    let interface = match inside.route_socket() {
+        Err(e) if e.kind == Kind::NotPermitted => INTERFACE.to_owned(),
+        inner => naming::free(naming::PREFIX, &mut inner?)?,
+    };
+    Ok(Cow::Owned(Wish { interface, ..wish.clone() }))
 }
 
 /// Ends what carries the container's packets, and forgets it. That there is nothing is fine.

@@ -131,7 +131,7 @@ fn a_namespace_is_known_by_its_number() {
             json(&lab.netwire(&format!("{path} attach --network {network} --netns {netns} --id {id}")))
         };
         assert_eq!(attach("web", "c1", "dead")["interface"], "eth0");
-        lab.netwire(&format!("{path} attach --network db --netns c1 --id dead --ifname eth1"));
+        assert_eq!(attach("db", "c1", "dead")["interface"], "eth1", "{path}: the next number");
         lab.netwire(&format!("{path} publish --netns c1 --network web 8080:80"));
         // What is published is listed, by whichever way.
         let all = lab.netwire(&format!("{path} publish --list"));

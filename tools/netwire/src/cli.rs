@@ -234,7 +234,7 @@ pub struct Attach {
     /// The container's id, by which it is detached again
     #[arg(long, value_name = "ID")]
     pub id: String,
-    /// The interface's name inside [default: eth0, or with the network's own prefix]
+    /// The interface's name inside [default: eth, or the network's own prefix, and the lowest number that is free]
     #[arg(long, value_name = "IFNAME")]
     pub ifname: Option<String>,
     /// An address it must have; may be repeated [default: the lowest that is free, one a family]

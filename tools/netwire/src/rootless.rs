@@ -12,8 +12,9 @@ pub(crate) use network::rootless::is_meant_by;
 
 /// What is to be attached. What such a network cannot do is refused by name.
 pub(crate) fn wish(attach: Attach) -> Result<Wish, Failure> {
-    let interface = attach.ifname.unwrap_or_else(|| network::attach::INTERFACE.to_owned());
-    network::link::check_name(&interface).map_err(Failure::usage)?;
+    if let Some(name) = &attach.ifname {
+        network::link::check_name(name).map_err(Failure::usage)?;
+    }
     for (option, given) in [
         ("--ip", !attach.addresses.is_empty()),
         ("--mac", attach.mac.is_some()),
@@ -34,7 +35,7 @@ pub(crate) fn wish(attach: Attach) -> Result<Wish, Failure> {
         network: attach.network,
         namespace: reference(&attach.netns)?,
         container: container_id(attach.id)?,
-        interface,
+        interface: attach.ifname.unwrap_or_default(),
         ports: crate::publish::specs(&attach.ports)?,
         alive: attach.until_eof,
     })

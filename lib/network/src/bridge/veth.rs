@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// How often the carrier is looked for, and the pause between.
 const CARRIER_ATTEMPTS: usize = 50;
+/// The operation that fails where the interface's name is taken.
+pub(crate) const CREATE: &str = "create interface";
 const CARRIER_PAUSE: Duration = Duration::from_millis(1);
 
 /// Makes sure that the pair is there and its outer end a port of the bridge.
@@ -68,7 +70,7 @@ fn create(endpoint: &Endpoint<'_>, socket: &mut Socket) -> Result<()> {
     }
     made.map(drop).map_err(|refusal| {
         let taken = refusal.errno == libc::EEXIST;
-        let error = refused("create interface", &lease.interface, refusal);
+        let error = refused(CREATE, &lease.interface, refusal);
         if taken {
             error.hint("the namespace has an interface of this name; choose another with --ifname")
         } else {

@@ -21,6 +21,7 @@ use crate::definition::Definition;
 use crate::error::{Error, Kind, Result, failed};
 use crate::mac::Mac;
 use crate::namespace::{Namespace, Reference};
+use crate::naming;
 use crate::network;
 use crate::occupancy::{Occupancy, Occupant};
 use crate::publish::{Outcome, Published};
@@ -30,6 +31,7 @@ use record::{Record, keep, load, outer};
 use serde_json::Value;
 use spec::cni::{Cidr, Failure, Success, Version};
 use spec::published::Published as Spec;
+use std::borrow::Cow;
 use std::io::Write;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -51,9 +53,9 @@ impl Runner<'_> {
     /// Attaches.
     pub fn attach(&self, wish: &Wish) -> Result<Attachment> {
         let definition = network::find(self.state, &wish.network)?;
-        let wish = &*wish.named(self.state)?;
         let namespace = Namespace::open(&wish.namespace)?;
         let _lock = self.state.lock_network(&wish.network)?;
+        let wish = &*self.named(wish, &definition, &namespace)?;
         let file = self.file(&wish.network, &wish.container, &wish.interface);
         if let Some(record) = load(&file)? {
             // Of a container of this name that died, or an attach that was killed.
@@ -181,6 +183,23 @@ impl Runner<'_> {
             }
         }
         Ok(all)
+    }
+
+    /// The wish with the interface's name, where it has none: the one that the container has on this network already, or the
+    /// first that is free.
+    fn named<'a>(&self, wish: &'a Wish, definition: &Definition, inside: &Namespace) -> Result<Cow<'a, Wish>> {
+        if !wish.interface.is_empty() {
+            return Ok(Cow::Borrowed(wish));
+        }
+        let prefix = definition.interface_prefix();
+        let number = Some(inside.identity().inode);
+        let records = self.records(Some(&wish.network), Some(&wish.container))?;
+        let here = records.iter().filter(|(_, record)| record.number == number).map(|(_, record)| &*record.interface);
+        let interface = match naming::lowest(prefix, here) {
+            Some(known) => known.to_owned(),
+            None => naming::free(prefix, &mut inside.route_socket()?)?,
+        };
+        Ok(Cow::Owned(Wish { interface, ..wish.clone() }))
     }
 
     fn change_ports(&self, network: &str, container: &str, change: impl FnOnce(&mut Vec<Mapping>)) -> Result<()> {

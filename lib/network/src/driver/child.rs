@@ -6,7 +6,7 @@
 
 use super::Endpoint;
 use crate::bridge::find;
-use crate::bridge::veth;
+use crate::bridge::veth::{self, CREATE};
 use crate::error::{Error, Kind, Result, refused};
 use crate::lease::Lease;
 use crate::link::{self, Child, Link};
@@ -32,7 +32,7 @@ pub(super) fn plug(
     let (lease, ground) = (endpoint.lease, endpoint.ground);
     let name = lease.interface.as_str();
     if let Some(mac) = ground.mac.filter(|mac| *mac != lease.mac) {
-        return Err(Error::new(Kind::Invalid, "create interface", name)
+        return Err(Error::new(Kind::Invalid, CREATE, name)
             .because(format!("it has its parent's hardware address, {mac}, and can have no other")));
     }
     let present = if endpoint.known { find(inner, name)? } else { None };
@@ -52,7 +52,7 @@ pub(super) fn plug(
     };
     let Err(refusal) = socket.ask(create(&child))? else { return mark(lease, inner) };
     let taken = refusal.errno == libc::EEXIST && find(inner, name)?.is_some();
-    let error = |refusal: Refusal| refused("create interface", name, refusal);
+    let error = |refusal: Refusal| refused(CREATE, name, refusal);
     Err(match refusal.errno {
         libc::EEXIST if taken => {
             error(refusal).hint("the namespace has an interface of this name; choose another with --ifname")
@@ -82,7 +82,7 @@ fn is_own(lease: &Lease, link: &Link) -> bool {
 fn mark(lease: &Lease, inner: &mut Socket) -> Result<()> {
     let name = lease.interface.as_str();
     let marked = inner.ask(link::set_alias(name, &alias(lease)))?;
-    marked.map_err(|refusal| refused("create interface", name, refusal))?;
+    marked.map_err(|refusal| refused(CREATE, name, refusal))?;
     for _ in 0..ATTEMPTS {
         match inner.ask(link::set_up(name))? {
             Err(refusal) if refusal.errno == libc::EADDRINUSE => std::thread::sleep(PAUSE),
