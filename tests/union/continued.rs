@@ -62,6 +62,26 @@ fn removing_all_names_of_a_lower_file_leaves_nothing() {
     });
 }
 
+/// semantics: hard links
+#[test]
+fn a_name_that_is_hidden_is_counted_also_when_all_others_have_gone() {
+    need!(root, fuse, overlay);
+    let fill = |g: &Ground| {
+        g.put("low/one", "linked");
+        std::fs::hard_link(g.dir.join("low/one"), g.dir.join("low/two")).expect("a link");
+        g.put("high/two", "another");
+    };
+    on_each(fill, |g| {
+        let open = std::fs::OpenOptions::new().write(true).open(g.m("one")).expect("open");
+        let links = || open.metadata().expect("fstat").nlink();
+        assert_eq!(links(), 2);
+        std::fs::remove_file(g.m("one")).expect("unlink");
+        assert_eq!(links(), 1);
+        std::os::unix::fs::FileExt::write_all_at(&open, b"text", 0).expect("write");
+        assert_eq!(links(), 1);
+    });
+}
+
 /// semantics: renamed directories
 #[test]
 fn a_merged_folder_is_renamed_without_copying() {

@@ -153,7 +153,10 @@ impl Stack {
         for _ in 0..TRIES {
             let seat = node.seat().ok_or(Errno::STALE)?;
             if let Some(orphan) = seat.orphan {
-                return Ok(self.dressed_fd(stat_of(orphan.as_fd())?, seat.layer, orphan.as_fd()));
+                let mut stat = stat_of(orphan.as_fd())?;
+                // Names that upper layers hide are the union's still.
+                stat.links = self.union_links(&stat);
+                return Ok(self.dressed_fd(stat, seat.layer, orphan.as_fd()));
             }
             let Some((above, name)) = self.way(node, &seat)? else { break };
             match above.find(&name)? {
