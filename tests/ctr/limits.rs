@@ -79,6 +79,41 @@ fn who_takes_more_memory_is_killed() {
     assert_eq!(lab.field("hog", "{{.State.OOMKilled}}"), "true");
 }
 
+/// Swap is the whole machine's: `tests/vm` runs it in the virtual machine, alone.
+#[test]
+fn who_may_swap_goes_on_where_others_are_killed() {
+    if std::env::var_os("VENEER_GUEST").is_none() {
+        return;
+    }
+    need!(root, overlay, disk, cgroup2);
+    struct Swap(PathBuf);
+    impl Swap {
+        fn of(file: PathBuf) -> Self {
+            let make = "dd if=/dev/zero of=\"$0\" bs=1M count=64 && chmod 600 \"$0\" && mkswap \"$0\" && swapon \"$0\"";
+            let made = std::process::Command::new("sh").args(["-c", make]).arg(&file).output().expect("sh");
+            assert!(made.status.success(), "{made:?}");
+            Self(file)
+        }
+    }
+    impl Drop for Swap {
+        fn drop(&mut self) {
+            let _ = std::process::Command::new("swapoff").arg(&self.0).status();
+        }
+    }
+    let lab = Lab::new();
+    let _swap = Swap::of(lab.path().join("swap"));
+    let run = |more: &[&str]| {
+        let hog = "head -c 32m /dev/zero | tail -c 32m | wc -c";
+        lab.said([&["run", "--rm", "-m", "24m"], more, &["host", "sh", "-c", hog]].concat())
+    };
+    let killed = run(&["--memory-swap", "24m"]);
+    assert!(killed.out == "0\n" || killed.out.is_empty() && killed.code == 137, "{killed:?}");
+    for enough in [&["--memory-swap", "64m"][..], &[]] {
+        let said = run(enough);
+        assert_eq!((said.out.as_str(), said.code), ("33554432\n", 0), "{enough:?}: {said:?}");
+    }
+}
+
 #[test]
 fn who_forks_more_is_refused() {
     need!(root, overlay);

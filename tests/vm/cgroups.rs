@@ -27,14 +27,15 @@ fn what_holds_on_v1_holds_on_v2() {
     fixture::busybox_rootfs(&shared.path().join("rootfs"));
     let script = format!(
         "mkdir /tmp/fixtures && tar -C /tmp/fixtures -xf rootfs.tar || exit
-         export VENEER_REQUIRE=root,cgroup2,runc,crun,busybox VENEER_FIXTURES=/tmp/fixtures RUST_BACKTRACE=0
+         export VENEER_GUEST=1 VENEER_REQUIRE=root,cgroup2,runc,crun,busybox VENEER_FIXTURES=/tmp/fixtures RUST_BACKTRACE=0
          '{room}' --test-threads=2; first=$?
          '{runtime}' limits:: update:: events:: cgroups:: rootless::limits --test-threads=2; second=$?
          '{sentences}' --exact the_sentences_on_cgroup_v2_hold; third=$?
          mount --bind /scratch /tmp && chmod 1777 /tmp
          '{ctr}' --test-threads=2 --exact {CTR}; fourth=$?
+         '{ctr}' --exact limits::who_may_swap_goes_on_where_others_are_killed; fifth=$?
          find /sys/fs/cgroup -name '*veneer*' | sed 's/^/left: /'
-         exit $((first | second | third | fourth))",
+         exit $((first | second | third | fourth | fifth))",
         room = room.display(),
         runtime = runtime.display(),
         sentences = sentences.display(),
@@ -43,6 +44,6 @@ fn what_holds_on_v1_holds_on_v2() {
     let packed = Command::new("tar").current_dir(shared.path()).args(["-cf", "rootfs.tar", "rootfs"]).status();
     assert!(packed.expect("tar runs").success());
     let said = guest::run(shared.path(), &["-d", "1"], &script);
-    assert_eq!(said.matches("test result: ok.").count(), 4, "{said}");
+    assert_eq!(said.matches("test result: ok.").count(), 5, "{said}");
     assert!(!said.contains("SKIPPED") && !said.contains("left: "), "{said}");
 }
