@@ -229,3 +229,18 @@ fn as_an_ordinary_user() {
         compare(&lab, &places, &outer, &[MIXES[mix], &["--driver", driver, image]].concat());
     }
 }
+
+#[test]
+fn a_name_has_no_slash_however_it_was_typed() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    for (name, want) in [("/web", Some("--name web")), ("web", Some("--name web")), ("", None)] {
+        let said = lab.ok(["run", "--explain", "--network", "mine", "--name", name, "host", "true"]);
+        let attach = said.lines().find(|line| !line.starts_with('#') && line.contains("netwire attach"));
+        let attach = attach.unwrap_or_else(|| panic!("{said}"));
+        let named = attach
+            .split_once("--name ")
+            .map(|(_, rest)| format!("--name {}", rest.split(' ').next().unwrap_or_default()));
+        assert_eq!(named.as_deref(), want, "{attach}");
+    }
+}

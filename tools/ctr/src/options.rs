@@ -32,7 +32,7 @@ pub(crate) struct Options {
     pub(crate) rm: bool,
     /// Name the container
     #[arg(long)]
-    pub(crate) name: Option<String>,
+    name: Option<String>,
     /// Remove the container that has this name, if there is one
     #[arg(long)]
     pub(crate) replace: bool,
@@ -72,13 +72,18 @@ impl Options {
     /// what docker's client refuses is 125, what its daemon refuses 1, and told only if the client refuses nothing.
     pub(crate) fn request(&self) -> Result<Request, Failure> {
         let mut request = self.read().map_err(|failure| failure.code(cli::exit::OURS))?;
-        request.restart = self.restart.read()?;
+        let mut refusals = Refusals::default();
+        // in the order in which docker's daemon looks
+        let health = request.health.check.iter().try_for_each(|check| check.validate());
+        refusals.hold(health.map_err(Failure::from))?;
+        let mounts = self.storage.mounts(&mut refusals)?;
+        request.restart = refusals.hold(self.restart.read())?.unwrap_or_default();
         if request.remove && request.restart.policy != engine::request::restart::Policy::No {
             let why = "conflicting options: cannot specify both --restart and --rm";
             return Err(Failure::new(why).code(cli::exit::OURS));
         }
-        request.health.check.iter().try_for_each(|check| check.validate())?;
-        self.storage.read(&mut request)?;
+        self.storage.read(&mut request, mounts, &mut refusals)?;
+        refusals.told()?;
         Ok(request)
     }
 
@@ -99,7 +104,7 @@ impl Options {
             programs: self.programs.read(),
             ..Request::default()
         };
-        if self.replace && self.name.is_none() {
+        if self.replace && self.name().is_none() {
             return Err(Failure::new("cannot replace container without --name being set"));
         }
         self.identity.read(&mut request)?;
@@ -108,8 +113,42 @@ impl Options {
         Ok(request)
     }
 
+    /// What it is to be called, if anything: docker writes a name with a slash before it, which may be typed too.
+    pub(crate) fn name(&self) -> Option<&str> {
+        let name = self.name.as_deref()?;
+        Some(name.strip_prefix('/').unwrap_or(name)).filter(|name| !name.is_empty())
+    }
+
     /// Makes the file for the container's id, where one was asked for.
     pub(crate) fn id_file(&self) -> Result<identity::IdFile, Failure> {
         self.identity.id_file()
+    }
+}
+
+/// A failure with the code that `create` gives: what docker's daemon refuses is 1, what its client does 125.
+fn failure(error: engine::Error) -> Failure {
+    let code = if error.kind == engine::Kind::Refused { cli::exit::FAILED } else { cli::exit::OURS };
+    Failure::from(error).code(code)
+}
+
+/// What docker's daemon would refuse, held back until its client has read everything.
+#[derive(Debug, Default)]
+struct Refusals(Option<Failure>);
+
+impl Refusals {
+    /// What was read; of what the daemon refuses the first is kept, and what the client refuses is told at once.
+    fn hold<T>(&mut self, read: Result<T, Failure>) -> Result<Option<T>, Failure> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(refused) if refused.code == cli::exit::FAILED => {
+                self.0.get_or_insert(refused);
+                Ok(None)
+            }
+            Err(wrong) => Err(wrong),
+        }
+    }
+
+    fn told(self) -> Result<(), Failure> {
+        self.0.map_or(Ok(()), Err)
     }
 }

@@ -93,7 +93,7 @@ pub(crate) fn make(
         options.network.check_links(&root)?;
         Ok((images, base, request))
     };
-    let name = options.name.as_deref().map(|name| name.strip_prefix('/').unwrap_or(name));
+    let name = options.name();
     if let (Some(name), true) = (name, options.replace) {
         // Nothing goes for what cannot be made; and nobody waits for the lock until that has ended which goes.
         drop(look()?);
@@ -103,7 +103,6 @@ pub(crate) fn make(
     let request = &request;
     let begun =
         start.then(|| launch::begin(&root, request, &place, &own, &machine)).transpose().map_err(run_failure)?;
-    let name = name.filter(|name| !name.is_empty());
     let (record, waiting) = launch::create(&root, request, &base, name, begun).map_err(run_failure)?;
     drop(images);
     engine::events::container(&root, &record, "create", &[]);

@@ -143,7 +143,7 @@ fn explain(args: &Args, request: &Request, machine: &Machine, context: &Context)
         process: &process,
         machine,
         writable: Writable::temporary(),
-        name: args.options.name.as_deref(),
+        name: args.options.name(),
         image_ports: &base.defaults.ports,
         shared: shared.as_ref(),
         around: &Surroundings::look(request, || store::Root::open(&root).map_err(engine::error::store))?,

@@ -15,9 +15,6 @@ pub(crate) struct Options {
 impl Options {
     /// Reads them, with docker's words for what is wrong, and the codes that `create` gives.
     pub(crate) fn read(&self) -> Result<Restart, Failure> {
-        Restart::parse(&self.restart).map_err(|e| {
-            let code = if e.kind == engine::Kind::Refused { cli::exit::FAILED } else { cli::exit::OURS };
-            Failure::from(e).code(code)
-        })
+        Restart::parse(&self.restart).map_err(super::failure)
     }
 }

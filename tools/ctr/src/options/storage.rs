@@ -1,5 +1,6 @@
 //! Options of `ctr run` and `ctr create` about files: volumes, and what may be written.
 
+use super::{Refusals, failure};
 use cli::failure::Failure;
 use engine::request::Request;
 use engine::request::secret::Use;
@@ -57,26 +58,39 @@ impl Options {
         }
     }
 
-    /// Writes them into `request`.
-    pub(crate) fn read(&self, request: &mut Request) -> Result<(), Failure> {
+    /// What `--mount` says, which docker's daemon looks at before anything else of these.
+    pub(crate) fn mounts(&self, refusals: &mut Refusals) -> Result<Vec<Volume>, Failure> {
+        let here = self.here()?;
+        let mut mounts = Vec::new();
+        for text in &self.mount {
+            mounts.extend(refusals.hold(Volume::mount(text, &here).map_err(failure))?);
+        }
+        Ok(mounts)
+    }
+
+    /// Writes them into `request`, with what [`Self::mounts`] gave.
+    pub(crate) fn read(
+        &self,
+        request: &mut Request,
+        mounts: Vec<Volume>,
+        refusals: &mut Refusals,
+    ) -> Result<(), Failure> {
         if self.storage_opt.iter().any(|option| !option.contains('=')) {
             let failure = Failure::new("invalid storage option").hint("--storage-opt takes KEY=VALUE");
             return Err(failure.code(cli::exit::OURS));
         }
         let here = self.here()?;
         let secrets = self.secret.iter().map(|text| Use::parse(text)).collect::<engine::Result<_>>();
-        request.manner.secrets = secrets.map_err(failure)?;
-        let mut volumes = Vec::new();
-        for text in &self.volume {
-            volumes.push(Volume::parse(text, &here).map_err(failure)?);
-        }
-        for text in &self.mount {
-            volumes.push(Volume::mount(text, &here).map_err(failure)?);
-        }
+        request.manner.secrets = refusals.hold(secrets.map_err(failure))?.unwrap_or_default();
+        let (mut volumes, mut others) = (Vec::new(), mounts);
         for text in &self.tmpfs {
-            volumes.push(Volume::tmpfs(text).map_err(failure)?);
+            others.extend(refusals.hold(Volume::tmpfs(text).map_err(failure))?);
         }
-        request.volumes = distinct(volumes).map_err(failure)?;
+        for text in &self.volume {
+            volumes.extend(refusals.hold(Volume::parse(text, &here).map_err(failure))?);
+        }
+        volumes.extend(others);
+        request.volumes = refusals.hold(distinct(volumes).map_err(failure))?.unwrap_or_default();
         request.volumes_from.clone_from(&self.volumes_from);
         request.read_only = self.read_only;
         request.manner.read_only_tmpfs = self.read_only_tmpfs;
@@ -87,16 +101,9 @@ impl Options {
         request.driver.clone_from(&self.driver);
         if let Some(option) = self.storage_opt.first() {
             let message = "--storage-opt is supported only for overlay over xfs with 'pquota' mount option";
-            return Err(
-                Failure::new(message).hint(format!("leave out {option}: no driver here bounds a writable layer"))
-            );
+            let hint = format!("leave out {option}: no driver here bounds a writable layer");
+            refusals.hold::<()>(Err(Failure::new(message).hint(hint)))?;
         }
         Ok(())
     }
-}
-
-/// With the code that `create` gives.
-fn failure(error: engine::Error) -> Failure {
-    let code = if error.kind == engine::Kind::Refused { cli::exit::FAILED } else { cli::exit::OURS };
-    Failure::from(error).code(code)
 }
