@@ -155,6 +155,76 @@ fn signals_are_the_containers_unless_told_otherwise() {
 }
 
 #[test]
+fn who_starts_one_that_runs_stays_with_it() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    let box_ = ["run", "-di", "--name", "box", "--network", "none", "host", "sh", "-c"];
+    lab.ok([&box_[..], &["read a; echo got $a; exit 5"]].concat());
+    let said = lab.fed(b"this\n", &["start", "-a", "-i", "box"]);
+    assert_eq!((said.out.as_str(), said.err.as_str(), said.code), ("got this\n", "", 5));
+    let told =
+        lab.ok(["events", "--since", "1h", "--until", "0s", "--filter", "event=attach", "--format", "{{.Action}}"]);
+    assert_eq!(told, "attach\n", "once, by whoever came");
+    // frozen it is nobody's
+    lab.ok(["run", "-d", "--name", "ice", "--network", "none", "host", "sleep", "1000"]);
+    lab.ok(["pause", "ice"]);
+    let said = lab.said(["start", "-a", "ice"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.starts_with("ctr: You cannot attach to a paused container, unpause it first\n"), "{said:?}");
+    lab.ok(["unpause", "ice"]);
+}
+
+#[test]
+fn who_starts_one_that_somebody_else_is_starting_stays_with_it() {
+    need!(root, overlay);
+    let lab = Lab::new();
+    let (begun, go) = (lab.path().join("begun"), lab.path().join("go"));
+    let wait = format!("touch {}; until [ -e {} ]; do sleep 0.05; done", begun.display(), go.display());
+    let runtime = lab.runtime("run", &wait, "");
+    let script = "echo up; read a; echo got $a; exit 5";
+    let create = ["create", "-i", "--name", "box", "--network", "none", "--runtime", &runtime, "host", "sh", "-c"];
+    lab.ok([&create[..], &[script]].concat());
+    let first = lab.ctr(["start", "box"]).stdout(Stdio::null()).spawn().expect("ctr runs");
+    assert!(Lab::within(SOON, || begun.exists()), "its runtime is asked");
+    let mut second = lab.ctr(["start", "-a", "-i", "box"]);
+    let mut second = second.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("ctr runs");
+    // its own supervisor comes second, and goes
+    let alone = || lab.processes().iter().filter(|line| line.contains(" supervise ")).count() == 1;
+    assert!(Lab::within(SOON, || second.try_wait().expect("a child").is_some() || alone()));
+    std::fs::write(&go, "").expect("written");
+    let said = {
+        second.stdin.take().expect("a pipe").write_all(b"this\n").expect("it reads");
+        Said::from(second.wait_with_output().expect("it ends"))
+    };
+    assert!(said.out.ends_with("got this\n"), "{said:?}");
+    assert_eq!(said.code, 5);
+    assert_eq!(Said::from(first.wait_with_output().expect("it ends")).code, 0);
+}
+
+/// A client that waits for its disk, in vain, while its container runs.
+#[test]
+fn a_signal_is_the_containers_as_soon_as_it_may_run_and_the_disk_is_nobodys_business() {
+    need!(root, overlay, "strace");
+    let lab = Lab::new();
+    lab.ok(["run", "--rm", "--network", "none", "host", "true"]);
+    let mut command = std::process::Command::new("strace");
+    // The tracer is nobody's parent: whom we start is `ctr`. What it starts is not followed, but its threads are.
+    command.args(["-D", "-f", "-b", "execve", "-qq", "-o"]).arg(lab.path().join("trace"));
+    command.args(["-e", "trace=fsync", "-e", "inject=fsync:error=EIO:delay_enter=4000000"]);
+    command.arg(env!("CARGO_BIN_EXE_ctr")).args(["run", "--name", "box", "--network", "none", "host", "bash", "-c"]);
+    command.arg("trap 'exit 6' TERM; echo up; while :; do sleep 0.05; done");
+    lab.environment(&mut command);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("strace");
+    assert!(Lab::within(SOON, || lab.said(["logs", "box"]).out == "up\n"));
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("signalled");
+    let said = Said::from(child.wait_with_output().expect("it ends"));
+    assert_eq!(said.code, 6, "{said:?}");
+    assert!(said.err.contains("ctr: fsync ") && said.err.contains(": input/output error\n"), "{said:?}");
+    assert_eq!(lab.field("box", "{{.State.Status}} {{.State.ExitCode}}"), "exited 6");
+    assert!(std::fs::read_to_string(lab.path().join("trace")).expect("a trace").contains("EIO"));
+}
+
+#[test]
 fn who_insists_gets_out() {
     need!(root, overlay);
     let lab = Lab::new();

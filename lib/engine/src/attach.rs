@@ -153,24 +153,50 @@ pub fn until_started(mut socket: UnixStream) -> Result<Option<End>> {
 
 /// Connects our streams to the container behind `socket` until it ends or we leave.
 pub fn run(socket: UnixStream, options: Options) -> Result<End> {
+    prepare(options)?.run(socket)
+}
+
+/// Our side of a stay, before there is anybody on the other: the terminal is raw, and signals are the container's, though it is still
+/// to begin. None of those that come meanwhile is lost, or ends us while the container goes on.
+///
+/// What is started while this is there inherits what it blocks, threads as they should, programs as they must not.
+#[derive(Debug)]
+pub struct Prepared {
+    options: Options,
+    // Put right before signals reach us as they did.
+    raw: Option<Raw>,
+    signals: Signals,
+}
+
+/// Gets ready for a stay.
+pub fn prepare(options: Options) -> Result<Prepared> {
     let raw = if options.tty && options.stdin { Raw::enter() } else { None };
     let signals = Signals::hear(options.proxy_signals && !options.tty, raw.is_some())?;
-    let mut session = Session {
-        socket,
-        inbox: Inbox::default(),
-        output: Output::default(),
-        window: WINDOW_BYTES,
-        reading: options.stdin,
-        keys: raw.is_some().then(|| options.keys.clone()),
-        told_to_end: 0,
-        nudged: None,
-        end: None,
-        options,
-    };
-    session.greet();
-    let end = session.serve(&signals);
-    drop(raw);
-    end
+    Ok(Prepared { options, raw, signals })
+}
+
+impl Prepared {
+    /// Connects our streams to the container behind `socket` until it ends or we leave.
+    pub fn run(self, socket: UnixStream) -> Result<End> {
+        let Self { options, raw, signals } = self;
+        let mut session = Session {
+            socket,
+            inbox: Inbox::default(),
+            output: Output::default(),
+            window: WINDOW_BYTES,
+            reading: options.stdin,
+            begun: options.redraw || options.exec.is_some(),
+            keys: raw.is_some().then(|| options.keys.clone()),
+            told_to_end: 0,
+            nudged: None,
+            end: None,
+            options,
+        };
+        session.greet();
+        let end = session.serve(&signals);
+        drop(raw);
+        end
+    }
 }
 
 /// One stay at a container.
@@ -184,6 +210,9 @@ struct Session {
     window: usize,
     /// Whether our standard input may have more.
     reading: bool,
+    /// Whether it is the container's own supervisor that we are at: until it says so our input is not taken, as somebody else may be
+    /// starting it, to whom it then goes.
+    begun: bool,
     /// What detaches; none where nobody types.
     keys: Option<Keys>,
     told_to_end: u32,
@@ -256,7 +285,7 @@ impl Session {
             fds.push(PollFd::new(&self.socket, PollFlags::IN));
             fds.len() - 1
         });
-        let input = (going && self.reading && self.window > 0).then(|| {
+        let input = (going && self.begun && self.reading && self.window > 0).then(|| {
             fds.push(PollFd::new(&stdin, PollFlags::IN));
             fds.len() - 1
         });
@@ -307,7 +336,10 @@ impl Session {
 
     fn told(&mut self, event: Event) -> Option<End> {
         match event {
-            Event::Started => None,
+            Event::Started => {
+                self.begun = true;
+                None
+            }
             Event::Taken => Some(End::Taken),
             Event::Room { bytes } => {
                 self.window = self.window.saturating_add(bytes);
@@ -420,5 +452,34 @@ pub fn wait_for(mut child: std::process::Child) -> Result<std::process::ExitStat
                 let _ = rustix::process::pidfd_send_signal(&process, signal);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_that_comes_before_there_is_a_container_is_the_containers() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let supervisor = std::thread::spawn(move || {
+            let mut inbox = Inbox::default();
+            let mut bytes = [0; 4096];
+            loop {
+                while let Some((_, payload)) = next(&mut inbox).expect("frames") {
+                    if let Ok(Order::Signal(number)) = serde_json::from_slice(&payload) {
+                        theirs.write_all(&message(Channel::Event, &Event::Exited { code: 7 })).expect("told");
+                        return number;
+                    }
+                }
+                let read = theirs.read(&mut bytes).expect("orders");
+                assert_ne!(read, 0, "nothing was heard of a signal");
+                inbox.push(&bytes[..read]);
+            }
+        });
+        let prepared = prepare(Options::all(false, false)).expect("ready");
+        nix::sys::signal::raise(nix::sys::signal::Signal::SIGTERM).expect("sent to this thread");
+        assert_eq!(prepared.run(ours).expect("a stay"), End::Exited(7));
+        assert_eq!(supervisor.join().expect("it heard"), nix::libc::SIGTERM);
     }
 }

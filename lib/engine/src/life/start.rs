@@ -80,7 +80,7 @@ pub fn with_last_words(root: &Root, record: &Record, error: Error) -> Error {
 }
 
 /// Somebody else starts it: waits until it runs, or did.
-fn wait_started(site: Site<'_>, record: &Record) -> Result<()> {
+pub fn wait_started(site: Site<'_>, record: &Record) -> Result<()> {
     let end = Instant::now() + PATIENCE;
     let is_coming =
         |state: &State| state.status != Status::Restarting && super::is_live(state) && state.process.is_none();

@@ -4,9 +4,10 @@ use super::Context;
 use crate::options::streams::{Attaching, check_terminal};
 use cli::failure::{Failure, Outcome};
 use engine::attach::{self, End};
-use engine::life::{self, Asked};
+use engine::life::{self, Asked, Site};
 use engine::request::streams::Streams;
-use store::Status;
+use std::os::unix::net::UnixStream;
+use store::{Record, Root, Status};
 
 /// Options of `ctr attach`.
 #[derive(Debug, clap::Args)]
@@ -24,15 +25,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let root = context.store()?;
     let record = root.find_container(&args.container)?;
     let asked = Asked::of(&record)?;
-    let refused = match life::state(&root, &record.id)?.status {
-        Status::Running => None,
-        Status::Paused => Some("You cannot attach to a paused container, unpause it first"),
-        Status::Restarting => Some("You cannot attach to a restarting container, wait until it is running"),
-        _ => Some("You cannot attach to a stopped container, start it first"),
-    };
-    if let Some(words) = refused {
-        return Err(Failure::new(words).hint(format!("ctr inspect {} shows how it is", record.name)));
-    }
+    check(&root, &record, false)?;
     let tty = asked.request.tty;
     check_terminal(!args.no_stdin, tty)?;
     let stdin = !args.no_stdin && asked.request.interactive;
@@ -44,6 +37,31 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     match end {
         End::Detached => Ok(left()),
         end => conclude(end),
+    }
+}
+
+/// Refuses what nobody can be attached to now, in docker's words; one that is to be `started` may be at rest.
+pub(super) fn check(root: &Root, record: &Record, started: bool) -> Result<(), Failure> {
+    let refused = match life::state(root, &record.id)?.status {
+        Status::Running => return Ok(()),
+        Status::Paused => "You cannot attach to a paused container, unpause it first",
+        Status::Restarting => "You cannot attach to a restarting container, wait until it is running",
+        _ if started => return Ok(()),
+        _ => "You cannot attach to a stopped container, start it first",
+    };
+    Err(Failure::new(refused).hint(format!("ctr inspect {} shows how it is", record.name)))
+}
+
+/// The supervisor of one that runs; none of one that does not, or not any more.
+pub(super) fn connect(site: Site<'_>, record: &Record) -> Result<Option<UnixStream>, Failure> {
+    let runs = || Ok::<_, Failure>(life::state(site.root, &record.id)?.status == Status::Running);
+    if !runs()? {
+        return Ok(None);
+    }
+    match attach::connect(site.place, &record.id) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(_) if !runs()? => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

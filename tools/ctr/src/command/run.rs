@@ -9,7 +9,8 @@ use cli::failure::{Failure, Outcome};
 use engine::accounts::Accounts;
 use engine::attach::{self, End};
 use engine::launch::{self, Base, Starting};
-use engine::life::start::{see_off, with_last_words};
+use engine::life::Site;
+use engine::life::start::{see_off, wait_started, with_last_words};
 use engine::machine::Machine;
 use engine::plan::{self, Inputs, Writable};
 use engine::process;
@@ -67,7 +68,9 @@ fn start(args: &Args, request: &Request, machine: Machine, given: &[OwnedFd], co
         cli::exit::FAILED => by_its_words(failure),
         _ => failure,
     })?;
-    if attaching.is_some() {
+    // From here on a signal is the container's: whoever sends one means what runs, and not this client.
+    let prepared = attaching.clone().map(attach::prepare).transpose().map_err(run_failure)?;
+    if prepared.is_some() {
         engine::events::container(&root, &record, "attach", &[]);
     }
     let starting = match waiting {
@@ -75,18 +78,37 @@ fn start(args: &Args, request: &Request, machine: Machine, given: &[OwnedFd], co
         None => launch::start(&root, &record, &place, &own, &machine, given),
     };
     let Starting { socket, supervisor } = starting.map_err(run_failure)?;
-    // What goes with its end need not outlive the machine's.
-    if !request.remove {
-        match root.sync_container(&record.id) {
-            // It has ended, and somebody removed it.
-            Err(e) if e.kind == store::Kind::NotFound => {}
-            other => other.map_err(|e| run_failure(engine::error::store(e)))?,
-        }
+    let (end, synced) = std::thread::scope(|scope| {
+        // What goes with its end need not outlive the machine's. The disk is nobody's reason to wait before the container is heard.
+        let sync = || root.sync_container(&record.id);
+        let syncing = (!request.remove).then(|| std::thread::Builder::new().spawn_scoped(scope, sync));
+        let end = match prepared {
+            None => attach::until_started(socket),
+            Some(prepared) => prepared.run(socket).map(Some),
+        };
+        let synced = match syncing {
+            None => Ok(()),
+            Some(Ok(syncing)) => syncing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Some(Err(_)) => sync(),
+        };
+        (end, synced)
+    });
+    match synced {
+        // It has ended, and somebody removed it.
+        Err(e) if e.kind == store::Kind::NotFound => {}
+        // The container runs all the same, or has run: that is what is to be told of by the exit code.
+        Err(e) => Failure::from(e).report("ctr"),
+        Ok(()) => {}
     }
     let lost = |error: engine::Error| supervisor_lost(error, &root, &record, request.remove);
-    let end = match attaching {
-        None => attach::until_started(socket).map_err(lost)?,
-        Some(options) => Some(attach::run(socket, options).map_err(lost)?),
+    let end = match (end.map_err(lost)?, attaching) {
+        (Some(End::Taken), Some(options)) => {
+            let site = Site { root: &root, place: &place, own: &own };
+            Some(with_another(site, &record, options).map_err(lost)?)
+        }
+        // It runs by somebody else's hand.
+        (Some(End::Taken), None) => None,
+        (end, _) => end,
     };
     let Some(end) = end else {
         let _ = cli::output::line(record.id.as_str());
@@ -99,6 +121,19 @@ fn start(args: &Args, request: &Request, machine: Machine, given: &[OwnedFd], co
     }
     see_off(&root, &record, &supervisor);
     code
+}
+
+/// Somebody else was quicker to start what we made: we stay with his run.
+fn with_another(site: Site<'_>, record: &store::Record, options: attach::Options) -> engine::Result<End> {
+    wait_started(site, record)?;
+    let state = engine::life::state(site.root, &record.id)?;
+    match engine::life::is_active(state.status) {
+        true => {
+            let options = attach::Options { redraw: true, ..options };
+            attach::run(attach::connect(site.place, &record.id)?, options)
+        }
+        false => Ok(End::Exited(state.exit_code)),
+    }
 }
 
 /// docker's client takes the exit code from the words of what went wrong, whatever that was (`toStatusError`).

@@ -9,6 +9,7 @@ use engine::life::start;
 use engine::life::{Asked, Site};
 use engine::machine::Machine;
 use engine::request::streams::Streams;
+use std::process::Child;
 use store::{Record, Root};
 
 /// Options of `ctr start`.
@@ -61,7 +62,11 @@ fn find(root: &Root, name: &str) -> Result<Record, Failure> {
     Ok(root.find_container(name)?)
 }
 
-/// Starts one with our streams, until it ends.
+/// How often somebody else may start it, and it may end, just before we do.
+const TRIES: u32 = 5;
+
+/// Starts one with our streams, until it ends. With one that runs already, or that somebody else starts, we stay as whoever started it:
+/// docker is attached before it starts, and takes what runs by then.
 fn attached(args: &Args, context: &Context, site: Site<'_>, record: &Record, machine: &Machine) -> Outcome {
     let asked = Asked::of(record)?;
     let tty = asked.request.tty;
@@ -70,18 +75,40 @@ fn attached(args: &Args, context: &Context, site: Site<'_>, record: &Record, mac
     let streams = Streams { stdin, stdout: true, stderr: true, stdin_once: false };
     let attaching = Attaching { detach_keys: args.detach_keys.clone(), sig_proxy: true };
     let options = attaching.read(streams, tty, context)?;
-    engine::events::container(site.root, record, "attach", &[]);
-    let Some(Starting { socket, supervisor }) = start::begin(site, record, machine)? else { return Ok(0) };
-    let lost = |error| start::with_last_words(site.root, record, error);
-    let end = attach::run(socket, options).map_err(lost)?;
+    let mut told = false;
+    let mut tell = || {
+        if !std::mem::replace(&mut told, true) {
+            engine::events::container(site.root, record, "attach", &[]);
+        }
+    };
+    for _ in 0..TRIES {
+        super::attach::check(site.root, record, true)?;
+        if let Some(socket) = super::attach::connect(site, record)? {
+            tell();
+            let options = attach::Options { redraw: true, ..options };
+            return stay(attach::run(socket, options), site, record, None);
+        }
+        tell();
+        let Some(Starting { socket, supervisor }) = start::begin(site, record, machine)? else { continue };
+        match attach::run(socket, options.clone()) {
+            Ok(End::Taken) => start::wait_started(site, record)?,
+            end => return stay(end, site, record, Some(&supervisor)),
+        }
+    }
+    Err(Failure::new(format!("container {} is started and ended by somebody else all the time", record.name))
+        .hint(format!("ctr events --filter container={} shows by whom", record.name)))
+}
+
+/// What came of a stay, with docker's exit code.
+fn stay(end: engine::Result<End>, site: Site<'_>, record: &Record, supervisor: Option<&Child>) -> Outcome {
+    let end = end.map_err(|error| start::with_last_words(site.root, record, error))?;
     let over = matches!(end, End::Exited(_) | End::Failed { .. });
     // docker: only `run` tells 126 and 127 apart
     let failed = matches!(end, End::Failed { .. });
     let code =
         super::attach::conclude(end).map_err(|failure| if failed { failure.code(cli::exit::FAILED) } else { failure });
-    if !over {
-        return code;
+    if let Some(supervisor) = supervisor.filter(|_| over) {
+        start::see_off(site.root, record, supervisor);
     }
-    start::see_off(site.root, record, &supervisor);
     code
 }
