@@ -36,6 +36,8 @@ fn names_are_those_that_the_command_can_use() {
         ("run --pid container:w", "container:new container:old container:ice container:web :4"),
         ("run --network container:", "container:new container:old container:ice container:web :4"),
         ("run --network ", "bridge host none :4"),
+        // more has to follow: no blank ends the word
+        ("run --mount type=b", "type=bind, type=image, type=tmpfs, :2"),
         ("cp we", "new: old: ice: web: :2"),
         ("cp ./fi", ":0"),
         ("rmi ", "busybox:latest registry.test:5000/team/web:v1 :4"),
@@ -71,6 +73,14 @@ fn a_store_that_is_not_there_is_not_made() {
     let other = lab.path().join("other");
     assert_eq!(lab.ok(["__complete", "--root", &other.to_string_lossy(), "start", ""]), ":4\n");
     assert!(!lab.root().exists() && !other.exists());
+    // nor in a folder that is there, nor is anything put in order for it
+    std::fs::create_dir(&other).expect("made");
+    assert_eq!(lab.ok(["__complete", "--root", &other.to_string_lossy(), "start", ""]), ":4\n");
+    assert_eq!(std::fs::read_dir(&other).expect("a folder").count(), 0);
+    lab.ok(["images"]);
+    std::fs::write(lab.root().join("tmp/left"), "by a crash").expect("written");
+    assert_eq!(lab.ok(["__complete", "rmi", ""]), ":4\n");
+    assert!(lab.root().join("tmp/left").exists());
 }
 
 /// A shell that finds `ctr`, in the lab's folder.

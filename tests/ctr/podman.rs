@@ -57,6 +57,17 @@ fn whether_there_is_one_is_told_by_the_exit_code_alone() {
         assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (code, "", ""), "{words:?}");
     }
     assert_eq!(lab.said(["image", "exists"]).code, 125);
+    // that it cannot be known is another answer
+    let other = lab.path().join("other");
+    std::fs::create_dir(&other).expect("made");
+    std::fs::write(other.join("file"), "no store").expect("written");
+    let other = other.to_string_lossy();
+    for kind in ["container", "image", "secret"] {
+        assert_eq!(lab.said([kind, "exists", "box"]).code, i32::from(kind != "container"), "{kind}");
+        let said = lab.said(["--root", &other, kind, "exists", "box"]);
+        assert_eq!(said.code, 125, "{said:?}");
+        assert!(said.err.contains("not a store"), "{said:?}");
+    }
 }
 
 #[test]
@@ -68,14 +79,17 @@ fn an_image_is_mounted_to_be_read_and_stays_while_it_is() {
     let at = Path::new(at.trim());
     assert!(at.join("bin/busybox").exists());
     assert!(std::fs::write(at.join("written"), "x").is_err());
-    assert_eq!(lab.ok(["image", "mount"]), format!("busybox:latest {}\n", at.display()));
+    assert_eq!(lab.ok(["image", "mount"]), format!("busybox:latest  {}\n", at.display()));
     let refused = lab.said(["rmi", "busybox"]);
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(refused.err.contains("is mounted") && at.join("bin").exists(), "{refused:?}");
     assert_eq!(lab.ok(["run", "--rm", "--network", "none", "busybox", "echo", "it runs"]), "it runs\n");
     assert_eq!(lab.ok(["image", "unmount", "busybox"]).trim().len(), 64);
     assert!(!at.exists());
-    assert_eq!(lab.said(["image", "unmount", "busybox"]).code, 125);
+    assert_eq!(lab.ok(["image", "unmount", "busybox"]), "", "podman: one that is not mounted is passed over");
+    // nothing is mounted where there is one that is not there
+    assert_eq!(lab.said(["image", "mount", "busybox", "nosuch"]).code, 125);
+    assert_eq!(lab.ok(["image", "mount"]), "");
     lab.ok(["rmi", "busybox"]);
 }
 

@@ -38,8 +38,17 @@ pub struct Event {
 }
 
 /// An event as it is written down: docker's `GET /events`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
+    /// What docker called the action at first.
+    #[serde(default)]
+    pub status: String,
+    /// And whom it happened to.
+    #[serde(default)]
+    pub id: String,
+    /// And a container's image.
+    #[serde(default)]
+    pub from: String,
     /// `container`, `image`, …
     #[serde(rename = "Type")]
     pub kind: String,
@@ -49,6 +58,9 @@ pub struct Told {
     /// Whom it happened to.
     #[serde(rename = "Actor")]
     pub actor: Actor,
+    /// How far it was heard: `local`.
+    #[serde(default)]
+    pub scope: String,
     /// Nanoseconds since 1970.
     #[serde(rename = "timeNano")]
     pub time_nano: i128,

@@ -15,7 +15,7 @@ pub mod save;
 pub use history::history;
 pub use inspect::{Summary, inspect_json, summaries};
 pub use load::{Loaded, Watch, load};
-pub use prune::{Prune, prune};
+pub use prune::prune;
 pub use remove::{Removed, remove};
 pub use save::save;
 

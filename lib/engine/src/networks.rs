@@ -3,10 +3,12 @@
 
 use crate::life::prune::Which;
 use crate::life::{Asked, Site};
+use crate::place::Place;
 use crate::tools::{Tool, Tools};
 use crate::{Error, Kind, Result, execute, request::Programs, wiring};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// What is there without being created, and never goes.
@@ -23,9 +25,9 @@ pub struct Network {
     created_s: i64,
 }
 
-/// All that were created.
-pub fn list(site: Site<'_>) -> Result<Vec<Network>> {
-    let mut command = netwire(site);
+/// All that were created below the state root `root`.
+pub fn list(own: &Path, root: &Path, place: &Place) -> Result<Vec<Network>> {
+    let mut command = netwire(own, root, place);
     command.args(["network", "ls", "--json"]);
     let said = execute::run(command, "netwire")?;
     let read = |line: &[u8]| {
@@ -52,12 +54,12 @@ pub fn prune(site: Site<'_>, which: &Which) -> Result<Vec<String>> {
         used.extend(wiring::endpoints(&asked.request).into_iter().map(|endpoint| endpoint.network));
     }
     let mut removed = Vec::new();
-    for network in list(site)? {
+    for network in list(site.own, site.root.path(), site.place)? {
         let made = jiff::Timestamp::from_second(network.created_s).ok();
         if used.contains(&network.name) || !which.fits(made, &network.labels) {
             continue;
         }
-        let mut command = netwire(site);
+        let mut command = netwire(site.own, site.root.path(), site.place);
         command.args(["network", "rm", &network.name]);
         if execute::run(command, "netwire").is_ok() {
             removed.push(network.name);
@@ -66,8 +68,8 @@ pub fn prune(site: Site<'_>, which: &Which) -> Result<Vec<String>> {
     Ok(removed)
 }
 
-fn netwire(site: Site<'_>) -> Command {
-    let mut command = Tools::new(&Programs::default(), site.own.to_owned()).command(Tool::Netwire);
-    command.env("VENEER_ROOT", site.root.path()).env("VENEER_RUN", site.place.path()).stdin(Stdio::null());
+fn netwire(own: &Path, root: &Path, place: &Place) -> Command {
+    let mut command = Tools::new(&Programs::default(), own.to_owned()).command(Tool::Netwire);
+    command.env("VENEER_ROOT", root).env("VENEER_RUN", place.path()).stdin(Stdio::null());
     command
 }

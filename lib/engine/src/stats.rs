@@ -47,7 +47,7 @@ impl Sample {
 }
 
 /// Looks at a container that runs.
-pub fn sample(site: Site<'_>, record: &Record, asked: &Asked, state: &State) -> Result<Sample> {
+pub fn sample<A>(site: Site<'_>, record: &Record<A>, asked: &Asked, state: &State) -> Result<Sample> {
     let tools = Tools::new(&asked.request.programs, site.own.to_owned());
     let mut command = execute::runtime(&tools, &site.place.runtime());
     command.args(["events", "--stats", record.id.as_str()]).stdin(std::process::Stdio::null());

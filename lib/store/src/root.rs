@@ -81,6 +81,17 @@ impl Root {
         Ok(root)
     }
 
+    /// Opens the store at `path` to look at it: nothing is made, and what crashes left stays. None where there is none.
+    pub fn look(path: &Path) -> Result<Option<Self>> {
+        let path = std::path::absolute(path).map_err(|e| system("open store", path, e))?;
+        match std::fs::read_to_string(path.join("version")) {
+            Ok(text) => check_version(&path, &text)?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(system("open store", &path, e)),
+        }
+        Ok(Some(Self { path, read_only: true }))
+    }
+
     /// Makes the store: folders first, `version` last, so that a crash in between leaves what the next try completes.
     /// Several may do so at once.
     fn create(path: PathBuf) -> Result<Self> {
@@ -180,6 +191,20 @@ pub(crate) mod tests {
         let (keep, path) = scratch_path();
         let root = Root::open(&path).unwrap();
         (keep, root)
+    }
+
+    #[test]
+    fn who_looks_changes_nothing() {
+        let (_keep, path) = scratch_path();
+        assert!(Root::look(&path).unwrap().is_none() && !path.exists());
+        std::fs::create_dir(&path).unwrap();
+        assert!(Root::look(&path).unwrap().is_none() && std::fs::read_dir(&path).unwrap().count() == 0);
+        Root::open(&path).unwrap();
+        std::fs::write(path.join("tmp/left"), "by a crash").unwrap();
+        let root = Root::look(&path).unwrap().unwrap();
+        assert!(root.is_read_only() && root.images().unwrap().is_empty() && path.join("tmp/left").exists());
+        std::fs::write(path.join("version"), "veneer-store 99\n").unwrap();
+        assert_eq!(Root::look(&path).unwrap_err().kind, Kind::Newer);
     }
 
     #[test]

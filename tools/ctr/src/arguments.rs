@@ -26,6 +26,9 @@ pub(crate) struct Arguments {
     pub(crate) client: client::Client,
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// Whether it is one of podman's.
+    #[arg(skip)]
+    pub(crate) podmans: bool,
 }
 
 /// One of docker's commands.
@@ -143,7 +146,7 @@ pub(crate) enum Command {
     ImageMount(command::image_mount::Args),
     /// Unmount an image's root filesystem
     #[command(hide = true)]
-    ImageUmount(command::image_mount::Release),
+    ImageUmount(command::mount::Release),
     /// Remove what nobody needs
     #[command(hide = true)]
     SystemPrune(command::system_prune::Args),
@@ -163,7 +166,7 @@ pub(crate) enum Command {
     Supervise(command::supervise::Args),
 }
 
-/// Commands that podman has and docker has not: too few or too many words are 125.
+/// Commands that podman has and docker has not: whatever goes wrong is 125.
 const PODMANS: [&str; 11] = [
     "container-exists",
     "image-exists",
@@ -198,10 +201,16 @@ pub(crate) fn parse(args: Vec<OsString>) -> Result<Arguments, Stop> {
     all.build();
     let (name_of, words) = plain(&all, args.get(1..).unwrap_or_default())?;
     let command = all.find_subcommand(&name_of).cloned().unwrap_or_default();
+    let podmans = is_podmans(&command);
     let name = args.first().cloned().unwrap_or_else(|| "ctr".into());
     let matches =
         all.clone().try_get_matches_from(std::iter::once(name).chain(words)).map_err(|e| wrong(&command, &e))?;
-    Arguments::from_arg_matches(&matches).map_err(|e| wrong(&command, &e))
+    let read = Arguments::from_arg_matches(&matches).map_err(|e| wrong(&command, &e))?;
+    Ok(Arguments { podmans, ..read })
+}
+
+fn is_podmans(command: &clap::Command) -> bool {
+    PODMANS.contains(&command.get_name())
 }
 
 /// The command, and the words as clap takes them: management words resolved, options as docker reads them.
@@ -241,7 +250,7 @@ fn plain(all: &clap::Command, words: &[OsString]) -> Result<(String, Vec<OsStrin
         return Err(Stop::Print(crate::help::told(command, &typed)));
     }
     if !command.has_subcommands() {
-        let code = if PODMANS.contains(&command.get_name()) { cli::exit::OURS } else { cli::exit::FAILED };
+        let code = if is_podmans(command) { cli::exit::OURS } else { cli::exit::FAILED };
         words::count(command, &format!("ctr {typed}"), &read).map_err(|failure| Stop::Wrong(failure.code(code)))?;
     }
     plain.push(command.get_name().into());

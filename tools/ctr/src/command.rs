@@ -62,67 +62,72 @@ pub(crate) use containers::Containers;
 
 pub(crate) fn run(arguments: Arguments, words: Vec<OsString>) -> Outcome {
     arguments.client.check()?;
-    let context = Context { root: arguments.root, config: arguments.client.config, words };
-    if has_many_owners(&arguments.command, &context) {
+    let context = Context::new(arguments.root, arguments.client.config, words);
+    let outcome = begin(arguments.command, &context);
+    if arguments.podmans { podmans(outcome) } else { outcome }
+}
+
+fn begin(command: Command, context: &Context) -> Outcome {
+    if has_many_owners(&command, context) {
         context.become_root()?;
     }
-    match arguments.command {
-        Command::Run(args) => run::run(*args, &context),
-        Command::Create(args) => create::run(*args, &context),
-        Command::Start(args) => start::run(args, &context),
-        Command::Restart(args) => restart::run(args, &context),
-        Command::Attach(args) => attach::run(args, &context),
-        Command::Wait(args) => wait::run(args, &context),
-        Command::Rename(args) => rename::run(args, &context),
-        Command::Pause(args) => pause::pause(args, &context),
-        Command::Unpause(args) => pause::unpause(args, &context),
-        Command::Top(args) => top::run(args, &context),
-        Command::Events(args) => events::run(args, &context),
-        Command::ContainerPrune(args) => prune::run(args, &context),
-        Command::ContainerInspect(args) => inspect::containers(args, &context),
+    match command {
+        Command::Run(args) => run::run(*args, context),
+        Command::Create(args) => create::run(*args, context),
+        Command::Start(args) => start::run(args, context),
+        Command::Restart(args) => restart::run(args, context),
+        Command::Attach(args) => attach::run(args, context),
+        Command::Wait(args) => wait::run(args, context),
+        Command::Rename(args) => rename::run(args, context),
+        Command::Pause(args) => pause::pause(args, context),
+        Command::Unpause(args) => pause::unpause(args, context),
+        Command::Top(args) => top::run(args, context),
+        Command::Events(args) => events::run(args, context),
+        Command::ContainerPrune(args) => prune::run(args, context),
+        Command::ContainerInspect(args) => inspect::containers(args, context),
         Command::Completion(args) => completion::run(&args),
-        Command::Enter(args) => enter::run(args, &context),
-        Command::Exec(args) => exec::run(args, &context),
-        Command::Port(args) => port::run(args, &context),
-        Command::Ps(args) => ps::run(args, &context),
-        Command::Logs(args) => logs::run(args, &context),
-        Command::Stats(args) => stats::run(args, &context),
-        Command::Update(args) => update::run(*args, &context),
-        Command::Stop(args) => stop::run(args, &context),
-        Command::Healthcheck(args) => healthcheck::run(args, &context),
-        Command::Kill(args) => kill::run(args, &context),
-        Command::Rm(args) => rm::run(args, &context),
-        Command::Commit(args) => commit::run(args, &context),
-        Command::Import(args) => import::run(args, &context),
-        Command::Cp(args) => cp::run(args, &context),
-        Command::Export(args) => export::run(args, &context),
-        Command::History(args) => history::run(args, &context),
-        Command::Info(args) => info::run(args, &context),
-        Command::Version(args) => version::run(args, &context),
-        Command::Save(args) => save::run(args, &context),
-        Command::Mount(args) => podmans(mount::mount(args, &context)),
-        Command::Umount(args) => podmans(mount::umount(args, &context)),
-        Command::ImageInspect(args) => image_inspect::run(args, &context),
-        Command::ImagePrune(args) => image_prune::run(args, &context),
-        Command::ContainerExists(args) => exists::container(args, &context),
-        Command::ImageMount(args) => podmans(image_mount::mount(args, &context)),
-        Command::ImageUmount(args) => podmans(image_mount::umount(args, &context)),
-        Command::ImageExists(args) => exists::image(args, &context),
-        Command::SystemPrune(args) => system_prune::run(args, &context),
-        Command::SystemDf(args) => df::run(args, &context),
-        Command::Thaw(args) => thaw::run(args, &context),
-        Command::SecretCreate(args) => podmans(secret::create(args, &context)),
-        Command::SecretLs(args) => podmans(secret::ls(args, &context)),
-        Command::SecretInspect(args) => podmans(secret::inspect(args, &context)),
-        Command::SecretRm(args) => podmans(secret::rm(args, &context)),
-        Command::SecretExists(args) => secret::exists(args, &context),
-        Command::Diff(args) => diff::run(args, &context),
-        Command::Inspect(args) => inspect::run(args, &context),
-        Command::Load(args) => load::run(args, &context),
-        Command::Images(args) => images::run(args, &context),
-        Command::Rmi(args) => rmi::run(args, &context),
-        Command::Supervise(args) => supervise::run(args, &context),
-        Command::Tag(args) => tag::run(args, &context),
+        Command::Enter(args) => enter::run(args, context),
+        Command::Exec(args) => exec::run(args, context),
+        Command::Port(args) => port::run(args, context),
+        Command::Ps(args) => ps::run(args, context),
+        Command::Logs(args) => logs::run(args, context),
+        Command::Stats(args) => stats::run(args, context),
+        Command::Update(args) => update::run(*args, context),
+        Command::Stop(args) => stop::run(args, context),
+        Command::Healthcheck(args) => healthcheck::run(args, context),
+        Command::Kill(args) => kill::run(args, context),
+        Command::Rm(args) => rm::run(args, context),
+        Command::Commit(args) => commit::run(args, context),
+        Command::Import(args) => import::run(args, context),
+        Command::Cp(args) => cp::run(args, context),
+        Command::Export(args) => export::run(args, context),
+        Command::History(args) => history::run(args, context),
+        Command::Info(args) => info::run(args, context),
+        Command::Version(args) => version::run(args, context),
+        Command::Save(args) => save::run(args, context),
+        Command::Mount(args) => mount::mount(args, context),
+        Command::Umount(args) => mount::umount(args, context),
+        Command::ImageInspect(args) => image_inspect::run(args, context),
+        Command::ImagePrune(args) => image_prune::run(args, context),
+        Command::ContainerExists(args) => exists::container(args, context),
+        Command::ImageMount(args) => image_mount::mount(args, context),
+        Command::ImageUmount(args) => image_mount::umount(args, context),
+        Command::ImageExists(args) => exists::image(args, context),
+        Command::SystemPrune(args) => system_prune::run(args, context),
+        Command::SystemDf(args) => df::run(args, context),
+        Command::Thaw(args) => thaw::run(args, context),
+        Command::SecretCreate(args) => secret::create(args, context),
+        Command::SecretLs(args) => secret::ls(args, context),
+        Command::SecretInspect(args) => secret::inspect(args, context),
+        Command::SecretRm(args) => secret::rm(args, context),
+        Command::SecretExists(args) => secret::exists(args, context),
+        Command::Diff(args) => diff::run(args, context),
+        Command::Inspect(args) => inspect::run(args, context),
+        Command::Load(args) => load::run(args, context),
+        Command::Images(args) => images::run(args, context),
+        Command::Rmi(args) => rmi::run(args, context),
+        Command::Supervise(args) => supervise::run(args, context),
+        Command::Tag(args) => tag::run(args, context),
     }
 }
 
@@ -157,13 +162,13 @@ fn has_many_owners(command: &Command, context: &Context) -> bool {
     }
 }
 
-/// What became of a command that podman has and docker has not: whatever goes wrong is 125.
+/// What became of a command that podman has and docker has not: whatever goes wrong is 125. That there is none of what `exists` asks
+/// for is nothing wrong.
 fn podmans(outcome: Outcome) -> Outcome {
-    match outcome {
-        Ok(cli::exit::FAILED) => Ok(cli::exit::OURS),
-        Err(failure) if failure.code == cli::exit::FAILED => Err(failure.code(cli::exit::OURS)),
-        other => other,
-    }
+    outcome.map_err(|failure| match failure.code {
+        cli::exit::FAILED => failure.code(cli::exit::OURS),
+        _ => failure,
+    })
 }
 
 /// Does one thing to each of `names`, printing those it was done to; what failed is reported and does not keep the others.

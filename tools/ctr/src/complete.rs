@@ -52,7 +52,7 @@ pub(crate) fn run(words: &[OsString], described: bool, args: Vec<OsString>) -> O
     let mut all = crate::definition();
     all.build();
     let line = line::read(&all, words);
-    let context = Context { root: line.root.clone(), config: None, words: args };
+    let context = Context::new(line.root.clone(), None, args);
     let (candidates, directive) = match &line.place {
         Place::Command(below) => (commands(below, &line.typed), Directive::ONLY),
         Place::Option { command, given } => (line::options(command, given, &line.typed), Directive::ONLY),
@@ -82,10 +82,10 @@ fn commands(command: &clap::Command, typed: &str) -> Vec<Candidate> {
 fn offered(offer: Offer, typed: &str, context: &Context) -> (Vec<Candidate>, Directive) {
     let plain = |words: Vec<String>| words.into_iter().map(|word| (word, None)).collect();
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
-    // What ends in `=` or `:` is a beginning.
+    // What ends in one of these is a beginning.
     let settled = |all: Vec<String>| {
         let mut fitting = all.iter().filter(|word| word.starts_with(typed)).peekable();
-        let open = fitting.peek().is_some() && fitting.all(|word| word.ends_with(['=', ':', '-']));
+        let open = fitting.peek().is_some() && fitting.all(|word| word.ends_with(['=', ':', '-', ',']));
         (plain(all), if open { Directive::OPEN } else { Directive::ONLY })
     };
     match offer {

@@ -1,6 +1,8 @@
 //! docker's own `config.json`, in `--config`, `$DOCKER_CONFIG` or `~/.docker`: whoever chose formats and keys there means us too.
 
+use crate::options::process::reason;
 use serde_json::Value;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// What of it means something here.
@@ -17,14 +19,18 @@ impl Config {
         let usual = || var("DOCKER_CONFIG").or_else(|| Some(var("HOME")?.join(".docker")));
         let Some(folder) = folder.map(Path::to_owned).or_else(usual) else { return Self::default() };
         let path = folder.join("config.json");
-        let Ok(bytes) = std::fs::read(&path) else { return Self::default() };
-        match serde_json::from_slice(&bytes) {
-            Ok(members) => Self { members },
-            Err(error) => {
-                cli::output::err_line(&format!("WARNING: Error loading config file: {}: {error}", path.display()));
-                Self::default()
-            }
-        }
+        let shown = path.display();
+        let wrong = match File::open(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Self::default(),
+            Err(e) => format!("loading config file: open {shown}: {}", reason(&e)),
+            Ok(file) => match std::io::read_to_string(file).map(|text| serde_json::from_str(&text)) {
+                Ok(Ok(members)) => return Self { members },
+                Ok(Err(e)) => format!("parsing config file ({shown}): {e}"),
+                Err(e) => format!("parsing config file ({shown}): read {shown}: {}", reason(&e)),
+            },
+        };
+        cli::output::err_line(&format!("WARNING: Error {wrong}"));
+        Self::default()
     }
 
     /// One of its texts: `psFormat`, `detachKeys`; an empty one says nothing.

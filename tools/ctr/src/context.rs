@@ -5,6 +5,7 @@ use cli::failure::Failure;
 use engine::machine::Machine;
 use engine::place::Place;
 use engine::tools;
+use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -19,12 +20,19 @@ pub(crate) struct Context {
     /// The state root, as `--root` named it.
     pub(crate) root: Option<PathBuf>,
     /// The folder of docker's `config.json`, as `--config` named it.
-    pub(crate) config: Option<PathBuf>,
+    config_folder: Option<PathBuf>,
+    /// What stands there, once somebody wants to know: what is wrong with it is told once.
+    config: OnceCell<Config>,
     /// Our own command line, the program's name first.
     pub(crate) words: Vec<OsString>,
 }
 
 impl Context {
+    /// The surroundings of the command line `words`, in which `--root` and `--config` were these.
+    pub(crate) fn new(root: Option<PathBuf>, config_folder: Option<PathBuf>, words: Vec<OsString>) -> Self {
+        Self { root, config_folder, config: OnceCell::new(), words }
+    }
+
     /// Where the store is, or would be.
     pub(crate) fn state_root(&self) -> Result<PathBuf, Failure> {
         let path = match &self.root {
@@ -41,8 +49,8 @@ impl Context {
     }
 
     /// What the user chose in docker's configuration.
-    pub(crate) fn config(&self) -> Config {
-        Config::load(self.config.as_deref())
+    pub(crate) fn config(&self) -> &Config {
+        self.config.get_or_init(|| Config::load(self.config_folder.as_deref()))
     }
 
     /// Where run state lives.

@@ -41,8 +41,11 @@ pub(crate) struct Template {
     set: parse::Set,
 }
 
+/// docker's exit code where a template cannot be read.
+pub(crate) const BAD_TEMPLATE: u8 = 64;
+
 /// What Go says of a template that has a name.
-pub(crate) fn named(name: &str, why: &str) -> String {
+fn named(name: &str, why: &str) -> String {
     let quoted = format!("executing {name:?} at");
     why.replacen("template: :", &format!("template: {name}:"), 1).replacen("executing \"\" at", &quoted, 1)
 }
@@ -56,6 +59,11 @@ impl Template {
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
         let set = parse::parse(text).map_err(wrong)?;
         Ok(Self { text: text.to_owned(), set })
+    }
+
+    /// Reads one of a listing, in which `\t` and `\n` are written so that a shell leaves them alone.
+    pub(crate) fn of_listing(text: &str) -> Result<Self, Failure> {
+        Self::parse(&text.trim_matches(' ').replace("\\t", "\t").replace("\\n", "\n"))
     }
 
     /// The text for raw JSON; a key that is not there is an error.
@@ -72,11 +80,22 @@ impl Template {
         run::run(&self.text, &self.set, value, false).or_else(|_| self.render(raw))
     }
 
-    /// Prints the text for `value`, a line, as docker's `info` and `version` do: what was made before something was wrong too, and
-    /// then the error, in which the template is called `name`.
-    pub(crate) fn print(&self, name: &str, value: &Value) -> Outcome {
+    /// Prints `value` by `format`, a template that docker calls `name`, or `json`; without one as `plain`. docker's `info` and
+    /// `version`.
+    pub(crate) fn show(name: &str, format: Option<&str>, value: &Value, plain: impl FnOnce() -> String) -> Outcome {
+        let format = match format {
+            None | Some("") => return crate::command::print(&plain()),
+            Some("json") => "{{json .}}",
+            Some(text) => text,
+        };
+        let told = |f: Failure| Failure { message: named(name, &f.message), code: BAD_TEMPLATE, ..f };
+        Self::parse(format).map_err(told)?.print(name, value, "\n")
+    }
+
+    /// Prints the text for `value`, and `end`, as far as it goes, and then what was wrong, in which the template is called `name`.
+    pub(crate) fn print(&self, name: &str, value: &Value, end: &str) -> Outcome {
         let (text, wrong) = run::run_as_far_as_it_goes(&self.text, &self.set, value, false);
-        crate::command::print(&(text + "\n"))?;
+        crate::command::print(&(text + end))?;
         wrong.map_or(Ok(0), |why| Err(Failure::new(named(name, &why))))
     }
 

@@ -1,34 +1,24 @@
 //! Images that nobody needs: those without a name, or all that no container uses.
 
 use super::{Removed, remove};
+use crate::life::prune::Which;
 use serde_json::Value;
 use spec::Digest;
 use std::collections::HashMap;
 use store::{Kind, Result, Root};
 
-/// Which of them go.
-#[derive(Debug, Clone, Default)]
-pub struct Prune {
-    /// Also those that have a name.
-    pub all: bool,
-    /// Only those made before this, in seconds since 1970.
-    pub until: Option<i64>,
-    /// Only those that have (true) or have not (false) a label, perhaps with a value.
-    pub labels: Vec<(bool, String, Option<String>)>,
-}
-
-/// What went, and how many bytes of files that were.
-pub fn prune(root: &Root, what: &Prune) -> Result<(Vec<Removed>, u64)> {
+/// Those that are meant and without a name, or with `all` also those that have one; what went, and how many bytes of files that were.
+pub fn prune(root: &Root, all: bool, which: &Which) -> Result<(Vec<Removed>, u64)> {
     let used: Vec<Digest> = root.users()?.into_iter().filter_map(|user| user.image_id).collect();
     let mut sizes: HashMap<String, u64> = HashMap::new();
     let mut gone = Vec::new();
     for image in root.images()? {
         let in_use = used.contains(&image.id) || super::mount::is_mounted(root, &image.id);
-        if in_use || (!what.all && !image.names.is_empty()) {
+        if in_use || (!all && !image.names.is_empty()) {
             continue;
         }
         let Ok(configuration) = root.configuration(&image.id) else { continue };
-        if !fits(what, &configuration.raw) {
+        if !fits(which, &configuration.raw) {
             continue;
         }
         for chain in configuration.chain_ids()? {
@@ -56,17 +46,31 @@ pub fn prune(root: &Root, what: &Prune) -> Result<(Vec<Removed>, u64)> {
     Ok((gone, freed))
 }
 
-fn fits(what: &Prune, raw: &Value) -> bool {
-    if let Some(until) = what.until {
-        let created = raw.get("created").and_then(Value::as_str).and_then(|t| t.parse::<jiff::Timestamp>().ok());
-        if created.is_some_and(|at| at.as_second() > until) {
-            return false;
-        }
+fn fits(which: &Which, raw: &Value) -> bool {
+    let made = raw.get("created").and_then(Value::as_str).and_then(|time| time.parse().ok());
+    let labels = raw.pointer("/config/Labels").and_then(Value::as_object).into_iter().flatten();
+    let labels = labels.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+    // docker: one that does not say when it was made is older than any
+    which.fits(made.or(Some(jiff::Timestamp::MIN)), &labels.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn which_go_is_what_it_is_of_containers() {
+        let label = |name: &str| (name.to_owned(), None);
+        let image = |labels: Value| json!({ "created": "2026-01-02T03:04:05Z", "config": { "Labels": labels } });
+        let (one, both) = (image(json!({ "a": "" })), image(json!({ "a": "", "b": "c" })));
+        // it goes unless it has all of them
+        let which = Which { not_labels: vec![label("a"), label("b")], ..Which::default() };
+        assert!(fits(&which, &one) && !fits(&which, &both) && fits(&which, &image(Value::Null)));
+        let which = Which { labels: vec![label("a"), ("b".into(), Some("c".into()))], ..Which::default() };
+        assert!(!fits(&which, &one) && fits(&which, &both));
+        let until = |time: &str| Which { until: Some(time.parse().unwrap()), ..Which::default() };
+        assert!(fits(&until("2026-01-02T03:04:06Z"), &one) && !fits(&until("2026-01-02T03:04:04Z"), &one));
+        assert!(fits(&until("1970-01-01T00:00:01Z"), &json!({})), "nobody knows when it was made");
     }
-    let labels = raw.pointer("/config/Labels").and_then(Value::as_object);
-    what.labels.iter().all(|(wanted, name, value)| {
-        let found = labels.and_then(|labels| labels.get(name)).and_then(Value::as_str);
-        let has = found.is_some_and(|found| value.as_deref().is_none_or(|v| v == found));
-        has == *wanted
-    })
 }

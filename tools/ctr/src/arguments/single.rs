@@ -30,7 +30,7 @@ pub(super) fn parse(args: &[OsString]) -> Option<Arguments> {
         "inspect" => Command::Inspect(read("inspect", rest)?),
         _ => return None,
     };
-    Some(Arguments { version: None, root, client: Client::default(), command })
+    Some(Arguments { version: None, root, client: Client::default(), command, podmans: false })
 }
 
 /// `--root DIR supervise ID`
@@ -39,7 +39,7 @@ fn supervise(words: &[OsString]) -> Option<Arguments> {
     let id = id.to_str().filter(|id| name == OsStr::new("supervise") && !id.starts_with('-'))?.to_owned();
     let args = command::supervise::Args { id, compress: None };
     let (root, command) = (Some(root.into()), Command::Supervise(args));
-    Some(Arguments { version: None, root, client: Client::default(), command })
+    Some(Arguments { version: None, root, client: Client::default(), command, podmans: false })
 }
 
 fn read<A: Args + FromArgMatches>(name: &'static str, behind: &[OsString]) -> Option<A> {

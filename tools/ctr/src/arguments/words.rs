@@ -3,7 +3,7 @@
 //!
 //! What options there are comes from the one clap definition. What docker takes and clap would not: `--all=false`, `-t -1`,
 //! `--name a --name b`, `rm web -f`. What is wrong is told in docker's words: an option is 125, too few or too many
-//! words are 1.
+//! words are 1, and 125 too of the commands that are podman's.
 
 use clap::builder::ArgAction;
 use clap::{Arg, Command};

@@ -30,12 +30,7 @@ pub(crate) struct Args {
 const POLL: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
-    let filters = args
-        .filter
-        .iter()
-        .filter(|text| !text.is_empty())
-        .map(|text| Filter::parse(text))
-        .collect::<Result<Vec<_>, _>>()?;
+    let filters = filter::pairs(&args.filter, "-f, --filter")?;
     let template = match args.format.as_deref() {
         None | Some("") => Shown::Line,
         Some("json" | "{{json .}}") => Shown::Json,
@@ -82,17 +77,10 @@ const MESSAGE: &str = "*events.Message";
 fn read(format: &str) -> Result<Template, Failure> {
     let wrong = |failure: Failure| {
         let message = failure.message.replacen("template parsing error:", "Error parsing format:", 1);
-        Failure { message, code: super::inspect::BAD_TEMPLATE, ..failure }
+        Failure { message, code: crate::format::BAD_TEMPLATE, ..failure }
     };
     let template = Template::parse(format).map_err(wrong)?;
-    let nothing = Told {
-        kind: String::new(),
-        action: String::new(),
-        actor: engine::events::Actor { id: String::new(), attributes: Default::default() },
-        time_nano: 0,
-        line: String::new(),
-    };
-    template.on(&Row::row(MESSAGE, &fields(&nothing))).map_err(wrong)?;
+    template.on(&Row::row(MESSAGE, &fields(&Told::default()))).map_err(wrong)?;
     Ok(template)
 }
 
@@ -135,71 +123,69 @@ pub(crate) fn stamp(nanos: i128) -> String {
 
 /// The members as templates name them.
 fn fields(told: &Told) -> Value {
-    let whole: Value = serde_json::from_str(&told.line).unwrap_or_default();
-    let text = |member: &str| whole[member].as_str().unwrap_or_default().to_owned();
     json!({
-        "Status": text("status"),
-        "ID": text("id"),
-        "From": text("from"),
+        "Status": told.status,
+        "ID": told.id,
+        "From": told.from,
         "Type": told.kind,
         "Action": told.action,
         "Actor": { "ID": told.actor.id, "Attributes": told.actor.attributes },
-        "Scope": text("scope"),
-        "Time": whole["time"],
-        "TimeNano": whole["timeNano"],
+        "Scope": told.scope,
+        "Time": (told.time_nano / 1_000_000_000) as i64,
+        "TimeNano": told.time_nano as i64,
     })
 }
 
-/// Which events are shown.
-#[derive(Debug)]
-struct Filter {
-    key: String,
-    value: String,
-}
-
-impl Filter {
-    fn parse(text: &str) -> Result<Self, Failure> {
-        let (key, value) = text.split_once('=').ok_or_else(|| filter::malformed(text, "-f, --filter"))?;
-        Ok(Self { key: key.trim().to_lowercase(), value: value.trim().to_owned() })
-    }
-
-    /// docker: `daemon/events/filter.go`. Keys that nothing here has are taken by every event, as docker takes them.
-    fn fits(&self, told: &Told) -> bool {
-        let value = self.value.as_str();
-        let attribute = |name: &str| told.actor.attributes.get(name).map(String::as_str);
-        let named =
-            |kind: &str| told.kind == kind && (told.actor.id.starts_with(value) || attribute("name") == Some(value));
-        match self.key.as_str() {
-            "event" => told.action == value || told.action.split_once(':').is_some_and(|(action, _)| action == value),
-            "type" => told.kind == value,
-            "container" => named("container") || (told.kind == "network" && attribute("container") == Some(value)),
-            "volume" | "network" | "plugin" | "daemon" | "service" | "node" | "secret" | "config" => named(&self.key),
-            "image" => {
-                let image = if told.kind == "image" { attribute("name") } else { attribute("image") };
-                let bare = |name: &str| name.parse::<spec::Reference>().is_ok_and(|r| r.familiar_repository() == value);
-                told.actor.id == value || image.is_some_and(|image| image == value || bare(image))
-            }
-            "label" => match value.split_once('=') {
-                Some((key, value)) => attribute(key) == Some(value),
-                None => attribute(value).is_some(),
-            },
-            "scope" => value == "local",
-            _ => true,
+/// Whether an event is one of those that a filter means; docker: `daemon/events/filter.go`. Keys that nothing here has are taken by
+/// every event, as docker takes them.
+fn fits((key, value): &(String, String), told: &Told) -> bool {
+    let value = value.as_str();
+    let attribute = |name: &str| told.actor.attributes.get(name).map(String::as_str);
+    let named =
+        |kind: &str| told.kind == kind && (told.actor.id.starts_with(value) || attribute("name") == Some(value));
+    match key.as_str() {
+        "event" => told.action == value || told.action.split_once(':').is_some_and(|(action, _)| action == value),
+        "type" => told.kind == value,
+        "container" => named("container") || (told.kind == "network" && attribute("container") == Some(value)),
+        "volume" | "network" | "plugin" | "daemon" | "service" | "node" | "secret" | "config" => named(key),
+        "image" => {
+            let image = if told.kind == "image" { attribute("name") } else { attribute("image") };
+            let bare = |name: &str| name.parse::<spec::Reference>().is_ok_and(|r| r.familiar_repository() == value);
+            told.actor.id == value || image.is_some_and(|image| image == value || bare(image))
         }
+        "label" => match value.split_once('=') {
+            Some((key, value)) => attribute(key) == Some(value),
+            None => attribute(value).is_some(),
+        },
+        "scope" => value == "local",
+        _ => true,
     }
 }
 
 /// docker: one of the values of each key; but labels all.
-fn holds(filters: &[Filter], told: &Told) -> bool {
+fn holds(filters: &[(String, String)], told: &Told) -> bool {
     filters.iter().all(|filter| {
-        filter.fits(told)
-            || (filter.key != "label" && filters.iter().any(|other| other.key == filter.key && other.fits(told)))
+        let (key, _) = filter;
+        fits(filter, told) || (key != "label" && filters.iter().any(|other| other.0 == *key && fits(other, told)))
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// docker tries a template on an event of which nothing is known: its times are numbers all the same.
+    #[test]
+    fn templates_are_tried_on_nothing() {
+        for format in ["{{if gt .TimeNano 5}}late{{end}}", "{{eq .Time 0}}", "{{.Actor.Attributes.name}}{{.Status}}"] {
+            read(format).unwrap_or_else(|failure| panic!("{format}: {failure:?}"));
+        }
+        let failure = read("{{.Nosuch}}").unwrap_err();
+        assert_eq!(failure.code, 64, "{failure:?}");
+        let told = Told { time_nano: 1_700_000_000_000_000_001, from: "busybox".into(), ..Told::default() };
+        let text = read("{{.Time}} {{.TimeNano}} {{.From}}").unwrap().on(&Row::row(MESSAGE, &fields(&told))).unwrap();
+        assert_eq!(text, "1700000000 1700000000000000001 busybox");
+    }
 
     #[test]
     fn lines_and_filters() {
@@ -210,7 +196,7 @@ mod tests {
             action: "exec_create: sh".into(),
             actor: engine::events::Actor { id: "1234".into(), attributes: attributes.into() },
             time_nano: 1_700_000_000_000_000_001,
-            line: "{}".into(),
+            ..Told::default()
         };
         let text = line(&told);
         assert!(
@@ -231,7 +217,8 @@ mod tests {
             (&["label=a=b", "label=c"], false),
             (&["type=image"], false),
         ] {
-            let read: Vec<Filter> = filters.iter().map(|f| Filter::parse(f).expect("a filter")).collect();
+            let read: Vec<String> = filters.iter().map(|f| (*f).to_owned()).collect();
+            let read = filter::pairs(&read, "--filter").expect("filters");
             assert_eq!(holds(&read, &told), want, "{filters:?}");
         }
     }

@@ -4,11 +4,21 @@ use cli::failure::Failure;
 use jiff::Timestamp;
 
 /// A filter without `=`: the command line is wrong.
-pub(crate) fn malformed(text: &str, option: &str) -> Failure {
+fn malformed(text: &str, option: &str) -> Failure {
     Failure::new(format!(
         "invalid argument \"{text}\" for \"{option}\" flag: bad format of filter (expected name=value)"
     ))
     .code(cli::exit::OURS)
+}
+
+/// Filters as docker's client reads them, the value of `option`: an empty one is none, keys are in small letters, and blanks around key and
+/// value are nobody's.
+pub(crate) fn pairs(texts: &[String], option: &str) -> Result<Vec<(String, String)>, Failure> {
+    let pair = |text: &String| {
+        let (key, value) = text.split_once('=').ok_or_else(|| malformed(text, option))?;
+        Ok((key.trim().to_lowercase(), value.trim().to_owned()))
+    };
+    texts.iter().filter(|text| !text.is_empty()).map(pair).collect()
 }
 
 /// A filter that this command does not have.
@@ -104,6 +114,16 @@ fn date(text: &str) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn filters_are_keys_and_values() {
+        let read = |texts: &[&str]| pairs(&texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>(), "--filter");
+        let want = [("name", "a=b"), ("label!", "")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(read(&["", " Name = a=b ", "label!="]).unwrap(), want);
+        let wrong = read(&["name"]).unwrap_err();
+        let words = "invalid argument \"name\" for \"--filter\" flag: bad format of filter (expected name=value)";
+        assert_eq!((wrong.message.as_str(), wrong.code), (words, 125));
+    }
 
     #[test]
     fn moments() {

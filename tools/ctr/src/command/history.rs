@@ -40,7 +40,7 @@ const COMMAND: usize = 45;
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let steps = history(&context.store()?, &args.image)?;
-    if args.quiet && args.format.is_none() {
+    if args.quiet && matches!(args.format.as_deref(), None | Some("" | "table")) {
         let ids: String = steps.iter().map(|step| id(step, args.no_trunc) + "\n").collect();
         return super::print(&ids);
     }

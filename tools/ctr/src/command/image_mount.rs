@@ -1,9 +1,9 @@
 //! `ctr image mount` and `ctr image unmount`: an image's tree where the machine sees it, to be read; podman's verbs.
 
 use super::Context;
-use cli::failure::{Failure, Outcome};
-use engine::images::{self, mount};
-use serde_json::json;
+use super::mount::{Release, Row, in_json, is_json, may_mount, mixed, table, told};
+use cli::failure::Outcome;
+use engine::images::mount;
 use std::path::PathBuf;
 use store::Image;
 
@@ -20,81 +20,57 @@ pub(crate) struct Args {
     images: Vec<String>,
 }
 
-/// Options of `ctr image unmount`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Release {
-    /// Unmount all of the currently mounted images
-    #[arg(short, long)]
-    all: bool,
-    /// Accepted for podman's sake: whoever mounts counts once
-    #[arg(short, long)]
-    force: bool,
-    /// The images
-    #[arg(required_unless_present = "all")]
-    images: Vec<String>,
-}
-
 pub(crate) fn mount(args: Args, context: &Context) -> Outcome {
+    let json = is_json(args.format.as_deref())?;
+    if args.all && !args.images.is_empty() {
+        return Err(mixed());
+    }
     let root = context.store()?;
-    let names = match args.all {
-        true => root.images()?.iter().map(|image| image.id.to_string()).collect(),
-        false => args.images,
+    let all = match args.all {
+        true => root.images()?,
+        // podman: nothing is mounted where there is one that is not there
+        false => args.images.iter().map(|name| root.find_image(name)).collect::<Result<Vec<_>, _>>()?,
     };
-    if names.is_empty() {
-        return list(&mount::all(&root)?, args.format.as_deref());
+    let mounted = if args.all || !all.is_empty() {
+        may_mount("ctr save, and unpack,")?;
+        let own = context.own()?;
+        let one = |image: Image| Ok((mount::mount(&root, &own, &image.id.to_string())?, image));
+        all.into_iter().map(one).collect::<engine::Result<Vec<_>>>()?
+    } else {
+        mount::all(&root)?.into_iter().map(|(image, at)| (at, image)).collect()
+    };
+    if json {
+        return in_json(&mounted.iter().map(row).collect::<Vec<_>>());
     }
-    if !rustix::process::geteuid().is_root() {
-        return Err(Failure::new("cannot mount where the machine sees it without root")
-            .hint("ctr save, and unpack, need no mount"));
+    match (&mounted[..], args.images.len()) {
+        // what a script asks for
+        ([(at, _)], 1) => super::print(&format!("{}\n", at.display())),
+        (all, _) => super::print(&table(all.iter().map(|(at, image)| (name(image), at.as_path())))),
     }
-    let own = context.own()?;
-    let mut failed = false;
-    for name in &names {
-        match mount::mount(&root, &own, name) {
-            Ok(path) => drop(super::print(&format!("{}\n", path.display()))?),
-            Err(error) => {
-                Failure::from(error).report("ctr");
-                failed = true;
-            }
-        }
-    }
-    Ok(u8::from(failed))
 }
 
-fn list(all: &[(Image, PathBuf)], format: Option<&str>) -> Outcome {
-    let names = |image: &Image| image.names.iter().map(|(name, _)| name.familiar()).collect::<Vec<_>>();
-    if format == Some("json") {
-        let one = |(image, at): &(Image, PathBuf)| json!({ "id": image.id.hex(), "Repositories": names(image), "mountpoint": at });
-        return super::print(&format!("{}\n", json!(all.iter().map(one).collect::<Vec<_>>())));
+fn names(image: &Image) -> Vec<String> {
+    image.names.iter().map(|(name, _)| name.familiar()).collect()
+}
+
+/// Its first name, or its id.
+fn name(image: &Image) -> String {
+    names(image).into_iter().next().unwrap_or_else(|| image.id.hex().to_owned())
+}
+
+fn row((at, image): &(PathBuf, Image)) -> Row {
+    Row {
+        id: image.id.hex().to_owned(),
+        names: image.manifests.first().map(ToString::to_string).into_iter().collect(),
+        repositories: Some(names(image)),
+        mountpoint: at.clone(),
     }
-    let line = |(image, at): &(Image, PathBuf)| {
-        let name = names(image).into_iter().next().unwrap_or_else(|| images::short(&image.id));
-        format!("{name} {}\n", at.display())
-    };
-    super::print(&all.iter().map(line).collect::<String>())
 }
 
 pub(crate) fn umount(args: Release, context: &Context) -> Outcome {
-    let _ = args.force;
     let root = context.store()?;
-    let names = match args.all {
-        true => mount::all(&root)?.iter().map(|(image, _)| image.id.to_string()).collect(),
-        false => args.images,
-    };
-    let mut failed = false;
-    for name in &names {
-        let released =
-            root.find_image(name).map_err(Failure::from).and_then(|image| match mount::release(&root, &image.id)? {
-                true => Ok(image.id),
-                false => Err(Failure::new(format!("image {name} is not mounted"))),
-            });
-        match released {
-            Ok(id) => drop(super::print(&format!("{}\n", id.hex()))?),
-            Err(failure) => {
-                failure.report("ctr");
-                failed = true;
-            }
-        }
-    }
-    Ok(u8::from(failed))
+    let named = |(image, _): (Image, PathBuf)| (image.id.to_string(), image);
+    let found = args.found(|name| root.find_image(name), || Ok(mount::all(&root)?.into_iter().map(named).collect()))?;
+    // podman: one that is not mounted is passed over
+    told(found.into_iter().map(|(_, image)| Ok(mount::release(&root, &image.id)?.then(|| image.id.hex().to_owned()))))
 }

@@ -3,7 +3,7 @@
 use super::Context;
 use cli::failure::{Failure, Outcome};
 use cli::human;
-use engine::images::{Prune, Removed, prune};
+use engine::images::{Removed, prune};
 use engine::life::prune::Which;
 
 /// docker's words for what goes.
@@ -27,31 +27,27 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let mut all = args.all;
     let mut others = Vec::new();
-    for filter in args.filter {
-        match filter.split_once('=') {
-            Some(("dangling", "true" | "1")) => all = false,
-            Some(("dangling", "false" | "0")) => all = true,
-            Some(("dangling", value)) => return Err(super::filter::invalid("dangling", &format!("[{value}]"))),
-            _ => others.push(filter),
+    for (key, value) in super::filter::pairs(&args.filter, "--filter")? {
+        match (key.as_str(), value.as_str()) {
+            ("dangling", "true" | "1") => all = false,
+            ("dangling", "false" | "0") => all = true,
+            ("dangling", value) => return Err(super::filter::invalid("dangling", &format!("[{value}]"))),
+            _ => others.push((key, value)),
         }
     }
-    let which = super::prune::which(&others)?;
+    let which = super::prune::read(&others)?;
     let kind = if all { ALL } else { DANGLING };
     if !args.force && !super::prune::confirmed(&format!("This will remove {kind}."))? {
         return Ok(0);
     }
-    let (told, freed_bytes) = images(all, which, context)?;
+    let (told, freed_bytes) = images(all, &which, context)?;
     let gap = if told.is_empty() { "" } else { "\n" };
     super::print(&format!("{told}{gap}Total reclaimed space: {}\n", human::size(freed_bytes)))
 }
 
 /// Removes them; what is told of it, and how many bytes that freed.
-pub(crate) fn images(all: bool, which: Which, context: &Context) -> Result<(String, u64), Failure> {
-    let having = which.labels.into_iter().map(|(name, value)| (true, name, value));
-    let lacking = which.not_labels.into_iter().map(|(name, value)| (false, name, value));
-    let what =
-        Prune { all, until: which.until.map(jiff::Timestamp::as_second), labels: having.chain(lacking).collect() };
-    let (removed, freed_bytes) = prune(&context.store()?, &what)?;
+pub(crate) fn images(all: bool, which: &Which, context: &Context) -> Result<(String, u64), Failure> {
+    let (removed, freed_bytes) = prune(&context.store()?, all, which)?;
     let mut text = String::new();
     if !removed.is_empty() {
         text = "Deleted Images:\n".into();

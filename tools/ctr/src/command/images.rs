@@ -54,12 +54,8 @@ pub(crate) fn run(mut args: Args, context: &Context) -> Outcome {
     let configured = || context.config().text("imagesFormat").filter(|_| !args.quiet).map(str::to_owned);
     args.format = asked.or_else(configured);
     let _ = args.all;
-    let filters = args
-        .filter
-        .iter()
-        .filter(|text| !text.is_empty())
-        .map(|text| Filter::parse(text))
-        .collect::<Result<Vec<_>, _>>()?;
+    let filters = super::filter::pairs(&args.filter, "-f, --filter")?;
+    let filters = filters.iter().map(|(key, value)| Filter::read(key, value)).collect::<Result<Vec<_>, _>>()?;
     let pattern = args.name.map(Filter::Reference);
     let filters: Vec<Filter> = filters.into_iter().chain(pattern).collect();
     let root = context.store()?;
@@ -93,10 +89,18 @@ pub(crate) fn run(mut args: Args, context: &Context) -> Outcome {
     super::print(&listing.show(args.format.as_deref(), &rows)?)
 }
 
-/// A row for each image there is, with its id.
-pub(super) fn rows(root: &store::Root) -> Result<Vec<(spec::Digest, Value)>, Failure> {
+/// A row for each image there is, with its id, under the first of its names.
+pub(super) fn rows(root: &store::Root, no_trunc: bool) -> Result<Vec<(spec::Digest, Value)>, Failure> {
     let now = jiff::Timestamp::now();
-    Ok(summaries(root)?.iter().map(|image| (image.id, row(image, now, false))).collect())
+    let mut all: Vec<Summary> = Vec::new();
+    for image in summaries(root)? {
+        match all.iter_mut().find(|other| other.id == image.id) {
+            Some(other) if (&image.repository, &image.tag) < (&other.repository, &other.tag) => *other = image,
+            Some(_) => {}
+            None => all.push(image),
+        }
+    }
+    Ok(all.iter().map(|image| (image.id, row(image, now, no_trunc))).collect())
 }
 
 fn row(image: &Summary, now: jiff::Timestamp, no_trunc: bool) -> Value {
@@ -131,9 +135,8 @@ enum Filter {
 }
 
 impl Filter {
-    fn parse(text: &str) -> Result<Self, Failure> {
-        let (key, value) = text.split_once('=').ok_or_else(|| super::filter::malformed(text, "-f, --filter"))?;
-        Ok(match (key.trim().to_lowercase().as_str(), value) {
+    fn read(key: &str, value: &str) -> Result<Self, Failure> {
+        Ok(match (key, value) {
             ("dangling", "true" | "1") => Self::Dangling(true),
             ("dangling", "false" | "0") => Self::Dangling(false),
             ("dangling", other) => return Err(super::filter::invalid("dangling", &format!("[{other}]"))),
@@ -225,8 +228,8 @@ mod tests {
 
     #[test]
     fn filters_are_read() {
-        assert_eq!(Filter::parse("label=a=b=c").unwrap(), Filter::Label("a".into(), Some("b=c".into())));
-        assert_eq!(Filter::parse("since=x").unwrap(), Filter::Since(None, "x".into()));
-        assert!(Filter::parse("nosuch=x").is_err());
+        assert_eq!(Filter::read("label", "a=b=c").unwrap(), Filter::Label("a".into(), Some("b=c".into())));
+        assert_eq!(Filter::read("since", "x").unwrap(), Filter::Since(None, "x".into()));
+        assert!(Filter::read("nosuch", "x").is_err());
     }
 }

@@ -21,13 +21,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let value = value(context)?;
-    let format = match args.format.as_deref() {
-        None | Some("") => return super::print(&plain(&value)),
-        Some("json") => "{{json .}}",
-        Some(text) => text,
-    };
-    let template = Template::parse(format).map_err(|f| f.code(super::inspect::BAD_TEMPLATE))?;
-    template.print("", &Shown::shaped(&shape::DOCKER_INFO, &value))
+    let shown = Shown::shaped(&shape::DOCKER_INFO, &value);
+    Template::show("", args.format.as_deref(), &shown, || plain(&value))
 }
 
 fn value(context: &Context) -> Result<Value, Failure> {

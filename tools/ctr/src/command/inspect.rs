@@ -1,7 +1,7 @@
 //! `ctr inspect`: everything that is known of containers and images, as docker's JSON and in docker's order.
 
 use super::Context;
-use crate::format::{Template, Value, json as text, shape::Shape};
+use crate::format::{BAD_TEMPLATE, Template, Value, json as text, shape::Shape};
 use cli::failure::{Failure, Outcome};
 use serde_json::Value as Json;
 use store::Root;
@@ -31,9 +31,6 @@ pub(crate) struct Args {
 /// What kinds of things there are to inspect, in docker's words.
 const KINDS: [&str; 10] =
     ["config", "container", "image", "network", "node", "plugin", "secret", "service", "task", "volume"];
-
-/// docker: a template that cannot be read.
-pub(super) const BAD_TEMPLATE: u8 = 64;
 
 /// `ctr container inspect`.
 pub(crate) fn containers(mut args: Args, context: &Context) -> Outcome {

@@ -49,7 +49,7 @@ struct Class {
 
 impl Class {
     fn has(&self, c: char) -> bool {
-        c != '/' && self.ranges.iter().any(|(low, high)| (*low..=*high).contains(&c)) != self.negated
+        self.ranges.iter().any(|(low, high)| (*low..=*high).contains(&c)) != self.negated
     }
 }
 
@@ -96,6 +96,8 @@ mod tests {
             ("[a-c]x", "bx", true),
             ("[a-c]x", "dx", false),
             ("[^a-c]x", "dx", true),
+            ("a[^b]c", "a/c", true),
+            ("a[^/]c", "a/c", false),
             (r"\*", "*", true),
             (r"[\]]", "]", true),
             ("*:*", "a:b", true),

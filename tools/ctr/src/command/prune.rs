@@ -1,10 +1,11 @@
 //! `ctr container prune`: removes all containers that do not run.
 
-use super::Context;
+use super::{Context, filter};
 use cli::failure::{Failure, Outcome};
 use cli::human;
 use engine::life::Site;
 use engine::life::prune::{self, Which};
+use std::collections::BTreeSet;
 use std::io::BufRead;
 
 /// Options of `ctr container prune`.
@@ -58,16 +59,44 @@ pub(crate) fn asked(words: &str) -> Result<bool, Failure> {
 
 /// Reads the filters that prunings have.
 pub(crate) fn which(filters: &[String]) -> Result<Which, Failure> {
-    let mut which = Which::default();
-    for filter in filters.iter().filter(|filter| !filter.is_empty()) {
-        let (key, value) = filter.split_once('=').ok_or_else(|| super::filter::malformed(filter, "--filter"))?;
-        let label = || super::filter::label(value);
-        match key.trim().to_lowercase().as_str() {
-            "until" => which.until = Some(super::filter::moment(value)?),
-            "label" => which.labels.push(label()),
-            "label!" => which.not_labels.push(label()),
-            _ => return Err(super::filter::unknown(key).hint("until=, label= and label!= are known")),
+    read(&filter::pairs(filters, "--filter")?)
+}
+
+/// The same of filters as [`filter::pairs`] gives them.
+pub(crate) fn read(filters: &[(String, String)]) -> Result<Which, Failure> {
+    let all = |wanted: &'static str| filters.iter().filter(move |(key, _)| key == wanted).map(|(_, value)| value);
+    if let Some((key, _)) = filters.iter().find(|(key, _)| !matches!(key.as_str(), "until" | "label" | "label!")) {
+        return Err(filter::unknown(key).hint("until=, label= and label!= are known"));
+    }
+    // docker: the same moment twice is one
+    let until: BTreeSet<&String> = all("until").collect();
+    if until.len() > 1 {
+        return Err(Failure::new("more than one until filter specified")
+            .hint("the earliest says it all: what was made before that was made before the others"));
+    }
+    let until = until.first().map(|moment| filter::moment(moment)).transpose()?;
+    let labels = |key| all(key).map(|text| filter::label(text)).collect();
+    Ok(Which { until, labels: labels("label"), not_labels: labels("label!") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_of_prunings() {
+        let of = |texts: &[&str]| which(&texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
+        let read = of(&["until=1700000000", "label=a=b", "label=c", "label!=d", ""]).unwrap();
+        assert_eq!(read.until.map(|t| t.as_second()), Some(1_700_000_000));
+        assert_eq!((read.labels.len(), read.not_labels), (2, vec![("d".to_owned(), None)]));
+        assert!(of(&["until=5", "until=5"]).is_ok());
+        for (texts, want) in [
+            (&["until=5", "until=6"][..], "more than one until filter specified"),
+            (&["until=x", "until=6"], "more than one until filter specified"),
+            (&["until=5", "until=6", "nosuch=x"], "Invalid filter 'nosuch'"),
+            (&["until=x"], "failed to parse value as time or duration: \"x\""),
+        ] {
+            assert_eq!(of(texts).unwrap_err().message, want, "{texts:?}");
         }
     }
-    Ok(which)
 }

@@ -107,9 +107,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
         let id = |r: &Record<()>| if args.no_trunc { r.id.to_string() } else { r.id.short().to_owned() };
         return super::print(&shown.iter().map(|one| format!("{before}{}\n", id(&one.record))).collect::<String>());
     }
-    let measures = args.measures(context);
+    let sizes = if args.measures(context) { row::Sizes::All } else { row::Sizes::None };
     let rows: Vec<Value> = list::in_parts(&shown, |shown| {
-        let mut rows = row::Rows::new(&root, args.no_trunc, measures);
+        let mut rows = row::Rows::new(&root, args.no_trunc, sizes);
         shown.iter().map(|one| rows.row(one)).collect()
     });
     let mut standard =
@@ -125,10 +125,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     super::print(&format::list(custom, &standard, &HEADINGS, &rows)?)
 }
 
-/// A row for each container there is, with its size.
-pub(super) fn measured(root: &store::Root) -> Result<Vec<Value>, Failure> {
+/// A row for each container there is, with what it has written.
+pub(super) fn written(root: &store::Root, whole: bool) -> Result<Vec<Value>, Failure> {
     let all = list::list(root, false)?;
-    let mut rows = row::Rows::new(root, false, true);
+    let mut rows = row::Rows::new(root, whole, row::Sizes::Written);
     Ok(all.iter().map(|one| rows.row(one)).collect())
 }
 

@@ -1,8 +1,9 @@
 //! `ctr secret`: what a container may know and an image must not hold; podman's commands and words.
 
-use super::{Context, each, print};
+use super::{Context, print};
 use crate::format::Listing;
 use cli::failure::{Failure, Outcome};
+use regex_lite::Regex;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -107,15 +108,9 @@ pub(crate) fn create(args: Create, context: &Context) -> Outcome {
 pub(crate) fn ls(args: Ls, context: &Context) -> Outcome {
     let root = context.store()?;
     let Ls { filter, format, quiet, noheading } = args;
+    let filters = Filters::parse(&filter)?;
     let mut all = root.secrets()?;
-    for text in &filter {
-        match text.split_once('=') {
-            Some(("name", value)) => all.retain(|secret| secret.name.contains(value)),
-            Some(("id", value)) => all.retain(|secret| secret.id.starts_with(value)),
-            Some((key, _)) => return Err(super::filter::unknown(key).hint("name= and id= are known")),
-            None => return Err(super::filter::malformed(text, "-f, --filter")),
-        }
-    }
+    all.retain(|secret| filters.fit(secret));
     if quiet {
         return print(&all.iter().map(|s| format!("{}\n", s.id)).collect::<String>());
     }
@@ -124,6 +119,8 @@ pub(crate) fn ls(args: Ls, context: &Context) -> Outcome {
         json!({ "ID": secret.id, "Name": secret.name, "Driver": "file", "CreatedAt": created, "UpdatedAt": created })
     };
     let rows: Vec<serde_json::Value> = all.iter().map(row).collect();
+    // podman: an empty format is one, of lines in which there is nothing
+    let format = format.map(|format| if format.is_empty() { " ".to_owned() } else { format });
     let text = LISTING.show(format.as_deref(), &rows)?;
     let table = format.is_none_or(|format| format.starts_with("table"));
     match text.split_once('\n') {
@@ -162,7 +159,7 @@ pub(crate) fn inspect(args: Inspect, context: &Context) -> Outcome {
         None => serde_json::to_string_pretty(&all).map_err(|e| Failure::new(e.to_string()))? + "\n",
     };
     print(&text)?;
-    Ok(u8::from(failed))
+    Ok(if failed { cli::exit::OURS } else { cli::exit::DONE })
 }
 
 pub(crate) fn rm(args: Rm, context: &Context) -> Outcome {
@@ -174,11 +171,45 @@ pub(crate) fn rm(args: Rm, context: &Context) -> Outcome {
             Failure::new("`ctr secret rm` requires at least one argument, or the --all flag").code(cli::exit::OURS)
         );
     }
-    each(&names, |name| Ok(root.remove_secret(&root.find_secret(name)?)?))
+    let removed = names.into_iter().map(|name| root.remove_secret(&root.find_secret(&name)?).map(|()| Some(name)));
+    super::mount::told(removed.map(|one| one.map_err(Failure::from)))
 }
 
 pub(crate) fn exists(args: Exists, context: &Context) -> Outcome {
-    Ok(u8::from(context.store()?.find_secret(&args.name).is_err()))
+    super::exists::answer(context, |root| root.find_secret(&args.name).map(drop))
+}
+
+/// podman: one of the values of each key, as a pattern anywhere in the text; one that cannot be read fits nothing.
+#[derive(Debug, Default)]
+struct Filters {
+    /// Of each key that is there.
+    name: Option<Vec<Regex>>,
+    id: Option<Vec<Regex>>,
+}
+
+impl Filters {
+    fn parse(texts: &[String]) -> Result<Self, Failure> {
+        let mut filters = Self::default();
+        for text in texts {
+            let (key, value) = text.split_once('=').ok_or_else(|| {
+                Failure::new(format!("filter input must be in the form of filter=value: {text} is invalid"))
+            })?;
+            let patterns = match key.to_lowercase().as_str() {
+                "name" => &mut filters.name,
+                "id" => &mut filters.id,
+                _ => return Err(Failure::new(format!("invalid filter {key:?}")).hint("name= and id= are known")),
+            };
+            patterns.get_or_insert_default().extend(Regex::new(value));
+        }
+        Ok(filters)
+    }
+
+    fn fit(&self, secret: &Secret) -> bool {
+        let one = |patterns: &Option<Vec<Regex>>, text: &str| {
+            patterns.as_ref().is_none_or(|all| all.iter().any(|pattern| pattern.is_match(text)))
+        };
+        one(&self.name, &secret.name) && one(&self.id, &secret.id)
+    }
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {
@@ -210,4 +241,37 @@ fn read(source: &str, env: bool) -> Result<Vec<u8>, Failure> {
         }
     };
     Ok(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_patterns_and_those_of_one_key_alternatives() {
+        let secret = |name: &str, id: &str| Secret {
+            id: id.into(),
+            name: name.into(),
+            created: String::new(),
+            labels: BTreeMap::new(),
+        };
+        let (web, db) = (secret("web", "12ab"), secret("db", "34cd"));
+        for (texts, of_web, of_db) in [
+            (&[][..], true, true),
+            (&["name=^w.b$"], true, false),
+            (&["name=e"], true, false),
+            (&["name=web", "name=db"], true, true),
+            (&["id=ab", "id=^3"], true, true),
+            (&["id=2"], true, false),
+            (&["NAME=web", "id=34"], false, false),
+            (&["name=("], false, false),
+        ] {
+            let texts: Vec<String> = texts.iter().map(|t| (*t).to_owned()).collect();
+            let filters = Filters::parse(&texts).expect("filters");
+            assert_eq!((filters.fit(&web), filters.fit(&db)), (of_web, of_db), "{texts:?}");
+        }
+        let wrong = |text: &str| Filters::parse(&[text.to_owned()]).unwrap_err().message;
+        assert_eq!(wrong("driver=file"), "invalid filter \"driver\"");
+        assert_eq!(wrong("name"), "filter input must be in the form of filter=value: name is invalid");
+    }
 }

@@ -4,6 +4,7 @@ use super::Context;
 use crate::format::Listing;
 use cli::failure::{Failure, Outcome};
 use cli::human;
+use engine::life::list::Listed;
 use engine::life::{self, Asked, Site};
 use engine::stats::{self, Sample};
 use serde_json::{Value, json};
@@ -53,7 +54,8 @@ const HEADINGS: [(&str, &str); 9] = [
 const LISTING: Listing<'_> = Listing { kind: "*container.statsContext", standard: STANDARD, headings: &HEADINGS };
 
 pub(crate) fn run(mut args: Args, context: &Context) -> Outcome {
-    args.format = args.format.or_else(|| context.config().text("statsFormat").map(str::to_owned));
+    let asked = args.format.filter(|format| !format.is_empty());
+    args.format = asked.or_else(|| context.config().text("statsFormat").map(str::to_owned));
     let root = context.store()?;
     let place = context.place()?;
     let own = context.own()?;
@@ -94,9 +96,8 @@ fn look(site: Site<'_>, args: &Args, earlier: &mut HashMap<String, Sample>) -> R
     let first = earlier.is_empty();
     let mut rows = Vec::new();
     let mut now = HashMap::new();
-    for (called, record) in chosen(site, args, first)? {
-        // It may have been removed since it was listed.
-        let (Ok(state), Ok(asked)) = (life::state(site.root, &record.id), Asked::of(&record)) else { continue };
+    for (called, Listed { record, asked, state }) in chosen(site, args, first)? {
+        let Some(asked) = asked else { continue };
         let runs = matches!(state.status, Status::Running | Status::Paused);
         if !runs && args.containers.is_empty() && !args.all {
             continue;
@@ -117,22 +118,28 @@ fn look(site: Site<'_>, args: &Args, earlier: &mut HashMap<String, Sample>) -> R
 }
 
 /// The containers, each with what it is called by: as it was typed, or its id.
-fn chosen(site: Site<'_>, args: &Args, first: bool) -> Result<Vec<(String, Record)>, Failure> {
+fn chosen(site: Site<'_>, args: &Args, first: bool) -> Result<Vec<(String, Listed)>, Failure> {
     if args.containers.is_empty() {
         let all = life::list::list(site.root, !args.all)?.into_iter();
-        let whole = all.filter_map(|one| site.root.container(&one.record.id).ok());
-        return Ok(whole.map(|record| (record.id.short().to_owned(), record)).collect());
+        return Ok(all.map(|one| (one.record.id.short().to_owned(), one)).collect());
     }
     let mut found = Vec::new();
     for name in &args.containers {
         match site.root.find_container(name) {
-            Ok(record) => found.push((name.clone(), record)),
+            Ok(record) => found.extend(listed(site, record).map(|one| (name.clone(), one))),
             // One that was there and is removed meanwhile is no error.
             Err(e) if first => return Err(e.into()),
             Err(_) => {}
         }
     }
     Ok(found)
+}
+
+/// One that was found, with its state; none where it was removed since.
+fn listed(site: Site<'_>, record: Record) -> Option<Listed> {
+    let state = life::state(site.root, &record.id).ok()?;
+    let asked = Asked::of(&record).ok();
+    Some(Listed { record: record.apart().0, asked, state })
 }
 
 /// What a row shows.
@@ -161,7 +168,7 @@ impl Used {
     }
 }
 
-fn row(called: &str, record: &Record, used: Option<&Used>, no_trunc: bool) -> Value {
+fn row(called: &str, record: &Record<()>, used: Option<&Used>, no_trunc: bool) -> Value {
     let both = |(one, other): (u64, u64)| format!("{} / {}", human::size(one), human::size(other));
     let shown = |text: &dyn Fn(&Used) -> String| used.map_or_else(|| "--".to_owned(), text);
     json!({

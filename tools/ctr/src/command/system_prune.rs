@@ -36,7 +36,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let (containers, freed) = prune::containers(&which, context)?;
     told(containers)?;
     told(networks(&which, context)?)?;
-    let (images, more) = image_prune::images(args.all, which, context)?;
+    let (images, more) = image_prune::images(args.all, &which, context)?;
     told(images)?;
     super::print(&format!("Total reclaimed space: {}\n", human::size(freed + more)))
 }

@@ -1,8 +1,8 @@
 //! `ctr version`: docker's two halves, which here are one program.
 
 use super::Context;
-use crate::format::{Template, Value as Shown, named};
-use cli::failure::{Failure, Outcome};
+use crate::format::{Template, Value as Shown};
+use cli::failure::Outcome;
 use serde_json::{Value, json};
 
 pub(super) mod shapes;
@@ -18,9 +18,6 @@ pub(crate) struct Args {
 /// The version of docker's API whose words and fields ours are.
 pub(crate) const API: &str = "1.50";
 
-/// What docker calls its template.
-const NAME: &str = "version";
-
 /// Go's name for this processor.
 pub(crate) fn architecture() -> String {
     spec::Platform::machine().architecture
@@ -33,14 +30,8 @@ pub(crate) fn kernel() -> String {
 
 pub(crate) fn run(args: Args, _: &Context) -> Outcome {
     let value = value();
-    let format = match args.format.as_deref() {
-        None | Some("") => return super::print(&plain(&value)),
-        Some("json") => "{{json .}}",
-        Some(text) => text,
-    };
-    let told = |f: Failure| Failure { message: named(NAME, &f.message), code: super::inspect::BAD_TEMPLATE, ..f };
-    let template = Template::parse(format).map_err(told)?;
-    template.print(NAME, &Shown::shaped(&shapes::VERSION_INFO, &value))
+    let shown = Shown::shaped(&shapes::VERSION_INFO, &value);
+    Template::show("version", args.format.as_deref(), &shown, || plain(&value))
 }
 
 fn value() -> Value {

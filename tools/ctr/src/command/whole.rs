@@ -46,16 +46,6 @@ fn file(path: &Path, write: impl FnOnce(&mut File) -> Result<(), Failure>) -> Re
     let fail = |what: &'static str, path: &Path, e: std::io::Error| {
         Failure::from(engine::error::system(what, path.display(), e))
     };
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !parent.is_dir() {
-        return Err(Failure::new(format!(
-            "invalid output path: directory {:?} does not exist",
-            parent.display().to_string()
-        )));
-    }
-    if path.is_dir() {
-        return Err(Failure::new(format!("invalid output path: {:?} is a directory", path.display().to_string())));
-    }
     // A link's target is what is replaced.
     let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if std::fs::metadata(&real).is_ok_and(|meta| !meta.is_file()) {

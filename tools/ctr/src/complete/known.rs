@@ -2,8 +2,6 @@
 
 use crate::context::Context;
 use engine::life::list;
-use engine::tools::{Tool, Tools};
-use std::process::Stdio;
 use store::{Root, Status};
 
 /// Which containers.
@@ -31,8 +29,7 @@ impl Which {
 }
 
 fn store(context: &Context) -> Option<Root> {
-    let path = context.state_root().ok()?;
-    path.exists().then(|| Root::open(&path).ok()).flatten()
+    Root::look(&context.state_root().ok()?).ok()?
 }
 
 /// Containers by name, newest first; with docker's `DOCKER_COMPLETION_SHOW_CONTAINER_IDS=yes` by id too.
@@ -57,12 +54,9 @@ pub(super) fn images(context: &Context) -> Vec<String> {
 /// Networks that are always there, and those that were created.
 pub(super) fn networks(context: &Context) -> Vec<String> {
     let mut names: Vec<String> = ["bridge", "host", "none"].map(str::to_owned).into();
-    let (Ok(own), Ok(root)) = (context.own(), context.state_root()) else { return names };
-    let mut netwire = Tools::new(&engine::request::Programs::default(), own).command(Tool::Netwire);
-    netwire.args(["network", "ls", "--quiet"]).env("VENEER_ROOT", root).stdin(Stdio::null());
-    let said = netwire.output().map(|said| said.stdout).unwrap_or_default();
-    let created = String::from_utf8_lossy(&said).lines().map(str::to_owned).collect::<Vec<_>>();
-    names.extend(created.into_iter().filter(|name| name != "bridge"));
+    let (Ok(own), Ok(root), Ok(place)) = (context.own(), context.state_root(), context.place()) else { return names };
+    let created = engine::networks::list(&own, &root, &place).unwrap_or_default();
+    names.extend(created.into_iter().map(|network| network.name));
     names
 }
 

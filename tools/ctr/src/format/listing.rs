@@ -17,9 +17,9 @@ pub(crate) struct Listing<'a> {
 }
 
 impl Listing<'_> {
-    /// The whole text for `rows`. A row's member `Label`, a map, is what `.Label "key"` looks into.
+    /// The whole text for `rows`; a format that is empty is none, as in docker. A row's member `Label`, a map, is what `.Label "key"` looks into.
     pub(crate) fn show(&self, format: Option<&str>, rows: &[Json]) -> Result<String, Failure> {
-        let format = format.unwrap_or("table");
+        let format = format.filter(|format| !format.is_empty()).unwrap_or("table");
         if format == "json" {
             let line = |row| json::compact(&Value::row(self.kind, row)) + "\n";
             return Ok(rows.iter().map(line).collect());
@@ -29,7 +29,7 @@ impl Listing<'_> {
             Some(rest) => (true, rest),
             None => (false, format),
         };
-        let template = Template::parse(&source.trim_matches(' ').replace("\\t", "\t").replace("\\n", "\n"))?;
+        let template = Template::of_listing(source)?;
         let mut text = String::new();
         if is_table {
             text = template.on(&Value::headings(self.headings)).unwrap_or_default() + "\n";

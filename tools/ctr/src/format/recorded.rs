@@ -2,7 +2,7 @@
 //!
 //! `VENEER_TEMPLATES=FILE cargo test -p ctr recorded` compares with another recording, of many random templates.
 
-use super::shape::{Field, Layout, Shape};
+use super::shape::{Layout, Shape, of};
 use super::{Value, parse, run};
 use serde_json::Value as Json;
 
@@ -10,32 +10,30 @@ const DATA: &str = r#"{"Text":"héllo wörld","Count":3,"Big":-7,"Small":80,"Rat
 "None":[],"Labels":{"b":"2","a.b":"1"},"Inner":{"A":"x","B":1},"Nil":null,"Any":"any","Many":[{"A":"m","B":1},{"A":"n","B":2}],
 "Mixed":[1,"x",null,true,{"k":[1,2]}],"Html":"<a href=\"x\">'&'</a>\n=é","Ptr":{"A":"y","B":2}}"#;
 
-static INNER: Shape = Shape::Struct(&Layout {
-    name: "main.Inner",
-    fields: &[Field::of("A", &Shape::Text), Field::of("B", &Shape::Int("int"))],
-});
+static INNER: Shape =
+    Shape::Struct(&Layout { name: "main.Inner", fields: &[of("A", &Shape::Text), of("B", &Shape::Int("int"))] });
 
 static PROBE: Shape = Shape::Struct(&Layout {
     name: "main.Probe",
     fields: &[
-        Field::of("Text", &Shape::Text),
-        Field::of("Count", &Shape::Int("int")),
-        Field::of("Big", &Shape::Int("int64")),
-        Field::of("Small", &Shape::Uint("uint16")),
-        Field::of("Ratio", &Shape::Any),
-        Field::of("Ok", &Shape::Bool),
-        Field::of("List", &Shape::List(&Shape::Text)),
-        Field::of("Nums", &Shape::List(&Shape::Int("int"))),
-        Field::of("None", &Shape::List(&Shape::Text)),
-        Field::of("Labels", &Shape::Map(&Shape::Text)),
-        Field::of("NilMap", &Shape::Map(&Shape::Text)),
-        Field::of("Inner", &INNER),
-        Field::of("Ptr", &Shape::Pointer(&INNER)),
-        Field::of("NilPtr", &Shape::Pointer(&INNER)),
-        Field::of("Any", &Shape::Any),
-        Field::of("Nil", &Shape::Any),
-        Field::of("Many", &Shape::List(&INNER)),
-        Field::of("Ptrs", &Shape::Map(&Shape::Pointer(&INNER))),
+        of("Text", &Shape::Text),
+        of("Count", &Shape::Int("int")),
+        of("Big", &Shape::Int("int64")),
+        of("Small", &Shape::Uint("uint16")),
+        of("Ratio", &Shape::Any),
+        of("Ok", &Shape::Bool),
+        of("List", &Shape::List(&Shape::Text)),
+        of("Nums", &Shape::List(&Shape::Int("int"))),
+        of("None", &Shape::List(&Shape::Text)),
+        of("Labels", &Shape::Map(&Shape::Text)),
+        of("NilMap", &Shape::Map(&Shape::Text)),
+        of("Inner", &INNER),
+        of("Ptr", &Shape::Pointer(&INNER)),
+        of("NilPtr", &Shape::Pointer(&INNER)),
+        of("Any", &Shape::Any),
+        of("Nil", &Shape::Any),
+        of("Many", &Shape::List(&INNER)),
+        of("Ptrs", &Shape::Map(&Shape::Pointer(&INNER))),
     ],
 });
 

@@ -2,6 +2,13 @@
 
 use std::fmt;
 
+pub(crate) const ANY: &Shape = &Shape::Any;
+pub(crate) const BOOL: &Shape = &Shape::Bool;
+pub(crate) const INT: &Shape = &Shape::Int("int");
+pub(crate) const INT64: &Shape = &Shape::Int("int64");
+pub(crate) const TEXT: &Shape = &Shape::Text;
+pub(crate) const TEXTS: &Shape = &Shape::List(TEXT);
+
 /// A Go type.
 #[derive(Debug)]
 pub(crate) enum Shape {
@@ -40,17 +47,17 @@ pub(crate) struct Field {
     pub(crate) optional: bool,
 }
 
+/// A field that is always there, with one name.
+pub(crate) const fn of(name: &'static str, shape: &'static Shape) -> Field {
+    Field { name, key: name, shape, optional: false }
+}
+
+/// A field that JSON leaves out where it is empty.
+pub(crate) const fn maybe(name: &'static str, shape: &'static Shape) -> Field {
+    Field { name, key: name, shape, optional: true }
+}
+
 impl Field {
-    /// A field that is always there, with one name.
-    pub(crate) const fn of(name: &'static str, shape: &'static Shape) -> Self {
-        Self { name, key: name, shape, optional: false }
-    }
-
-    /// A field that JSON leaves out where it is empty.
-    pub(crate) const fn maybe(name: &'static str, shape: &'static Shape) -> Self {
-        Self { name, key: name, shape, optional: true }
-    }
-
     /// The same with another name in JSON.
     pub(crate) const fn named(self, key: &'static str) -> Self {
         Self { key, ..self }

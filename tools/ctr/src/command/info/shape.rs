@@ -2,22 +2,9 @@
 //! here sets is there all the same, with the zero of its type.
 
 use crate::command::version::shapes::CLIENT_VERSION;
-use crate::format::shape::{Field, Layout, Shape};
+use crate::format::shape::{ANY, BOOL, Field, INT, INT64, Layout, Shape, TEXT, TEXTS, maybe, of};
 
-const TEXT: &Shape = &Shape::Text;
-const BOOL: &Shape = &Shape::Bool;
-const INT: &Shape = &Shape::Int("int");
-const INT64: &Shape = &Shape::Int("int64");
-const TEXTS: &Shape = &Shape::List(TEXT);
-const ANYTHING: &Shape = &Shape::List(&Shape::Any);
-
-const fn of(name: &'static str, shape: &'static Shape) -> Field {
-    Field::of(name, shape)
-}
-
-const fn maybe(name: &'static str, shape: &'static Shape) -> Field {
-    Field::maybe(name, shape)
-}
+const ANYTHING: &Shape = &Shape::List(ANY);
 
 /// All of it.
 pub(super) static DOCKER_INFO: Shape = Shape::Struct(&Layout {
@@ -68,7 +55,7 @@ static INFO: Shape = Shape::Struct(&Layout {
         of("OSType", TEXT),
         of("Architecture", TEXT),
         of("IndexServerAddress", TEXT),
-        of("RegistryConfig", &Shape::Any),
+        of("RegistryConfig", ANY),
         of("NCPU", INT),
         of("MemTotal", INT64),
         of("GenericResources", ANYTHING),

@@ -4,26 +4,12 @@
 //! these, so a field nobody set prints as the zero of its type. Where a name differs between Go and JSON (`ID`, `Id`) a
 //! template may use both: what the type has not, the JSON behind it has.
 
-use crate::format::shape::{Field, Layout, Shape};
+use crate::format::shape::{ANY, BOOL, Field, INT, INT64, Layout, Shape, TEXT, TEXTS, maybe, of};
 
-const TEXT: &Shape = &Shape::Text;
-const BOOL: &Shape = &Shape::Bool;
-const INT: &Shape = &Shape::Int("int");
-const INT64: &Shape = &Shape::Int("int64");
-const ANY: &Shape = &Shape::Any;
 const SPAN: &Shape = &Shape::Int("time.Duration");
-const TEXTS: &Shape = &Shape::List(TEXT);
 const LABELS: &Shape = &Shape::Map(TEXT);
 const NOTHING: &Shape = &Shape::Struct(&Layout { name: "struct {}", fields: &[] });
 const NAMES: &Shape = &Shape::Map(NOTHING);
-
-const fn of(name: &'static str, shape: &'static Shape) -> Field {
-    Field::of(name, shape)
-}
-
-const fn maybe(name: &'static str, shape: &'static Shape) -> Field {
-    Field::maybe(name, shape)
-}
 
 /// A container.
 pub(super) static CONTAINER: Shape = Shape::Struct(&Layout {

@@ -1,7 +1,7 @@
 //! `ctr ps --filter`: docker's keys and what each means (moby: `daemon/list.go`). Values of one key are alternatives, but for
 //! labels, which all have to be there; keys all have to hold. Names are patterns anywhere in the text, ids beginnings.
 
-use crate::command::filter::{invalid, label, malformed, unknown};
+use crate::command::filter::{invalid, label, pairs, unknown};
 use cli::failure::Failure;
 use engine::life::list::Listed;
 use engine::life::{Asked, prune};
@@ -49,10 +49,7 @@ impl Filters {
     /// Reads them, with docker's words for what is wrong.
     pub(crate) fn parse(texts: &[String]) -> Result<Self, Failure> {
         let mut filters = Self::default();
-        // docker: an empty one is none
-        for text in texts.iter().filter(|text| !text.is_empty()) {
-            let (key, value) = text.split_once('=').ok_or_else(|| malformed(text, "-f, --filter"))?;
-            let (key, value) = (key.trim().to_lowercase(), value.trim().to_owned());
+        for (key, value) in pairs(texts, "-f, --filter")? {
             filters.values.entry(key).or_default().push(value);
         }
         if let Some(key) = filters.values.keys().find(|key| !KEYS.contains(&key.as_str())) {

@@ -11,19 +11,29 @@ use store::{Record, Root, State, Status};
 const COMMAND: usize = 20;
 const MOUNT: usize = 15;
 
+/// What is measured, which takes a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sizes {
+    None,
+    /// What a container has written.
+    Written,
+    /// And what it is made of.
+    All,
+}
+
 /// What rows have in common.
 #[derive(Debug)]
 pub(super) struct Rows<'a> {
     root: &'a Root,
     whole: bool,
-    size: bool,
+    sizes: Sizes,
     /// The ids that images' names lead to now.
     images: HashMap<String, Option<spec::Digest>>,
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn new(root: &'a Root, whole: bool, size: bool) -> Self {
-        Self { root, whole, size, images: HashMap::new() }
+    pub(super) fn new(root: &'a Root, whole: bool, sizes: Sizes) -> Self {
+        Self { root, whole, sizes, images: HashMap::new() }
     }
 
     pub(super) fn row(&mut self, one: &Listed) -> Value {
@@ -55,7 +65,7 @@ impl<'a> Rows<'a> {
             "LocalVolumes": "0",
             "Labels": listed.join(","),
             "Label": label,
-            "Size": self.sizes(record),
+            "Size": self.size(record),
             "Platform": null,
         })
     }
@@ -85,12 +95,13 @@ impl<'a> Rows<'a> {
     }
 
     /// `100kB (virtual 2.08MB)`
-    fn sizes(&self, record: &Record<()>) -> String {
-        if !self.size {
+    fn size(&self, record: &Record<()>) -> String {
+        if self.sizes == Sizes::None {
             return human::size(0);
         }
         let written = size::written(self.root, &record.id);
-        match size::below(self.root, record) {
+        let below = if self.sizes == Sizes::All { size::below(self.root, record) } else { 0 };
+        match below {
             0 => human::size(written),
             below => format!("{} (virtual {})", human::size(written), human::size(written + below)),
         }
