@@ -106,7 +106,7 @@ pub fn create(
     let mut asked = Asked { request: request.clone(), defaults: base.defaults.clone() };
     asked.request.over_host = base.is_on_host();
     // They are executed in other folders than ours.
-    asked.request.programs = request.programs.from_anywhere();
+    asked.request.programs = request.programs.in_any_folder();
     let asked = serde_json::to_value(asked).map_err(|e| Error::new(Kind::Failed, "write", "record").because(e))?;
     let id = begun.as_ref().map_or_else(new_id, |begun| Ok(begun.id.clone()))?;
     let mut record = Record {

@@ -120,7 +120,7 @@ pub struct Programs {
 
 impl Programs {
     /// The same for whoever works in another folder than we do: only a name alone is looked up in `$PATH`.
-    pub(crate) fn from_anywhere(&self) -> Self {
+    pub(crate) fn in_any_folder(&self) -> Self {
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let program = |path: &Option<PathBuf>| {
             let is_name = |path: &Path| path.components().count() < 2;

@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(find(release(true, &[])).unwrap(), [("mounted".to_owned(), 7)]);
         assert_eq!(find(release(false, &["ab", "c"])).unwrap(), [("ab".to_owned(), 2), ("c".to_owned(), 1)]);
         assert_eq!(find(release(true, &["ab"])).unwrap_err(), "--all and names exclude each other");
-        assert_eq!(is_json(Some("json")).unwrap(), true);
+        assert!(is_json(Some("json")).unwrap());
         assert_eq!(is_json(Some("bogus")).unwrap_err().message, "unknown --format argument: \"bogus\"");
     }
 }
