@@ -123,6 +123,8 @@ fn a_container_whose_state_is_damaged_can_be_removed() {
         let id = lab.field(name, "{{.Id}}");
         std::fs::write(lab.root().join("containers").join(id).join("state"), "{").expect("written");
     }
+    assert_eq!(lab.ok(["ps"]).lines().count(), 1, "nobody knows whether they run");
+    assert_eq!(lab.ok(["ps", "-a", "--format", "{{.Names}} {{.Status}}"]), "box Dead\nmade Dead\n");
     assert_eq!(lab.ok(["rm", "made"]), "made\n");
     let refused = lab.said(["rm", "box"]);
     assert!(refused.code == 1 && refused.err.contains("container state"), "{refused:?}");

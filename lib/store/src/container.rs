@@ -57,7 +57,7 @@ pub enum Status {
     Removing,
     /// Its process has ended.
     Exited,
-    /// It could not be removed whole.
+    /// It could not be removed whole, or what is known of it cannot be read.
     Dead,
 }
 

@@ -6,7 +6,7 @@
 use super::{Asked, is_active, seen};
 use crate::Result;
 use spec::ContainerId;
-use store::{Record, Root, State};
+use store::{Kind, Record, Root, State, Status};
 
 /// How many containers are worth a thread more.
 const WORTH: usize = 64;
@@ -18,7 +18,7 @@ pub struct Listed {
     pub record: Record<()>,
     /// What was asked for; none where that cannot be read.
     pub asked: Option<Asked>,
-    /// How it really is.
+    /// How it really is; dead, if that cannot be read.
     pub state: State,
 }
 
@@ -26,7 +26,13 @@ pub struct Listed {
 pub fn list(root: &Root, active: bool) -> Result<Vec<Listed>> {
     let ids = root.container_ids().map_err(crate::error::store)?;
     let one = |id: &ContainerId| {
-        let state = seen(root.container_state(id).ok()?);
+        let state = match root.container_state(id) {
+            Ok(state) => seen(state),
+            Err(damaged) if damaged.kind == Kind::Damaged => {
+                State { status: Status::Dead, error: damaged.to_string(), ..State::default() }
+            }
+            Err(_) => return None,
+        };
         if active && !is_active(state.status) {
             return None;
         }
