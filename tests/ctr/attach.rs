@@ -224,6 +224,26 @@ fn a_signal_is_the_containers_as_soon_as_it_may_run_and_the_disk_is_nobodys_busi
     assert!(std::fs::read_to_string(lab.path().join("trace")).expect("a trace").contains("EIO"));
 }
 
+/// The same of one that is there already: the client has said the first words, and has not come back from that.
+#[test]
+fn a_signal_is_the_containers_as_soon_as_it_is_told_to_start() {
+    need!(root, overlay, "strace");
+    let lab = Lab::new();
+    let script = "trap 'exit 6' TERM; echo up; while :; do sleep 0.05; done";
+    lab.ok(["create", "--name", "box", "--network", "none", "host", "bash", "-c", script]);
+    let mut command = std::process::Command::new("strace");
+    command.args(["-D", "-f", "-b", "execve", "-qq", "-o"]).arg(lab.path().join("trace"));
+    command.args(["-e", "trace=sendmsg", "-e", "inject=sendmsg:delay_exit=4000000"]);
+    command.arg(env!("CARGO_BIN_EXE_ctr")).args(["start", "-a", "box"]);
+    lab.environment(&mut command);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("strace");
+    assert!(Lab::within(SOON, || lab.said(["logs", "box"]).out == "up\n"));
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("signalled");
+    let said = Said::from(child.wait_with_output().expect("it ends"));
+    assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (6, "up\n", ""));
+    assert!(std::fs::read_to_string(lab.path().join("trace")).expect("a trace").contains("DELAYED"));
+}
+
 #[test]
 fn who_insists_gets_out() {
     need!(root, overlay);

@@ -90,16 +90,19 @@ pub fn check(request: &Request, machine: &Machine) -> Result<()> {
     crate::surroundings::check(request, machine)
 }
 
-/// Writes the record of a new container called `name` (none: one is made up), under `begun`'s id where its supervisor was started
-/// already ([`begin`]). That one goes on waiting, and it is for the caller to wait until the disk has the record
-/// ([`Root::sync_container`]); without one the disk has it.
-pub fn create(
-    root: &Root,
+/// Writes the record of a new container called `name` (none: one is made up); the disk has it then.
+pub fn create(root: &Root, request: &Request, base: &Base, name: Option<&str>) -> Result<Record> {
+    write(new_id()?, request, base, name, |record| root.create_container(record))
+}
+
+/// Writes the record of the container `id` by `create`, under another name where one that was made up is taken.
+fn write(
+    id: ContainerId,
     request: &Request,
     base: &Base,
     name: Option<&str>,
-    begun: Option<Begun>,
-) -> Result<(Record, Option<Waiting>)> {
+    mut create: impl FnMut(&Record) -> store::Result<()>,
+) -> Result<Record> {
     if let Some(name) = name {
         names::check(name)?;
     }
@@ -108,7 +111,6 @@ pub fn create(
     // They are executed in other folders than ours.
     asked.request.programs = request.programs.in_any_folder();
     let asked = serde_json::to_value(asked).map_err(|e| Error::new(Kind::Failed, "write", "record").because(e))?;
-    let id = begun.as_ref().map_or_else(new_id, |begun| Ok(begun.id.clone()))?;
     let mut record = Record {
         name: name.map_or_else(|| names::make_up(id.as_str(), 0), str::to_owned),
         id,
@@ -118,14 +120,9 @@ pub fn create(
         layers: base.layers.clone(),
         asked,
     };
-    let (mut folder, waiting) = begun.map(|Begun { folder, waiting, .. }| (folder, waiting)).unzip();
     for attempt in 1..=20 {
-        let created = match &mut folder {
-            Some(folder) => root.create_container_in(folder, &record),
-            None => root.create_container(&record),
-        };
-        match created {
-            Ok(()) => return Ok((record, waiting)),
+        match create(&record) {
+            Ok(()) => return Ok(record),
             Err(e) if e.kind == store::Kind::Exists && e.op == "container name" => match name {
                 Some(name) => {
                     return Err(Error::new(Kind::Conflict, "", names::taken(name, &e.subject))
@@ -216,6 +213,16 @@ pub struct Begun {
     waiting: Waiting,
 }
 
+impl Begun {
+    /// Writes the record of its container, as [`create`] does; but it is for the caller to wait until the disk has it
+    /// ([`Root::sync_container`]).
+    pub fn create(self, root: &Root, request: &Request, base: &Base, name: Option<&str>) -> Result<(Record, Waiting)> {
+        let Self { id, mut folder, waiting } = self;
+        let record = write(id, request, base, name, |record| root.create_container_in(&mut folder, record))?;
+        Ok((record, waiting))
+    }
+}
+
 /// A supervisor that waits for its first words. Without them it ends and has done nothing.
 #[derive(Debug)]
 pub struct Waiting {
@@ -240,7 +247,7 @@ fn failed(e: std::io::Error) -> Error {
     Error::new(Kind::Failed, "start", "the supervisor").because(e)
 }
 
-/// Starts the supervisor of a container that [`create`] is to make.
+/// Starts the supervisor of a container that [`Begun::create`] is to make.
 pub fn begin(root: &Root, request: &Request, place: &Place, own: &Path, machine: &Machine) -> Result<Begun> {
     let id = new_id()?;
     let folder = root.temp_dir().map_err(crate::error::store)?;
@@ -250,18 +257,11 @@ pub fn begin(root: &Root, request: &Request, place: &Place, own: &Path, machine:
 }
 
 /// Starts the supervisor of `record`. It lives in a mount namespace of its own and holds nothing of ours: no terminal, no stream, no
-/// folder. It may outlive us. The container is given `given` as its descriptors 3, 4 and so on.
-pub fn start(
-    root: &Root,
-    record: &Record,
-    place: &Place,
-    own: &Path,
-    machine: &Machine,
-    given: &[OwnedFd],
-) -> Result<Starting> {
+/// folder. It may outlive us.
+pub fn start(root: &Root, record: &Record, place: &Place, own: &Path, machine: &Machine) -> Result<Waiting> {
     let Asked { request, .. } = Asked::of(record)?;
     let command = supervisor(root, &record.id, &request, place, own, &outer(machine));
-    spawn(command, &supervisor_log(root, record))?.go(given)
+    spawn(command, &supervisor_log(root, record))
 }
 
 /// We are in the user namespace already where there is one.

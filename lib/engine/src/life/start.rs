@@ -4,7 +4,7 @@ use super::identity::{self, is_ending};
 use super::stop::{self, Manner};
 use super::{Site, claim, conflict, owner};
 use crate::attach::{self, End};
-use crate::launch::Starting;
+use crate::launch::Waiting;
 use crate::machine::Machine;
 use crate::{Error, Result, events, launch};
 use std::process::Child;
@@ -16,8 +16,8 @@ const POLL: Duration = Duration::from_millis(5);
 const TRIES: u32 = 5;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Starts the supervisor of a container that does not run; `None` where it runs already.
-pub fn begin(site: Site<'_>, record: &Record, machine: &Machine) -> Result<Option<Starting>> {
+/// Starts the supervisor of a container that does not run, which waits for its first words; `None` where it runs already.
+pub fn begin(site: Site<'_>, record: &Record, machine: &Machine) -> Result<Option<Waiting>> {
     let now = super::state(site.root, &record.id)?;
     match now.status {
         Status::Paused => {
@@ -28,7 +28,7 @@ pub fn begin(site: Site<'_>, record: &Record, machine: &Machine) -> Result<Optio
         Status::Running | Status::Restarting => return Ok(None),
         Status::Created | Status::Exited => {}
     }
-    launch::start(site.root, record, site.place, site.own, machine, &[]).map(Some)
+    launch::start(site.root, record, site.place, site.own, machine).map(Some)
 }
 
 /// `ctr start`: returns when the container runs, or has run; one that runs already is no error, as in docker.
@@ -36,13 +36,14 @@ pub fn start(site: Site<'_>, record: &Record, machine: &Machine) -> Result<()> {
     // Whoever was quicker may have been about something else: clearing up behind a supervisor that died.
     for _ in 0..TRIES {
         let before = super::state(site.root, &record.id)?.started;
-        let Some(mut starting) = begin(site, record, machine)? else {
+        let Some(waiting) = begin(site, record, machine)? else {
             wait_started(site, record)?;
             if wait_ending(site, record)? {
                 continue;
             }
             return Ok(());
         };
+        let mut starting = waiting.go(&[])?;
         let end = match attach::until_started(starting.socket) {
             Ok(end) => end,
             Err(e) => {

@@ -4,7 +4,7 @@ use super::Context;
 use crate::context::run_failure;
 use crate::options::Options;
 use cli::failure::{Failure, Outcome};
-use engine::launch::{self, Base, Waiting};
+use engine::launch::{self, Base};
 use engine::life::Site;
 use engine::machine::Machine;
 use engine::place::Place;
@@ -13,7 +13,7 @@ use engine::process::Defaults;
 use engine::request::isolation::Users;
 use engine::request::{HOST, Network, Request};
 use engine::{resolver, tools, wiring};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use store::{Record, Root};
 
 /// Options of `ctr create`.
@@ -34,7 +34,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Outcome {
     let refused = |failure: Failure| failure.code(cli::exit::FAILED);
     let (request, machine) = checked(request, context).map_err(refused)?;
     context.become_root()?;
-    let made = make(&args.options, &request, machine, context, false).map_err(refused)?;
+    let alone = |new: New<'_>| Ok((launch::create(new.root, new.request, new.base, new.name)?, ()));
+    let (made, ()) = make(&args.options, &request, machine, context, alone).map_err(refused)?;
     super::print(&format!("{}\n", made.record.id))
 }
 
@@ -44,10 +45,19 @@ pub(crate) struct Made {
     pub(crate) root: Root,
     pub(crate) place: Place,
     pub(crate) own: PathBuf,
-    pub(crate) machine: Machine,
     pub(crate) record: Record,
-    /// Its supervisor, where it is to be started at once.
-    pub(crate) waiting: Option<Waiting>,
+}
+
+/// What a container's record is made of.
+#[derive(Debug)]
+pub(crate) struct New<'a> {
+    pub(crate) root: &'a Root,
+    pub(crate) place: &'a Place,
+    pub(crate) own: &'a Path,
+    pub(crate) machine: &'a Machine,
+    pub(crate) request: &'a Request,
+    pub(crate) base: &'a Base,
+    pub(crate) name: Option<&'a str>,
 }
 
 /// Refuses what cannot be on this machine, and says what will be otherwise than asked.
@@ -67,14 +77,14 @@ pub(crate) fn checked(mut request: Request, context: &Context) -> Result<(Reques
     Ok((request, machine))
 }
 
-/// Writes the container's record; nothing else is made yet. With `start` its supervisor is started, and gets ready meanwhile.
-pub(crate) fn make(
+/// Has the container's record written by `write`, which gives what else the caller wants of that; nothing else is made yet.
+pub(crate) fn make<T>(
     options: &Options,
     request: &Request,
     machine: Machine,
     context: &Context,
-    start: bool,
-) -> Result<Made, Failure> {
+    write: impl FnOnce(New<'_>) -> engine::Result<(Record, T)>,
+) -> Result<(Made, T), Failure> {
     let mut id_file = options.id_file()?;
     let root = context.store()?;
     let place = context.place()?;
@@ -100,17 +110,15 @@ pub(crate) fn make(
         replace(Site { root: &root, place: &place, own: &own }, name).map_err(run_failure)?;
     }
     let (images, base, request) = look()?;
-    let request = &request;
-    let begun =
-        start.then(|| launch::begin(&root, request, &place, &own, &machine)).transpose().map_err(run_failure)?;
-    let (record, waiting) = launch::create(&root, request, &base, name, begun).map_err(run_failure)?;
+    let new = New { root: &root, place: &place, own: &own, machine: &machine, request: &request, base: &base, name };
+    let (record, more) = write(new).map_err(run_failure)?;
     drop(images);
     engine::events::container(&root, &record, "create", &[]);
     id_file.write(record.id.as_str())?;
     if request.image == HOST {
         tell_what_is_left_out(&machine);
     }
-    Ok(Made { root, place, own, machine, record, waiting })
+    Ok((Made { root, place, own, record }, more))
 }
 
 /// podman's `--replace`: the container called `name` goes, even if it runs. One that only has an id that begins so is another.

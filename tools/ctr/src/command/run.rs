@@ -1,7 +1,7 @@
 //! `ctr run`: a command in a new container; with `--explain` the commands it consists of, as a script.
 
 use super::Context;
-use super::create::{self, Made};
+use super::create::{self, Made, New};
 use crate::context::run_failure;
 use crate::options::Options;
 use crate::options::streams::{Attaching, check_terminal};
@@ -63,8 +63,13 @@ fn start(args: &Args, request: &Request, machine: Machine, given: &[OwnedFd], co
     check_terminal(request.streams.stdin, request.tty)?;
     let attaching =
         if args.detach { None } else { Some(args.attaching.read(request.streams, request.tty, context)?) };
-    let made = create::make(&args.options, request, machine, context, true);
-    let Made { root, place, own, machine, record, waiting } = made.map_err(|failure| match failure.code {
+    // Its supervisor gets ready while the record is written.
+    let both = |new: New<'_>| {
+        let begun = launch::begin(new.root, new.request, new.place, new.own, new.machine)?;
+        begun.create(new.root, new.request, new.base, new.name)
+    };
+    let made = create::make(&args.options, request, machine, context, both);
+    let (Made { root, place, own, record }, waiting) = made.map_err(|failure| match failure.code {
         cli::exit::FAILED => by_its_words(failure),
         _ => failure,
     })?;
@@ -73,11 +78,7 @@ fn start(args: &Args, request: &Request, machine: Machine, given: &[OwnedFd], co
     if prepared.is_some() {
         engine::events::container(&root, &record, "attach", &[]);
     }
-    let starting = match waiting {
-        Some(waiting) => waiting.go(given),
-        None => launch::start(&root, &record, &place, &own, &machine, given),
-    };
-    let Starting { socket, supervisor } = starting.map_err(run_failure)?;
+    let Starting { socket, supervisor } = waiting.go(given).map_err(run_failure)?;
     let (end, synced) = std::thread::scope(|scope| {
         // What goes with its end need not outlive the machine's. The disk is nobody's reason to wait before the container is heard.
         let sync = || root.sync_container(&record.id);

@@ -89,8 +89,11 @@ fn attached(args: &Args, context: &Context, site: Site<'_>, record: &Record, mac
             return stay(attach::run(socket, options), site, record, None);
         }
         tell();
-        let Some(Starting { socket, supervisor }) = start::begin(site, record, machine)? else { continue };
-        match attach::run(socket, options.clone()) {
+        let Some(waiting) = start::begin(site, record, machine)? else { continue };
+        // Its supervisor inherits nothing of this, and hears no word before it.
+        let prepared = attach::prepare(options.clone())?;
+        let Starting { socket, supervisor } = waiting.go(&[])?;
+        match prepared.run(socket) {
             Ok(End::Taken) => start::wait_started(site, record)?,
             end => return stay(end, site, record, Some(&supervisor)),
         }
