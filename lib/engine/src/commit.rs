@@ -92,9 +92,12 @@ pub fn commit(root: &Root, place: &Place, own: &Path, record: &Record, wanted: &
         author: wanted.author.clone(),
         comment: wanted.message.clone(),
     };
-    let id = compose::assemble(root, &mut intake, raw, config, (&pieces, is_new), &step, name)
+    let id = compose::assemble(root, &mut intake, raw, config, (&pieces, is_new), &step, name.clone())
         .map_err(crate::error::store)?;
     intake.commit().map_err(crate::error::store)?;
+    if let Some(name) = &name {
+        crate::events::image(root, &id, &crate::events::labels(root, &id), Some(name), "tag");
+    }
     let reference = wanted.name.as_deref().unwrap_or_default();
     let more = [("comment", wanted.message.as_str()), ("imageID", &id.to_string()), ("imageRef", reference)];
     crate::events::container(root, record, "commit", &more);

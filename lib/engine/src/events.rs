@@ -12,6 +12,7 @@
 use crate::life::Asked;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
+use spec::{Digest, Reference};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
@@ -100,6 +101,26 @@ pub fn container(root: &Root, record: &Record, action: &str, more: &[(&str, &str
     tell(root, &Event { kind: "container", action: action.into(), id: record.id.to_string(), attributes });
 }
 
+/// An image's labels, as far as it can be read: who removes it asks before.
+pub fn labels(root: &Root, image: &Digest) -> BTreeMap<String, String> {
+    let raw = root.configuration(image).map(|configuration| configuration.raw).unwrap_or_default();
+    let labels = raw.pointer("/config/Labels").and_then(serde_json::Value::as_object).into_iter().flatten();
+    labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+/// Tells that `action` was done to an image with these labels, under a name or else, as docker has it, under its id.
+pub fn image(root: &Root, id: &Digest, labels: &BTreeMap<String, String>, name: Option<&Reference>, action: &str) {
+    let mut attributes = labels.clone();
+    attributes.insert("name".into(), name.map_or_else(|| id.to_string(), Reference::familiar));
+    tell(root, &Event { kind: "image", action: action.into(), id: id.to_string(), attributes });
+}
+
+/// Tells that what nobody needs of a `kind` was removed, and how many bytes that freed.
+pub fn pruned(root: &Root, kind: &'static str, freed_bytes: u64) {
+    let attributes = [("reclaimed".to_owned(), freed_bytes.to_string())].into();
+    tell(root, &Event { kind, action: "prune".into(), id: String::new(), attributes });
+}
+
 /// Writes an event down.
 pub fn tell(root: &Root, event: &Event) {
     let line = line(event, jiff::Timestamp::now().as_nanosecond());
@@ -155,7 +176,7 @@ fn line(event: &Event, nanos: i128) -> String {
     let image = event.attributes.get("image").filter(|_| event.kind == "container");
     let line = Line {
         status: old.then_some(&event.action),
-        id: old.then_some(&event.id),
+        id: Some(event.id.as_str()).filter(|id| old && !id.is_empty()),
         from: image.map(String::as_str),
         kind: event.kind,
         action: &event.action,

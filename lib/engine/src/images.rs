@@ -19,6 +19,7 @@ pub use prune::prune;
 pub use remove::{Removed, remove};
 pub use save::save;
 
+use crate::events;
 use spec::image::ImageConfiguration;
 use spec::{Digest, Platform, Reference};
 use std::path::PathBuf;
@@ -107,7 +108,9 @@ pub fn tag(root: &Root, source: &str, target: &str) -> Result<()> {
     let descriptor = descriptor_for(&index, &image, source);
     let Some(descriptor) = descriptor else { return Err(store::image::unknown(source)) };
     index.set(&name, &descriptor);
-    root.write_index(&index, &alone)
+    root.write_index(&index, &alone)?;
+    events::image(root, &image.id, &events::labels(root, &image.id), Some(&name), "tag");
+    Ok(())
 }
 
 /// Which of an image's manifests `text` means.

@@ -4,7 +4,7 @@
 //! shows (moby, `daemon/images/image_import.go`).
 
 use crate::images::compose::{self, Step};
-use crate::{Result, change};
+use crate::{Result, change, events};
 use serde_json::Map;
 use spec::{Digest, Platform};
 use std::io::Read;
@@ -40,8 +40,13 @@ pub fn import(root: &Root, archive: impl Read, wanted: &Wanted) -> Result<Digest
     let piece = compose::keep(root, &mut intake, archive).map_err(crate::error::store)?;
     let comment = if wanted.message.is_empty() { "Imported from -".to_owned() } else { wanted.message.clone() };
     let step = Step { created: compose::now(), comment, ..Step::default() };
-    let id = compose::assemble(root, &mut intake, raw, config, (&[piece], true), &step, name)
+    let id = compose::assemble(root, &mut intake, raw, config, (&[piece], true), &step, name.clone())
         .map_err(crate::error::store)?;
     intake.commit().map_err(crate::error::store)?;
+    let labels = events::labels(root, &id);
+    if let Some(name) = &name {
+        events::image(root, &id, &labels, Some(name), "tag");
+    }
+    events::image(root, &id, &labels, None, "import");
     Ok(id)
 }

@@ -9,11 +9,13 @@
 //! repository's, so that what `umoci --image debian:12` calls it and what we call it is the same.
 
 use super::is_host;
+use crate::events;
 use layer::archive::Entry;
 use layer::extract::{Devices, Options, Report, Whiteouts, unpack_layer};
 use layer::several::largest_first;
 use layer::source::{Image, ImageSource, LayerRef, best_for};
 use spec::{ChainId, Digest, Platform, Reference};
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicBool;
@@ -62,7 +64,11 @@ pub fn load(
     let done = intake.commit();
     // Garbage of others, or our own if that failed at its last step; it can wait for the next command.
     let _ = root.sweep(Duration::ZERO);
-    done.map(|()| loaded)
+    done?;
+    for id in loaded.iter().map(|image| image.id).collect::<BTreeSet<_>>() {
+        events::image(root, &id, &events::labels(root, &id), None, "load");
+    }
+    Ok(loaded)
 }
 
 /// The images to load: each name once, for one platform.

@@ -43,6 +43,7 @@ pub fn prune(root: &Root, all: bool, which: &Which) -> Result<(Vec<Removed>, u64
         Removed::Untagged(_) => 0,
     });
     let freed = freed.sum();
+    crate::events::pruned(root, "image", freed);
     Ok((gone, freed))
 }
 

@@ -5,7 +5,9 @@
 //! (then the name goes and the image stays without).
 
 use super::{is_host, short};
+use crate::events;
 use spec::{Digest, Reference};
+use std::collections::BTreeMap;
 use store::usage::User;
 use store::{Error, Image, Kind, Lock, Mode, Result, Root};
 
@@ -78,7 +80,17 @@ pub fn remove(root: &Root, text: &str, force: bool) -> Result<Vec<Removed>> {
             }
             (None, None) => {}
         }
+        let labels = image.as_ref().map(|image| events::labels(root, &image.id)).unwrap_or_default();
         root.write_index(&index, &alone)?;
+        if let Some(image) = &image {
+            for one in &removed {
+                match one {
+                    Removed::Untagged(_) => events::image(root, &image.id, &labels, None, "untag"),
+                    // docker: its labels went with it
+                    Removed::Deleted(_) => events::image(root, &image.id, &BTreeMap::new(), None, "delete"),
+                }
+            }
+        }
         image.map(|image| layers_of(root, &image)).unwrap_or_default()
     };
     let swept = root.sweep(PATIENCE)?.unwrap_or_default();

@@ -5,7 +5,7 @@
 //! images give the same bytes.
 
 use crate::copy::of_layer;
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, events};
 use layer::archive::Time;
 use layer::pack::{Mtimes, PackOptions, Packing, pack_layer};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use store::{Lock, Mode, Root, TempDir};
 
 /// Writes the images that `names` mean to `out`.
 pub fn save(root: &Root, names: &[String], out: impl Write) -> Result<()> {
-    let folder = lay_out(root, names)?;
+    let (folder, images) = lay_out(root, names)?;
     let options = PackOptions {
         name: "the archive",
         packing: Packing::None,
@@ -30,7 +30,11 @@ pub fn save(root: &Root, names: &[String], out: impl Write) -> Result<()> {
         mtimes: Mtimes::Set(Time::default()),
         ..PackOptions::default()
     };
-    pack_layer(folder.fd(), out, &options).map(drop).map_err(of_layer)
+    pack_layer(folder.fd(), out, &options).map_err(of_layer)?;
+    for id in images {
+        events::image(root, &id, &events::labels(root, &id), None, "save");
+    }
+    Ok(())
 }
 
 /// What is in the archive of one image.
@@ -46,13 +50,14 @@ struct Chosen {
     layers: Vec<Digest>,
 }
 
-fn lay_out(root: &Root, names: &[String]) -> Result<TempDir> {
+/// The folder that becomes the archive, and which images are in it.
+fn lay_out(root: &Root, names: &[String]) -> Result<(TempDir, BTreeSet<Digest>)> {
     let store = crate::error::store;
     let folder = root.temp_dir().map_err(store)?;
     let fail = |path: &Path, e| crate::error::system("write", path.display(), e);
     let blobs = folder.path().join("blobs/sha256");
     std::fs::create_dir_all(&blobs).map_err(|e| fail(&blobs, e))?;
-    {
+    let images = {
         let _stay = root.lock(Lock::Images, Mode::Shared).map_err(store)?;
         let chosen = choose(root, names)?;
         let mut wanted: BTreeSet<Digest> = BTreeSet::new();
@@ -79,8 +84,9 @@ fn lay_out(root: &Root, names: &[String]) -> Result<TempDir> {
             let path = folder.path().join(name);
             std::fs::write(&path, text).map_err(|e| fail(&path, e))?;
         }
-    }
-    Ok(folder)
+        chosen.iter().map(|image| image.id).collect()
+    };
+    Ok((folder, images))
 }
 
 /// Which of the images it is that lacks the blob.

@@ -57,5 +57,6 @@ pub fn prune(site: Site<'_>, which: &Which) -> Result<Pruned> {
             pruned.removed.push(record.id.to_string());
         }
     }
+    crate::events::pruned(site.root, "container", pruned.freed_bytes);
     Ok(pruned)
 }
