@@ -1,6 +1,7 @@
 //! The chain loader beside unshare(1).
 
 use crate::bundle::told;
+use crate::tree::until;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 use testkit::need;
@@ -233,5 +234,39 @@ fn real_time_signals_are_passed_on_too() {
         assert!(sent.expect("kill runs").success());
         let code = nsrun.wait().expect("it ends").code();
         assert_eq!((said.next().map(Result::unwrap), code), (Some("got".to_owned()), Some(5)), "{init:?}");
+    }
+}
+
+#[test]
+fn a_command_waits_for_the_word_and_is_ended_before_it() {
+    need!(root);
+    let folder = tempfile::tempdir().expect("folder");
+    let fifo = folder.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("fifo");
+    let sh = |line: &str| {
+        let mut sh = Command::new("sh");
+        sh.args(["-c", &format!("exec {NSRUN} {line} 5<>{}", fifo.display())]).stdin(Stdio::null());
+        sh
+    };
+    for more in ["--fork", "--fork --pid", "--tty", "--tty --pid"] {
+        let mut line = sh(&format!("{more} --info-fd 1 --block-fd 5 true"));
+        let mut nsrun = line.stdout(Stdio::piped()).spawn().expect("nsrun runs");
+        let mut said = BufReader::new(nsrun.stdout.take().expect("a pipe")).lines();
+        assert!(said.any(|line| line.expect("text").contains("child-pid")), "{more}");
+        let sent = Command::new("kill").arg(nsrun.id().to_string()).status();
+        assert!(sent.expect("kill runs").success());
+        until("nsrun ends", || nsrun.try_wait().expect("waits").is_some());
+        assert_eq!(nsrun.wait().expect("it ends").code(), Some(143), "{more}");
+    }
+    let ready = folder.path().join("ready");
+    for more in ["", "--fork --pid", "--ro-bind / /"] {
+        let _ = std::fs::remove_file(&ready);
+        let waits = sh(&format!("{more} --block-fd 5 cat {}", ready.display())).stdout(Stdio::piped()).spawn();
+        let waits = waits.expect("nsrun runs");
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        std::fs::write(&ready, "ready").expect("written");
+        std::fs::write(&fifo, "x").expect("the word");
+        let (out, err, code) = told(&waits.wait_with_output().expect("it ends"));
+        assert_eq!((out.as_str(), code), ("ready", Some(0)), "{more:?}: {err}");
     }
 }

@@ -128,3 +128,25 @@ fn a_sandbox_cannot_type_into_the_callers_terminal() {
     .end();
     assert!(said.contains("none"), "{said}");
 }
+
+#[test]
+fn a_command_that_waits_or_has_a_session_of_its_own_is_interrupted() {
+    need!(root, "setsid");
+    let folder = tempfile::tempdir().expect("folder");
+    let fifo = folder.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("fifo");
+    for more in ["", "-t", "--pid", "-t --pid"] {
+        // Open both ways nobody ever says anything, nor goes away.
+        let line = format!("exec {NSRUN} --fork {more} --info-fd 1 --block-fd 5 true 5<>{}", fifo.display());
+        let mut pty = Pty::new(&["sh", "-c", &line]);
+        pty.expect("child-pid");
+        pty.type_in("\x03");
+        assert_eq!(pty.end().1, Some(130), "{more}");
+    }
+    let script = "trap 'echo got; exit 5' INT; echo up; while :; do sleep 0.02; done";
+    let mut pty = Pty::new(&[NSRUN, "--new-session", "sh", "-c", script]);
+    pty.expect("up\r");
+    pty.type_in("\x03");
+    pty.expect("got\r");
+    assert_eq!(pty.end().1, Some(5));
+}

@@ -1,7 +1,11 @@
 //! `hooks`: order, environment, arguments, the state they are given, where they run, and what becomes of a container whose hook fails.
 
 use crate::bundle::{Bundle, Runtime, runtimes, told};
+use crate::tree::until;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use testkit::need;
 
@@ -150,4 +154,62 @@ fn a_hook_has_no_longer_than_its_timeout_and_need_not_read() {
     );
     let (_, err, code) = told(&bundle.run(&nsrun()));
     assert_eq!((err.as_str(), code), ("", Some(0)));
+}
+
+#[test]
+fn hooks_have_the_callers_signals() {
+    need!(root, "runc", "busybox");
+    let mask = |status: &str| status.lines().find_map(|l| l.strip_prefix("SigBlk:")).map(|m| m.trim().to_owned());
+    let ours = mask(&std::fs::read_to_string("/proc/thread-self/status").expect("status")).expect("a mask");
+    // By the shell alone: what that starts has no signals blocked, whatever it has itself.
+    let script = |stage: &str| format!("while read -r line; do echo \"$line\"; done </proc/self/status >NOTES/{stage}");
+    for runtime in runtimes().into_iter().filter(|r| r.name != "crun") {
+        let (bundle, notes) = with_notes(&STAGES, script, |_| {});
+        let (_, err, code) = told(&bundle.run(&runtime));
+        assert_eq!(code, Some(0), "{}: {err}", runtime.name);
+        for stage in STAGES {
+            let has = mask(&notes_of(&notes, stage));
+            assert_eq!(has.as_deref(), Some(ours.as_str()), "{} {stage}", runtime.name);
+        }
+    }
+}
+
+#[test]
+fn a_signal_while_a_hook_hangs_is_for_the_program_or_behind_its_end_for_us() {
+    need!(root, "busybox");
+    let hang = "echo $$ >NOTES/hangs; while [ ! -e NOTES/go ]; do sleep 0.02; done";
+    let send = |bundle: &Bundle, notes: &std::path::Path| {
+        let mut run = bundle.command(&nsrun(), "run");
+        let mut run = run.arg("--bundle").arg(bundle.folder()).arg(bundle.id()).spawn().expect("starts");
+        until("the hook runs", || !notes_of(notes, "hangs").is_empty());
+        signal(run.id() as i32, Signal::SIGTERM);
+        move || {
+            let mut ended = None;
+            until("nsrun ends", || {
+                ended = run.try_wait().expect("waits");
+                ended.is_some()
+            });
+            ended.expect("ended")
+        }
+    };
+    let (bundle, notes) = with_notes(
+        &["poststart"],
+        |_| hang.to_owned(),
+        |config| {
+            let script = "trap 'exit 7' TERM; while :; do sleep 0.02; done";
+            config["process"]["args"] = json!(["sh", "-c", script]);
+        },
+    );
+    let mut end = send(&bundle, &notes);
+    std::fs::write(notes.join("go"), "").expect("go");
+    assert_eq!(end().code(), Some(7));
+    let (bundle, notes) = with_notes(&["poststop"], |_| hang.to_owned(), |_| {});
+    let status = send(&bundle, &notes)();
+    std::fs::write(notes.join("go"), "").expect("go");
+    assert_eq!(status.signal(), Some(libc::SIGTERM), "{status}");
+    assert!(!bundle.folder().join("state").join(bundle.id()).exists(), "it was removed before");
+}
+
+fn signal(pid: i32, signal: Signal) {
+    kill(Pid::from_raw(pid), signal).expect("sent");
 }

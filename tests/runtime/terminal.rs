@@ -1,6 +1,7 @@
 //! A container's terminal, served by nsrun itself or handed over.
 
 use crate::bundle::{Bundle, Runtime, runtimes, told};
+use crate::pty::Pty;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use serde_json::{Value, json};
 use std::io::{IoSliceMut, Read};
@@ -98,5 +99,24 @@ fn without_someone_to_serve_it_create_refuses_a_terminal() {
         let mut create = bundle.command(&runtime, "create");
         let output = create.arg("--bundle").arg(bundle.folder()).arg(bundle.id()).output().expect("starts");
         assert!(!output.status.success(), "{}", runtime.name);
+    }
+}
+
+/// A container has a session of its own, so that what the terminal sends its foreground reaches only who waits for it.
+#[test]
+fn what_is_typed_to_interrupt_reaches_a_container_without_a_terminal() {
+    need!(root, "runc", "busybox", "setsid");
+    for runtime in runtimes().into_iter().filter(|r| r.name != "crun") {
+        let script = "trap 'echo got; exit 5' INT; echo up; while :; do sleep 0.02; done";
+        let bundle = Bundle::new(script, |_| {});
+        let mut run = bundle.command(&runtime, "run");
+        run.arg("--bundle").arg(bundle.folder()).arg(bundle.id());
+        let words: Vec<&str> =
+            std::iter::once(run.get_program()).chain(run.get_args()).map(|word| word.to_str().expect("text")).collect();
+        let mut pty = Pty::new(&words);
+        pty.expect("up\r");
+        pty.type_in("\x03");
+        pty.expect("got\r");
+        assert_eq!(pty.end().1, Some(5), "{}", runtime.name);
     }
 }

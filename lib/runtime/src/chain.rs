@@ -33,10 +33,12 @@ use crate::cgroup::{ChainGroup, ChainLimits};
 use crate::command::Command;
 use crate::error::{Result, failed, invalid};
 use crate::file;
+use crate::held::Held;
 use crate::landlock::Rule;
 use crate::namespace::Namespace;
 use maps::Maps;
 use nix::unistd::{Gid, Uid};
+use rustix::event::{PollFd, PollFlags};
 use rustix::mount::MountPropagationFlags;
 use spec::runtime::Capability;
 use std::ffi::OsString;
@@ -237,10 +239,27 @@ fn settle(
     }
 }
 
-/// Waits until whoever has the other side of `chain.block` says something, or has gone.
-fn wait_for_word(chain: &Chain) -> Result<()> {
+/// Waits until whoever has the other side of `chain.block` says something, or has gone. A signal that would end the command ends the wait with its
+/// code: by itself none ends a PID 1, unless it is held.
+fn wait_for_word(chain: &Chain, held: Option<&Held>) -> Result<()> {
     let Some(number) = chain.block else { return Ok(()) };
     let fd = sys::spawn::inherited(number).map_err(|e| failed("open --block-fd", number, e))?;
+    if let Some(held) = held {
+        let signals = held.reader()?;
+        loop {
+            let mut fds = [PollFd::new(&fd, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+            rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, None)).map_err(|e| failed("poll", number, e))?;
+            let said = fds.first().is_some_and(|fd| !fd.revents().is_empty());
+            while let Ok(Some(info)) = signals.read_signal() {
+                if sys::signals::ends_us(info.ssi_signo as i32) {
+                    sys::spawn::exit_now(128_u8.saturating_add(info.ssi_signo as u8));
+                }
+            }
+            if said {
+                break;
+            }
+        }
+    }
     rustix::io::retry_on_intr(|| rustix::io::read(&fd, &mut [0_u8; 1][..]))
         .map(drop)
         .map_err(|e| failed("read --block-fd", number, e))

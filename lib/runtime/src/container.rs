@@ -3,6 +3,7 @@
 use crate::channel::{Channel, Message};
 use crate::create::state_of;
 use crate::error::{Error, Kind, Result, failed};
+use crate::held::Held;
 use crate::hooks;
 use crate::listener;
 use crate::state::{Entry, Record, Status, is_alive};
@@ -151,10 +152,10 @@ pub fn start(root: &Path, id: &str) -> Result<Vec<Error>> {
     entry.remove_socket();
     record.started = true;
     entry.save(&record)?;
-    match poststart(&spec, &record) {
+    match poststart(&spec, &record, None) {
         Ok(more) => warnings.extend(more),
         Err(error) => {
-            let _ = remove(&entry, &record, Some(&spec));
+            let _ = remove(&entry, &record, Some(&spec), None);
             return Err(error);
         }
     }
@@ -175,14 +176,16 @@ pub(crate) fn attend(channel: &Channel, spec: &Spec, record: &Record) -> Result<
 }
 
 /// Runs the hooks behind the start. What fails is a warning to the specification until 1.2, and the container's end from 1.3 on.
-pub(crate) fn poststart(spec: &Spec, record: &Record) -> Result<Vec<Error>> {
+pub(crate) fn poststart(spec: &Spec, record: &Record, held: Option<&Held>) -> Result<Vec<Error>> {
     let Some(hooks) = spec.hooks().as_ref().and_then(|h| h.poststart().as_ref()) else { return Ok(Vec::new()) };
     let state = serde_json::to_vec(&state_of(record, ContainerState::Running)).unwrap_or_default();
+    // What comes for the program meanwhile waits; what comes for the hook, from the terminal say, does not.
+    let mask = held.map(Held::before);
     let minor = spec.version().split(['.', '-', '+']).nth(1).and_then(|n| n.parse::<u32>().ok());
     if minor.is_none_or(|minor| minor < 3) {
-        return Ok(hooks::run_all("poststart hook", Some(hooks), &state));
+        return Ok(hooks::run_all("poststart hook", Some(hooks), &state, mask));
     }
-    hooks::run("poststart hook", Some(hooks), &state).inspect_err(|_| drop(end(record)))?;
+    hooks::run("poststart hook", Some(hooks), &state, mask).inspect_err(|_| drop(end(record)))?;
     Ok(Vec::new())
 }
 
@@ -282,18 +285,22 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<Vec<Error>> {
         }
     }
     let spec = entry.load_config().ok();
-    remove(&entry, &record, spec.as_ref())
+    remove(&entry, &record, spec.as_ref(), None)
 }
 
-/// Removes cgroup and state, then runs the hooks behind the end.
-pub(crate) fn remove(entry: &Entry, record: &Record, spec: Option<&Spec>) -> Result<Vec<Error>> {
+/// Removes cgroup and state, then runs the hooks behind the end. These can be interrupted, with us, as what goes before them cannot where
+/// signals are held.
+pub(crate) fn remove(entry: &Entry, record: &Record, spec: Option<&Spec>, held: Option<Held>) -> Result<Vec<Error>> {
     crate::confinement::remove(record.cgroup.as_ref())?;
     entry.remove()?;
     let Some(hooks) = spec.and_then(|s| s.hooks().as_ref()).and_then(|h| h.poststop().as_ref()) else {
         return Ok(Vec::new());
     };
+    if let Some(held) = held {
+        held.forget();
+    }
     let state = serde_json::to_vec(&state_of(record, ContainerState::Stopped)).unwrap_or_default();
-    Ok(hooks::run_all("poststop hook", Some(hooks), &state))
+    Ok(hooks::run_all("poststop hook", Some(hooks), &state, None))
 }
 
 /// Kills the first process and waits until it is gone.

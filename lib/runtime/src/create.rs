@@ -90,7 +90,7 @@ impl Drop for Undo<'_> {
         if let Some((spec, state)) = self.poststop.take() {
             let hooks = spec.hooks().as_ref().and_then(|h| h.poststop().as_ref());
             // Their failures are warnings, which the error that led here outweighs.
-            let _ = hooks::run_all("poststop hook", hooks, &serde_json::to_vec(&state).unwrap_or_default());
+            let _ = hooks::run_all("poststop hook", hooks, &serde_json::to_vec(&state).unwrap_or_default(), None);
         }
     }
 }
@@ -242,8 +242,8 @@ pub(crate) fn make(request: &Request, run: bool, accounting: bool) -> Result<Mad
                 let state = serde_json::to_vec(&state_of(&record, ContainerState::Creating)).unwrap_or_default();
                 let all = spec.hooks().as_ref();
                 #[allow(deprecated, reason = "prestart is deprecated in the specification, not in its callers")]
-                hooks::run("prestart hook", all.and_then(|h| h.prestart().as_ref()), &state)?;
-                hooks::run("createRuntime hook", all.and_then(|h| h.create_runtime().as_ref()), &state)?;
+                hooks::run("prestart hook", all.and_then(|h| h.prestart().as_ref()), &state, None)?;
+                hooks::run("createRuntime hook", all.and_then(|h| h.create_runtime().as_ref()), &state, None)?;
                 ours.send(&Message::HooksRan(pid))?;
             }
             Some((Message::Listener, Some(fd))) => listener::forward(&ours, &spec, &record, fd)?,

@@ -11,9 +11,11 @@ use crate::channel::{Channel, Message};
 use crate::command::{self, Command, Variables};
 use crate::defence::{Defence, is_off};
 use crate::error::{Error, Kind, Result, failed, invalid};
+use crate::held::Held;
 use crate::namespace::Namespace;
+use crate::relay::{self, Master};
 use crate::rootfs::tree::Tree;
-use crate::{capabilities, file, foreground, relay, terminal};
+use crate::{capabilities, file, foreground, terminal};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::{DumpableBehavior, Pid, PidfdFlags};
 use std::os::fd::{AsFd, OwnedFd};
@@ -190,8 +192,10 @@ pub fn run(enter: &Enter) -> Result<u8> {
     }
     let leads = !enter.terminal && spaces.has(Namespace::Pid) && foreground::is_ours();
     let channel = if enter.terminal { Some(Channel::pair()?) } else { None };
+    let held = Held::take();
     match sys::spawn::fork().map_err(|e| failed("fork", "", e))? {
         Fork::Child => {
+            held.let_go();
             let channel = channel.map(|(_, theirs)| theirs);
             if leads {
                 foreground::lead();
@@ -202,18 +206,11 @@ pub fn run(enter: &Enter) -> Result<u8> {
             Err(last_steps(enter, opened, entered_user))
         }
         Fork::Parent(pid, _) => {
-            let master = channel.and_then(|(ours, theirs)| {
-                drop(theirs);
-                match ours.receive() {
-                    Ok(Some((Message::Terminal, master))) => master,
-                    // It says why by itself.
-                    _ => None,
-                }
-            });
-            if !leads {
-                return relay::serve(pid, master.as_ref().map(AsFd::as_fd));
+            if leads {
+                return relay::serve_foreground(&held, pid);
             }
-            relay::serve_foreground(pid)
+            let channel = channel.map(|(ours, _)| ours);
+            relay::serve(&held, pid, channel.as_ref().map_or(Master::None, Master::Awaited))
         }
     }
 }

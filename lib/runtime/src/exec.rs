@@ -20,15 +20,17 @@ use crate::create::write_pid;
 use crate::defence::{Defence, is_off};
 use crate::error::{Error, Kind, Result, failed, invalid};
 use crate::file;
+use crate::held::Held;
 use crate::init::{Console, Launch, hand_over};
 use crate::namespace::{Namespace, become_root};
 use crate::process::{self, Prepared};
+use crate::relay::{self, Master};
 use crate::rootfs::change_root;
 use crate::rootfs::tree::Tree;
 use crate::run::Ended;
 use crate::seccomp::{self, Program};
 use crate::state::{Entry, Record, Status};
-use crate::{listener, relay, schedule, terminal};
+use crate::{listener, schedule, terminal};
 use rustix::process::{DumpableBehavior, Signal};
 use rustix::thread::ThreadNameSpaceType;
 use spec::runtime::{Capability, Linux, LinuxCapabilities, Process};
@@ -175,13 +177,12 @@ pub fn exec(request: &Request) -> Result<Ended> {
             pid = given;
         }
     }
+    let mut held = None;
     let outcome = said.and_then(|()| {
         if let Some(path) = &request.pid_file {
             write_pid(path, pid)?;
         }
-        if !request.detach {
-            relay::hold();
-        }
+        held = (!request.detach).then(Held::take);
         ours.send(&Message::Start)?;
         attend(&ours, &spec, &record)
     });
@@ -195,10 +196,9 @@ pub fn exec(request: &Request) -> Result<Ended> {
             return Err(error);
         }
     }
-    if request.detach {
-        return Ok(Ended { code: 0, warnings });
-    }
-    let code = relay::serve(pid, master.as_ref().map(AsFd::as_fd))?;
+    let Some(held) = held else { return Ok(Ended { code: 0, warnings }) };
+    let master = master.as_ref().map_or(Master::None, |fd| Master::Here(fd.as_fd()));
+    let code = relay::serve(&held, pid, master)?;
     Ok(Ended { code, warnings })
 }
 

@@ -3,6 +3,7 @@
 
 use crate::error::{Error, Kind, Result, failed, invalid};
 use crate::file;
+use nix::sys::signal::SigSet;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::MemfdFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -36,17 +37,22 @@ pub(crate) fn check(all: &Hooks) -> Result<()> {
     Ok(())
 }
 
-/// Runs `hooks` in order with `state` (JSON) on stdin; the first that fails ends it.
-pub(crate) fn run(stage: &'static str, hooks: Option<&Vec<Hook>>, state: &[u8]) -> Result<()> {
+/// Runs `hooks` in order with `state` (JSON) on stdin; the first that fails ends it. They have our signal mask, or this one.
+pub(crate) fn run(stage: &'static str, hooks: Option<&Vec<Hook>>, state: &[u8], mask: Option<SigSet>) -> Result<()> {
     for hook in hooks.into_iter().flatten() {
-        run_one(stage, hook, state)?;
+        run_one(stage, hook, state, mask)?;
     }
     Ok(())
 }
 
 /// The same where the specification wants a warning instead of an end: all are run, the errors given back.
-pub(crate) fn run_all(stage: &'static str, hooks: Option<&Vec<Hook>>, state: &[u8]) -> Vec<Error> {
-    hooks.into_iter().flatten().filter_map(|h| run_one(stage, h, state).err()).collect()
+pub(crate) fn run_all(
+    stage: &'static str,
+    hooks: Option<&Vec<Hook>>,
+    state: &[u8],
+    mask: Option<SigSet>,
+) -> Vec<Error> {
+    hooks.into_iter().flatten().filter_map(|h| run_one(stage, h, state, mask).err()).collect()
 }
 
 /// The state to read from: a file, not a pipe, since a hook need not read it, and may be given more than a pipe holds.
@@ -57,7 +63,7 @@ fn stdin_of(state: &[u8]) -> std::io::Result<Stdio> {
     Ok(held.into())
 }
 
-fn run_one(stage: &'static str, hook: &Hook, state: &[u8]) -> Result<()> {
+fn run_one(stage: &'static str, hook: &Hook, state: &[u8], mask: Option<SigSet>) -> Result<()> {
     let name = hook.path().display();
     let mut command = Command::new(hook.path());
     if let Some((first, rest)) = hook.args().as_deref().and_then(<[String]>::split_first) {
@@ -70,7 +76,11 @@ fn run_one(stage: &'static str, hook: &Hook, state: &[u8]) -> Result<()> {
     let said = rustix::fs::memfd_create("hook", MemfdFlags::CLOEXEC).map_err(|e| failed("memfd_create", "hook", e))?;
     let copy = || said.try_clone().map(Stdio::from).map_err(|e| failed(stage, &name, e));
     command.stdin(stdin_of(state).map_err(|e| failed(stage, &name, e))?).stdout(copy()?).stderr(copy()?);
-    let mut child = command.spawn().map_err(|e| failed(stage, &name, e))?;
+    let child = match mask {
+        None => command.spawn(),
+        Some(mask) => sys::daemon::spawn_with_mask(&mut command, mask),
+    };
+    let mut child = child.map_err(|e| failed(stage, &name, e))?;
     let limit = hook.timeout();
     if let (Some(seconds), Some(pid)) = (limit, Pid::from_raw(child.id() as i32)) {
         let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())

@@ -204,7 +204,7 @@ fn set_up(init: &mut Init<'_>) -> Result<Ready> {
     }
     if let Some(hooks) = hooks.and_then(|h| h.create_container().as_ref()) {
         let state = serde_json::to_vec(&init.state).unwrap_or_default();
-        hooks::run("createContainer hook", Some(hooks), &state)?;
+        hooks::run("createContainer hook", Some(hooks), &state, None)?;
     }
 
     process::enter_working_directory(&assembled.tree, init.process.cwd())?;
@@ -367,7 +367,7 @@ impl Launch<'_> {
             self.install_filter()?;
         }
         if let Some((hooks, state)) = self.hooks {
-            hooks::run("startContainer hook", Some(hooks), state)?;
+            hooks::run("startContainer hook", Some(hooks), state, None)?;
         }
         if self.reaper {
             reaper::stand_in_front(self.prepared.words())?;

@@ -1,16 +1,18 @@
 //! Waiting for a process that is ours to wait for: signals we get are passed on to it, and where it has a terminal whose master
 //! we hold, bytes go both ways between that and our stdio, with our terminal raw meanwhile and its size followed.
 
+use crate::channel::{Channel, Message};
 use crate::error::{Result, failed};
+use crate::held::Held;
 use crate::run::wait_for;
 use crate::{file, foreground};
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::getsid;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::PidfdFlags;
 use rustix::termios::{OptionalActions, Termios};
+use std::cell::OnceCell;
 use std::io::{Stdin, stdin, stdout};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// `si_code` of a signal that the kernel itself sent.
 const SI_KERNEL: i32 = 0x80;
@@ -44,47 +46,45 @@ const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 /// After this long without an event it is a program that takes its time, and we give back what memory we can.
 const SETTLED: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
-/// Keeps the signals that are passed on until [`serve`] hears them: one that comes before would end us, and not the program. Gives what
-/// [`let_go`] takes, in a child.
-pub(crate) fn hold() -> SigSet {
-    let mut before = SigSet::empty();
-    let _ = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&sys::signals::passed_on()), Some(&mut before));
-    before
+/// The master of the child's terminal.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Master<'a> {
+    /// It has none, or not one that we serve.
+    None,
+    /// This.
+    Here(BorrowedFd<'a>),
+    /// It comes from the child by this channel, unless that fails before.
+    Awaited(&'a Channel),
 }
 
-/// Signals are as they were before [`hold`].
-pub(crate) fn let_go(before: &SigSet) {
-    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(before), None);
-}
-
-/// Serves process `pid`, a child of ours, until it ends; its exit code, 128 + n for signal n.
-pub fn serve(pid: i32, master: Option<BorrowedFd<'_>>) -> Result<u8> {
-    attend(pid, master, false)
+/// Serves process `pid`, a child of ours, until it ends; its exit code, 128 + n for signal n. The signals stay held.
+pub(crate) fn serve(held: &Held, pid: i32, master: Master<'_>) -> Result<u8> {
+    attend(held, pid, master, false)
 }
 
 /// The same for a child that leads the foreground of our terminal in our place, which we take again behind it ([`crate::foreground`]).
-pub(crate) fn serve_foreground(pid: i32) -> Result<u8> {
-    let code = attend(pid, None, true);
+pub(crate) fn serve_foreground(held: &Held, pid: i32) -> Result<u8> {
+    let code = attend(held, pid, Master::None, true);
     foreground::take_back();
     code
 }
 
-fn attend(pid: i32, master: Option<BorrowedFd<'_>>, leads: bool) -> Result<u8> {
-    let before = hold();
-    let signals = SignalFd::with_flags(&sys::signals::passed_on(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-        .map_err(|e| failed("signalfd", "", e))?;
+fn attend(held: &Held, pid: i32, master: Master<'_>, leads: bool) -> Result<u8> {
+    let signals = held.reader()?;
     let process = rustix::process::Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH);
     let pidfd = process
         .and_then(|p| rustix::process::pidfd_open(p, PidfdFlags::empty()))
         .map_err(|e| failed("pidfd_open", pid, e))?;
-    let raw = master.and_then(|_| Raw::enter());
-    if let Some(master) = master {
-        copy_size(master);
-    }
-    let mut input = master.is_some();
-    let mut output = master;
+    let arrived = OnceCell::<OwnedFd>::new();
+    let (mut master, mut awaited) = match master {
+        Master::None => (None, None),
+        Master::Here(fd) => (Some(fd), None),
+        Master::Awaited(channel) => (None, Some(channel)),
+    };
+    let mut raw = master.and_then(begin);
+    let (mut output, mut input) = (master, true);
     let (mut ended, mut settled) = (false, false);
-    while !ended || output.is_some() {
+    while !ended || output.is_some() || awaited.is_some() {
         let standard_input = stdin();
         let mut fds = vec![PollFd::new(&signals, PollFlags::IN), PollFd::new(&pidfd, PollFlags::IN)];
         if ended {
@@ -92,6 +92,9 @@ fn attend(pid: i32, master: Option<BorrowedFd<'_>>, leads: bool) -> Result<u8> {
             fds.truncate(1);
         }
         let first = fds.len();
+        if let Some(channel) = &awaited {
+            fds.push(PollFd::new(*channel, PollFlags::IN));
+        }
         if let Some(master) = &output {
             fds.push(PollFd::new(master, PollFlags::IN));
             if input && !ended {
@@ -114,16 +117,26 @@ fn attend(pid: i32, master: Option<BorrowedFd<'_>>, leads: bool) -> Result<u8> {
         }
         if is(0) {
             while let Ok(Some(info)) = signals.read_signal() {
-                // What the terminal sends reaches the whole foreground group, the child too.
-                if info.ssi_signo as i32 == libc::SIGCHLD && leads {
+                let number = info.ssi_signo as i32;
+                if number == libc::SIGCHLD && leads {
                     foreground::follow(pid);
-                } else if info.ssi_code != SI_KERNEL || info.ssi_signo as i32 == libc::SIGWINCH {
-                    pass(info.ssi_signo as i32, pid, master);
+                } else if info.ssi_code != SI_KERNEL || number == libc::SIGWINCH || !shares_session(pid) {
+                    pass(number, pid, master);
                 }
             }
         }
         if !ended && is(1) {
             ended = true;
+            continue;
+        }
+        if let Some(channel) = awaited.filter(|_| is(first)) {
+            awaited = None;
+            // Who ends without one says why by itself.
+            if let Ok(Some((Message::Terminal, Some(fd)))) = channel.receive() {
+                master = Some(arrived.get_or_init(|| fd).as_fd());
+                output = master;
+                raw = master.and_then(begin);
+            }
             continue;
         }
         if let Some(master) = output {
@@ -138,10 +151,19 @@ fn attend(pid: i32, master: Option<BorrowedFd<'_>>, leads: bool) -> Result<u8> {
         }
     }
     drop(raw);
-    drop(signals);
-    let code = wait_for(pid);
-    let_go(&before);
-    code
+    wait_for(pid)
+}
+
+/// Our terminal raw, and the child's of its size.
+fn begin(master: BorrowedFd<'_>) -> Option<Raw> {
+    let raw = Raw::enter();
+    copy_size(master);
+    raw
+}
+
+/// Whether what our terminal sends to its foreground has reached the child already: not where that has a session of its own.
+fn shares_session(pid: i32) -> bool {
+    getsid(Some(nix::unistd::Pid::from_raw(pid))) == getsid(None)
 }
 
 fn pass(number: i32, pid: i32, master: Option<BorrowedFd<'_>>) {

@@ -4,7 +4,8 @@ use crate::channel::Message;
 use crate::container;
 use crate::create::{self, Made, Request};
 use crate::error::{Error, Result, failed};
-use crate::relay;
+use crate::held::Held;
+use crate::relay::{self, Master};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::os::fd::AsFd;
@@ -27,38 +28,35 @@ pub fn run(request: &Request, detach: bool, keep: bool) -> Result<Ended> {
     // What stays behind is an engine's, which will want to know what it uses.
     let mut made = create::make(request, true, detach)?;
     let mut warnings = std::mem::take(&mut made.warnings);
-    match begin(&made, detach) {
+    let held = (!detach).then(Held::take);
+    match begin(&made, held.as_ref()) {
         Ok(more) => warnings.extend(more),
         Err(error) => {
             let _ = waitpid(Pid::from_raw(made.record.pid), None);
-            let _ = container::remove(&made.entry, &made.record, Some(&made.spec));
+            let _ = container::remove(&made.entry, &made.record, Some(&made.spec), held);
             return Err(error);
         }
     }
-    if detach {
-        return Ok(Ended { code: 0, warnings });
-    }
-    let code = attend(&made)?;
+    let Some(held) = held else { return Ok(Ended { code: 0, warnings }) };
+    let code = attend(&made, &held)?;
     if !keep {
-        warnings.extend(container::remove(&made.entry, &made.record, Some(&made.spec))?);
+        warnings.extend(container::remove(&made.entry, &made.record, Some(&made.spec), Some(held))?);
     }
     Ok(Ended { code, warnings })
 }
 
-fn begin(made: &Made, detach: bool) -> Result<Vec<Error>> {
-    if !detach {
-        relay::hold();
-    }
+fn begin(made: &Made, held: Option<&Held>) -> Result<Vec<Error>> {
     made.channel.send(&Message::Start)?;
     let mut warnings = container::attend(&made.channel, &made.spec, &made.record)?;
-    warnings.extend(container::poststart(&made.spec, &made.record)?);
+    warnings.extend(container::poststart(&made.spec, &made.record, held)?);
     Ok(warnings)
 }
 
-fn attend(made: &Made) -> Result<u8> {
+fn attend(made: &Made, held: &Held) -> Result<u8> {
     // Others may change it while it runs.
     made.entry.unlock();
-    let status = relay::serve(made.record.pid, made.master.as_ref().map(AsFd::as_fd))?;
+    let master = made.master.as_ref().map_or(Master::None, |fd| Master::Here(fd.as_fd()));
+    let status = relay::serve(held, made.record.pid, master)?;
     made.entry.lock()?;
     Ok(status)
 }

@@ -1,4 +1,7 @@
-//! Which signals a process that stands in front of another passes on to it (signal(7)).
+//! Which signals a process that stands in front of another passes on to it, and which would end one (signal(7)).
+//!
+//! The first is a decision, the one there is in this crate: `runtime` and `engine` both stand in front of programs, must not differ, and share no
+//! other room below them.
 
 use nix::sys::signal::{SigSet, Signal};
 
@@ -26,9 +29,31 @@ pub fn passed_on() -> SigSet {
     set
 }
 
+/// Whether this process, which has no handlers, would end by signal `number`: whoever holds it looks before it acts for the kernel.
+pub fn ends_us(number: i32) -> bool {
+    let harmless = [libc::SIGCHLD, libc::SIGCONT, libc::SIGURG, libc::SIGWINCH];
+    let stops = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+    !harmless.contains(&number) && !stops.contains(&number) && !is_ignored(number)
+}
+
+fn is_ignored(number: i32) -> bool {
+    // SAFETY: sigaction is plain memory for which zeros are a value; the new action is null, so none is set, and `now` outlives the call.
+    unsafe {
+        let mut now: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(number, std::ptr::null(), &raw mut now) == 0 && now.sa_sigaction == libc::SIG_IGN
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Signal, passed_on};
+    use super::{Signal, ends_us, passed_on};
+
+    #[test]
+    fn what_is_ignored_ends_nobody() {
+        // Rust's start-up ignores SIGPIPE.
+        assert!([libc::SIGTERM, libc::SIGUSR1, libc::SIGRTMIN()].iter().all(|n| ends_us(*n)));
+        assert!([libc::SIGPIPE, libc::SIGCHLD, libc::SIGWINCH, libc::SIGTSTP].iter().all(|n| !ends_us(*n)));
+    }
 
     #[test]
     fn what_means_the_other_is_passed_on() {

@@ -1,7 +1,7 @@
 //! Without `--fork`: this very process goes into the new namespaces and becomes the command. What has to be done from outside (ranges
 //! of ids, files that keep a namespace, anything for another owner) a helper does, forked before.
 
-use super::{Chain, Maps, settle};
+use super::{Chain, Maps, settle, wait_for_word};
 use crate::channel::{Channel, Message};
 use crate::create::unshare_hint;
 use crate::error::{Error, Kind, Result, failed};
@@ -24,6 +24,7 @@ pub(super) fn run(chain: &Chain, maps: Option<&Maps>) -> Result<u8> {
     if let Some(maps) = maps.filter(|_| from_outside.is_none()) {
         maps.write_own()?;
     }
+    wait_for_word(chain, None)?;
     match settle(chain, None, None)? {}
 }
 

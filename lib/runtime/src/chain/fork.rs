@@ -10,9 +10,11 @@ use crate::cgroup::{self, ChainGroup};
 use crate::channel::{Channel, Message};
 use crate::create::unshare_hint;
 use crate::error::{Error, Kind, Result, failed};
+use crate::held::Held;
 use crate::namespace::Namespace;
+use crate::relay::{self, Master};
 use crate::terminal::Terminal;
-use crate::{foreground, relay, terminal};
+use crate::{foreground, terminal};
 use nix::sched::{CloneFlags, unshare};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::os::fd::{AsFd, OwnedFd};
@@ -49,7 +51,7 @@ pub(super) fn run(chain: &Chain, maps: Option<&Maps>) -> Result<u8> {
         true => Some(cgroup::for_chain(chain.cgroup_path.as_deref(), &chain.limits)?),
         false => None,
     };
-    let before = relay::hold();
+    let held = Held::take();
     let place = chain.place();
     let born = match chain.owner {
         None => clone(chain, 0)?,
@@ -57,12 +59,11 @@ pub(super) fn run(chain: &Chain, maps: Option<&Maps>) -> Result<u8> {
     };
     drop(place);
     let Some(pid) = born else {
-        relay::let_go(&before);
         let channel = channel.map(|(ours, theirs)| {
             drop(ours);
             theirs
         });
-        let Err(error) = child(chain, channel.as_ref(), us.as_ref(), group.as_ref(), leads);
+        let Err(error) = child(chain, channel.as_ref(), us.as_ref(), group.as_ref(), leads, held);
         // It is our maker's to remove.
         std::mem::forget(group);
         return Err(error);
@@ -71,17 +72,15 @@ pub(super) fn run(chain: &Chain, maps: Option<&Maps>) -> Result<u8> {
         drop(theirs);
         ours
     });
-    let attended = attend(chain, maps, channel.as_ref(), &status, pid);
-    drop(channel);
-    let master = match attended {
-        Ok(master) => master,
-        Err(error) => {
-            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
-            let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None);
-            return Err(error);
-        }
-    };
-    let code = if leads { relay::serve_foreground(pid) } else { relay::serve(pid, master.as_ref().map(AsFd::as_fd)) }?;
+    if let Err(error) = attend(chain, maps, channel.as_ref(), &status, pid) {
+        drop(channel);
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None);
+        return Err(error);
+    }
+    // The terminal comes behind `--block-fd`, perhaps never: who waits for it hears signals.
+    let master = channel.as_ref().filter(|_| chain.terminal).map_or(Master::None, Master::Awaited);
+    let code = if leads { relay::serve_foreground(&held, pid) } else { relay::serve(&held, pid, master) }?;
     status.ended(code);
     match group {
         Some(group) => group.remove().map(|()| code),
@@ -141,15 +140,9 @@ fn clone_for_owner(chain: &Chain) -> Result<Option<i32>> {
     }
 }
 
-/// What we do from outside until the command runs; the master of its terminal.
-fn attend(
-    chain: &Chain,
-    maps: Option<&Maps>,
-    channel: Option<&Channel>,
-    status: &Status,
-    pid: i32,
-) -> Result<Option<OwnedFd>> {
-    let Some(channel) = channel else { return Ok(None) };
+/// What we do from outside before the command runs.
+fn attend(chain: &Chain, maps: Option<&Maps>, channel: Option<&Channel>, status: &Status, pid: i32) -> Result<()> {
+    let Some(channel) = channel else { return Ok(()) };
     if let Some(maps) = maps {
         maps.write(pid)?;
     }
@@ -157,19 +150,13 @@ fn attend(
         channel.send(&Message::Mapped)?;
         if !matches!(channel.receive(), Ok(Some((Message::Ready, _)))) {
             // It says why by itself.
-            return Ok(None);
+            return Ok(());
         }
     }
     keep(chain, pid, false)?;
     status.started(chain, pid)?;
     let _ = channel.send(&Message::Start);
-    if !chain.terminal {
-        return Ok(None);
-    }
-    match channel.receive() {
-        Ok(Some((Message::Terminal, master))) => Ok(master),
-        _ => Ok(None),
-    }
+    Ok(())
 }
 
 /// In the child: becomes the command.
@@ -179,6 +166,7 @@ fn child(
     maker: Option<&OwnedFd>,
     group: Option<&ChainGroup>,
     leads: bool,
+    held: Held,
 ) -> Result<std::convert::Infallible> {
     die_with_maker(chain);
     for number in &chain.held {
@@ -204,7 +192,8 @@ fn child(
     } else {
         make_late(chain)?;
     }
-    wait_for_word(chain)?;
+    wait_for_word(chain, Some(&held))?;
+    held.let_go();
     settle(chain, chain.terminal.then_some(&TerminalTo(channel)), group)
 }
 
