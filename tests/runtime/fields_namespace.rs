@@ -120,3 +120,63 @@ fn parameters_are_the_containers_own_or_refused() {
     let (out, err, _) = told(&bundle.run(&nsrun()));
     assert_eq!(out, "3\n7\n", "{err}");
 }
+
+/// Whatever nsrun does wrong here it does in namespaces of the test's own.
+fn apart(command: &std::process::Command, script: &str) -> (String, String, Option<i32>) {
+    let mut unshare = std::process::Command::new("unshare");
+    unshare.args(["--mount", "--propagation", "shared", "--uts", "sh", "-c", script, "sh"]);
+    unshare.arg(command.get_program()).args(command.get_args());
+    told(&unshare.output().expect("starts"))
+}
+
+#[test]
+fn what_leads_back_to_the_callers_own_namespace_is_not_the_containers() {
+    need!(root, "busybox", "unshare");
+    let own = |config: &mut Value, kind: &str, file: &str| {
+        let listed = namespaces(config).iter_mut().filter(|n| n["type"] == kind);
+        listed.for_each(|n| n["path"] = json!(format!("/proc/self/ns/{file}")));
+    };
+    let same = "cat /proc/self/mountinfo >before; hostname >>before; \"$@\"; code=$?
+        cat /proc/self/mountinfo >after; hostname >>after; cmp before after || echo changed; exit $code";
+    let run = |bundle: &Bundle| {
+        let mut run = bundle.command(&nsrun(), "run");
+        run.arg("--bundle").arg(bundle.folder()).arg(bundle.id());
+        let (out, err, code) = apart(&run, &format!("cd {}; {same}", bundle.folder().display()));
+        (out, err.replace(&bundle.folder().display().to_string(), "BUNDLE"), code)
+    };
+    let refused = run(&Bundle::new("echo ran", |config| own(config, "mount", "mnt")));
+    let why = "nsrun: read BUNDLE/config.json: mounts: needs a mount namespace of the container's own in linux.namespaces: \
+               without one it would be the machine's\n";
+    assert_eq!((refused.0.as_str(), refused.1.as_str(), refused.2), ("", why, Some(1)));
+    let refused = run(&Bundle::new("echo ran", |config| {
+        own(config, "uts", "uts");
+        config["hostname"] = json!("veneer-test-other");
+    }));
+    let why = "nsrun: config hostname: needs a uts namespace of the container's own\n";
+    assert_eq!((refused.0.as_str(), refused.1.as_str(), refused.2), ("", why, Some(1)));
+    // What takes no mount has a root by chroot(2), and so has who comes after it.
+    let plain = |script: &str| {
+        let bundle = Bundle::new(script, |config| {
+            own(config, "mount", "mnt");
+            config["mounts"] = json!([]);
+        });
+        std::fs::write(bundle.folder().join("rootfs/inside"), "").expect("written");
+        bundle
+    };
+    let (out, err, code) = run(&plain("ls -d /inside /proc/self"));
+    assert_eq!((out.as_str(), code), ("/inside\n", Some(1)), "{err}");
+    let bundle = plain("exec sleep 1000");
+    let mut detached = bundle.command(&nsrun(), "run");
+    detached.arg("--detach").arg("--bundle").arg(bundle.folder()).arg(bundle.id());
+    let state = bundle.folder().join("state");
+    let exec = format!(
+        "\"$@\" >/dev/null 2>&1; $1 --root {} exec {} ls -d /inside {}; $1 --root {} delete --force {}",
+        state.display(),
+        bundle.id(),
+        bundle.folder().display(),
+        state.display(),
+        bundle.id()
+    );
+    let (out, err, _) = apart(&detached, &exec);
+    assert_eq!(out, "/inside\n", "{err}");
+}

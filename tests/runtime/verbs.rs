@@ -223,3 +223,30 @@ fn options_stand_behind_the_name_too() {
         }
     }
 }
+
+#[test]
+fn whom_a_container_shares_its_pids_with_are_not_its_processes() {
+    need!(root, "busybox", "unshare");
+    let nsrun = Runtime::new("nsrun", [env!("CARGO_BIN_EXE_nsrun"), "--cgroup-manager", "disabled"]);
+    let mut pod = std::process::Command::new("unshare");
+    pod.args(["--pid", "--fork", "--kill-child", "sh", "-c", "echo; sleep 1000; :"]).stdout(Stdio::piped());
+    let mut pod = pod.spawn().expect("unshare");
+    std::io::Read::read_exact(pod.stdout.as_mut().expect("stdout"), &mut [0]).expect("it is there");
+    let path = format!("/proc/{}/ns/pid_for_children", pod.id());
+    let counted: Vec<usize> = [None, Some(path)]
+        .into_iter()
+        .map(|path| {
+            let bundle = running(&nsrun, "sleep 1000 & exec sleep 1001", |config| {
+                let listed = config["linux"]["namespaces"].as_array_mut().expect("namespaces");
+                let pid = listed.iter_mut().find(|namespace| namespace["type"] == "pid").expect("one");
+                path.iter().for_each(|path| pid["path"] = json!(path));
+            });
+            let (out, err, _) = say(&bundle, &nsrun, "ps", &["-f", "json", bundle.id()]);
+            let pids: Vec<i64> = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{err}"));
+            pids.len()
+        })
+        .collect();
+    let _ = pod.kill();
+    let _ = pod.wait();
+    assert_eq!(counted, [2, 2]);
+}

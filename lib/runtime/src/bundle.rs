@@ -3,9 +3,10 @@
 pub(crate) mod document;
 mod rules;
 
-pub(crate) use rules::makes_mounts;
+pub(crate) use rules::makes;
 
 use crate::error::{Error, Result, failed, invalid};
+use crate::namespace::Namespaces;
 use crate::{file, schedule};
 use document::Read;
 use spec::runtime::{Process, Spec};
@@ -30,6 +31,16 @@ pub struct Bundle {
     pub raw: Vec<u8>,
     /// What of it is left out or deprecated.
     pub warnings: Vec<Error>,
+}
+
+impl Bundle {
+    /// Opens the namespaces that are joined, and fails where mounts are asked for in one that is not the container's own.
+    pub(crate) fn namespaces(&self) -> Result<Namespaces> {
+        let listed = self.spec.linux().as_ref().and_then(|l| l.namespaces().as_deref());
+        let namespaces = Namespaces::open(listed.unwrap_or_default())?;
+        let checked = rules::check_mounts(&self.spec, &namespaces);
+        checked.map(|()| namespaces).map_err(|e| Unplaced(e).at(&self.path.join("config.json")))
+    }
 }
 
 /// Reads the bundle at `path`.

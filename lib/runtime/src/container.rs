@@ -6,6 +6,7 @@ use crate::error::{Error, Kind, Result, failed};
 use crate::held::Held;
 use crate::hooks;
 use crate::listener;
+use crate::namespace::Namespace;
 use crate::state::{Entry, Record, Status, is_alive};
 use rustix::process::{Pid, PidfdFlags};
 use serde::Serialize;
@@ -249,7 +250,10 @@ pub fn processes(root: &Path, id: &str) -> Result<Vec<i32>> {
     let record = entry.load_made()?;
     match record.cgroup.as_ref().filter(|c| !c.is_none()) {
         Some(cgroup) => cgroup.processes(),
-        None if is_alive(record.pid, record.start_time) => crate::kin::of(record.pid),
+        None if is_alive(record.pid, record.start_time) => {
+            let apart = entry.load_config().is_ok_and(|spec| crate::bundle::makes(&spec, Namespace::Pid));
+            crate::kin::of(record.pid, apart)
+        }
         None => Ok(Vec::new()),
     }
 }

@@ -115,10 +115,11 @@ pub(crate) fn state_of(record: &Record, status: ContainerState) -> State {
 /// what engines read.
 pub(crate) fn make(request: &Request, run: bool, accounting: bool) -> Result<Made> {
     crate::state::check_id(&request.id)?;
-    let Bundle { path, rootfs, spec, raw, mut warnings } = bundle::load(&request.bundle)?;
+    let bundle = bundle::load(&request.bundle)?;
+    let namespaces = bundle.namespaces()?;
+    let Bundle { path, rootfs, spec, raw, mut warnings } = bundle;
     let process = bundle::process_of(&spec)?;
     let linux = spec.linux().as_ref();
-    let namespaces = Namespaces::open(linux.and_then(|l| l.namespaces().as_deref()).unwrap_or_default())?;
     if let Some(parameters) = linux.and_then(|l| l.sysctl().as_ref()) {
         sysctl::check(parameters, &namespaces)?;
     }

@@ -100,7 +100,7 @@ pub fn exec(request: &Request) -> Result<Ended> {
     let gone = || wrong_state("exec", &request.id, Status::Stopped);
     let spec = entry.load_config()?;
     // Before it is made sure that this is the process.
-    let root = if bundle::makes_mounts(&spec) { None } else { Some(root_of(&record)?) };
+    let root = if bundle::makes(&spec, Namespace::Mnt) { None } else { Some(root_of(&record)?) };
     let pidfd = open_process(&record).ok_or_else(gone)?;
     let (process, mut warnings) = changed(bundle::process_of(&spec)?, &request.changes)?;
     bundle::check_process(&process)?;

@@ -156,6 +156,7 @@ fn set_up(init: &mut Init<'_>) -> Result<Ready> {
         sys::loopback::bring_up().map_err(|e| failed("bring up", "lo", e))?;
     }
     if let Some(devices) = linux.and_then(|l| l.net_devices().as_ref()).filter(|all| !all.is_empty()) {
+        own(namespaces, Namespace::Net, "linux.netDevices")?;
         net_devices::look_for_names(devices)?;
         init.channel.send(&Message::MoveDevices)?;
         match init.channel.receive()? {

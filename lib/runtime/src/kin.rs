@@ -1,5 +1,5 @@
-//! Which processes are a container's where no cgroup tells: those in the pid namespace of its first one, and all that descend from
-//! these. In the machine's own pid namespace only descent counts.
+//! Which processes are a container's where no cgroup tells: its first one, all in the pid namespace that was made for it, and all that descend
+//! from these. In a pid namespace that was there before, the machine's or another container's, only descent counts.
 //!
 //! It is a snapshot of /proc (proc(5)): who forks while it is taken may be missing, and who was put into the container's other
 //! namespaces alone is not found.
@@ -9,8 +9,8 @@ use crate::file;
 use rustix::fs::{Dir, Mode, OFlags, stat};
 use std::collections::BTreeSet;
 
-/// The pids of the container whose first process is `first`, in order.
-pub(crate) fn of(first: i32) -> Result<Vec<i32>> {
+/// The pids of the container whose first process is `first`, in order; `apart` where its pid namespace was made for it.
+pub(crate) fn of(first: i32, apart: bool) -> Result<Vec<i32>> {
     let fail = |e: rustix::io::Errno| failed("list", "/proc", e);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let proc_dir = rustix::fs::open("/proc", flags, Mode::empty()).map_err(fail)?;
@@ -21,7 +21,7 @@ pub(crate) fn of(first: i32) -> Result<Vec<i32>> {
         let stat = pid.and_then(|pid| file::read_text(format!("/proc/{pid}/stat")).ok());
         parents.extend(pid.zip(stat.as_deref().and_then(parent_in)));
     }
-    let inside = space(&first.to_string()).filter(|inside| space("self") != Some(*inside));
+    let inside = if apart { space(&first.to_string()) } else { None };
     Ok(family(first, &parents, |pid| inside.is_some() && space(&pid.to_string()) == inside))
 }
 
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn a_child_of_ours_is_found_by_descent() {
         let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
-        let found = of(child.id() as i32).unwrap();
+        let found = of(child.id() as i32, false).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(found, [child.id() as i32]);

@@ -88,6 +88,14 @@ impl Namespace {
         format!("/proc/{pid}/ns/{}", self.name())
     }
 
+    /// Whether `fd` is the namespace of this kind that this process is in.
+    fn is_ours(self, fd: &OwnedFd) -> Result<bool> {
+        let own = self.path_of("self");
+        let theirs = rustix::fs::fstat(fd).map_err(|e| failed("look at namespace", self.name(), e))?;
+        let ours = rustix::fs::stat(&own).map_err(|e| failed("look at", own, e))?;
+        Ok((theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino))
+    }
+
     /// Whether process `pid` and this one are in the same namespace of this kind.
     pub fn shared_with(self, pid: i32) -> std::io::Result<bool> {
         let (a, b) = (rustix::fs::stat(self.path_of("self"))?, rustix::fs::stat(self.path_of(pid))?);
@@ -120,20 +128,25 @@ pub(crate) struct Namespaces {
 }
 
 impl Namespaces {
-    /// Opens the paths of the configuration.
+    /// Opens the paths of the configuration. One that leads to where the caller is already is not joined but inherited, as if it were not
+    /// listed: nothing there is the container's own, to be mounted in, named or written to.
     pub(crate) fn open(listed: &[LinuxNamespace]) -> Result<Self> {
         let mut all = Self::default();
+        let mut seen = Vec::new();
         for one in listed {
             let kind = Namespace::from(one.typ());
-            if all.makes(kind) || all.joins(kind) {
+            if seen.contains(&kind) {
                 return Err(invalid("linux.namespaces", kind.name(), "is listed twice"));
             }
+            seen.push(kind);
             match one.path().as_ref().filter(|p| !p.as_os_str().is_empty()) {
                 None => all.new.push(kind),
                 Some(path) => {
                     let fd = rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
                         .map_err(|e| failed("open namespace", path.display(), e))?;
-                    all.join.push((kind, path.display().to_string(), fd));
+                    if !kind.is_ours(&fd)? {
+                        all.join.push((kind, path.display().to_string(), fd));
+                    }
                 }
             }
         }
@@ -154,16 +167,6 @@ impl Namespaces {
     /// Whether the container's one of this kind is not the caller's.
     pub(crate) fn apart(&self, kind: Namespace) -> bool {
         self.makes(kind) || self.joins(kind)
-    }
-
-    /// Whether the container's one of this kind is the caller's: inherited, or joined by a path that leads to it. Only true of the process that
-    /// has not joined any yet.
-    pub(crate) fn is_callers(&self, kind: Namespace) -> bool {
-        let Some((.., joined)) = self.join.iter().find(|(k, ..)| *k == kind) else { return !self.makes(kind) };
-        match (rustix::fs::fstat(joined), rustix::fs::stat(kind.path_of("self"))) {
-            (Ok(a), Ok(b)) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
-            _ => false,
-        }
     }
 
     /// The flags for clone3: all new ones but cgroup, whose root is the group at that moment and so comes after the join,
@@ -221,6 +224,22 @@ mod tests {
         let one = LinuxNamespaceBuilder::default().typ(LinuxNamespaceType::Pid).build().unwrap();
         let error = Namespaces::open(&[one.clone(), one]).unwrap_err();
         assert_eq!(error.to_string(), "linux.namespaces pid: is listed twice");
+    }
+
+    #[test]
+    fn a_path_to_the_callers_own_is_inherited() {
+        let listed = [
+            (LinuxNamespaceType::Mount, Namespace::Mnt),
+            (LinuxNamespaceType::User, Namespace::User),
+            (LinuxNamespaceType::Cgroup, Namespace::Cgroup),
+        ];
+        for (typ, kind) in listed {
+            let one = LinuxNamespaceBuilder::default().typ(typ).path(kind.path_of("self")).build().unwrap();
+            let all = Namespaces::open(std::slice::from_ref(&one)).unwrap();
+            assert!(!all.apart(kind) && all.join.is_empty(), "{kind:?}");
+            let error = Namespaces::open(&[one.clone(), one]).unwrap_err();
+            assert_eq!(error.to_string(), format!("linux.namespaces {}: is listed twice", kind.name()));
+        }
     }
 
     #[test]

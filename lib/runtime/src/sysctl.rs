@@ -37,7 +37,7 @@ pub(crate) fn check(parameters: &HashMap<String, String>, namespaces: &Namespace
         let plain = name.replace('/', ".");
         let refused = |why: &str| -> Error { invalid("linux.sysctl", name, why.to_owned()) };
         let Some(kind) = owner(&plain) else { return Err(refused("is not in a separate kernel namespace")) };
-        if namespaces.is_callers(kind) {
+        if !namespaces.apart(kind) {
             return Err(refused(&format!("is not allowed in the {} namespace of the machine", kind.name())));
         }
         if plain.split('.').any(|part| part.is_empty()) {

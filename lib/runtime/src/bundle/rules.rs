@@ -3,7 +3,7 @@
 
 use super::{check_process, process_of};
 use crate::error::{Error, Kind, Result, invalid};
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, Namespaces};
 use crate::{hooks, intel_rdt, memory_policy, net_devices};
 use spec::runtime::{Linux, LinuxNamespace, Spec};
 use std::path::Path;
@@ -39,16 +39,15 @@ pub(super) fn check(spec: &Spec, warnings: &mut Vec<Error>) -> Result<()> {
         warnings.push(note(name, "", "is ignored: it is for another platform"));
     }
     match spec.linux() {
-        Some(linux) => check_linux(linux, warnings)?,
-        None => check_namespaces(&Linux::default(), &[], warnings)?,
+        Some(linux) => check_linux(linux, warnings),
+        None => check_namespaces(&Linux::default(), &[], warnings),
     }
-    check_mounts(spec)
 }
 
-/// Without a mount namespace the container is in the runtime's (runtime-spec "Namespaces"), where what is mounted for it would be seen by
-/// all and outlive it: it has a root, and nothing that takes a mount.
-fn check_mounts(spec: &Spec) -> Result<()> {
-    if makes_mounts(spec) {
+/// Without a mount namespace of its own the container is in the runtime's (runtime-spec "Namespaces"), where what is mounted for it would be seen
+/// by all and outlive it: it has a root, and nothing that takes a mount. Whether it has one is told by what a path leads to, not by what is listed.
+pub(super) fn check_mounts(spec: &Spec, namespaces: &Namespaces) -> Result<()> {
+    if namespaces.apart(Namespace::Mnt) {
         return Ok(());
     }
     let linux = spec.linux().as_ref();
@@ -68,16 +67,16 @@ fn check_mounts(spec: &Spec) -> Result<()> {
         Some((field, _)) => Err(invalid(
             field,
             "",
-            "needs a mount namespace in linux.namespaces: without one it would be the machine's",
+            "needs a mount namespace of the container's own in linux.namespaces: without one it would be the machine's",
         )),
         None => Ok(()),
     }
 }
 
-/// Whether the container has a mount namespace that is not the runtime's.
-pub(crate) fn makes_mounts(spec: &Spec) -> bool {
-    let namespaces = spec.linux().as_ref().and_then(|l| l.namespaces().as_deref());
-    has(namespaces.unwrap_or_default(), Namespace::Mnt)
+/// Whether a namespace of this kind is made for the container, so that what is in it is the container's.
+pub(crate) fn makes(spec: &Spec, kind: Namespace) -> bool {
+    let namespaces = spec.linux().as_ref().and_then(|l| l.namespaces().as_deref()).unwrap_or_default();
+    has(namespaces, kind) && !joins(namespaces, kind)
 }
 
 fn note(field: &'static str, subject: impl std::fmt::Display, why: &str) -> Error {
