@@ -93,3 +93,20 @@ fn no_user_namespace_is_made_inside() {
         "refused\n"
     );
 }
+
+#[test]
+fn a_filter_that_forbids_more_filters_comes_behind_ours() {
+    need!(root, "unshare");
+    let word = |code: u16, yes: u8, no: u8, k: u32| [&code.to_ne_bytes()[..], &[yes, no], &k.to_ne_bytes()].concat();
+    // load the number; seccomp(2) EPERM, all else allowed
+    let number = u32::try_from(libc::SYS_seccomp).expect("a number");
+    let program =
+        [word(0x20, 0, 0, 0), word(0x15, 0, 1, number), word(0x06, 0, 0, 0x0005_0001), word(0x06, 0, 0, 0x7fff_0000)];
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("filter"), program.concat()).expect("written");
+    for more in ["", "--ro-bind / /"] {
+        let line = "--disable-userns --seccomp 5 sh -c 'unshare -U true 2>/dev/null || echo refused' 5<filter";
+        let (out, err, code) = sh(NSRUN, folder.path(), &format!("$P {more} {line}"));
+        assert_eq!((out.as_str(), code), ("refused\n", Some(0)), "{more}: {err}");
+    }
+}

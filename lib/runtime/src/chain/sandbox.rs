@@ -274,12 +274,14 @@ fn wanted(chain: &Chain) -> Result<Vec<Capability>> {
 
 /// The filters of system calls that `chain` asks for. Files are the caller's: before the root is another.
 pub(super) fn filters(chain: &Chain, sandboxed: bool) -> Result<Vec<seccomp::Program>> {
-    let mut all: Vec<seccomp::Program> = filter(chain, sandboxed)?.into_iter().collect();
-    for number in &chain.filters {
-        all.push(read_program("--add-seccomp-fd", *number)?);
-    }
+    let mut all = Vec::new();
+    // Ours goes first: one that is given may forbid seccomp(2).
     if chain.no_user_namespaces {
         all.push(no_user_namespaces()?);
+    }
+    all.extend(filter(chain, sandboxed)?);
+    for number in &chain.filters {
+        all.push(read_program("--add-seccomp-fd", *number)?);
     }
     if all.iter().any(seccomp::Program::notifies) {
         return Err(invalid("--seccomp", "SCMP_ACT_NOTIFY", "nobody here would answer").hint("the OCI verbs can do it"));
