@@ -273,3 +273,26 @@ fn a_container_sees_no_group_but_its_own() {
     assert!(said(&created).starts_with(&format!("{} 1\n", whole.join(" "))), "{whole:?}: {}", said(&created));
     ok(&created, &nsrun, "delete", &[]);
 }
+
+#[test]
+fn the_groups_are_seen_in_a_mount_namespace_that_shows_none() {
+    need!(root, "busybox", "unshare");
+    let [.., nsrun] = runtimes();
+    let script = "umount -lR /sys/fs/cgroup; echo; exec sleep 1000";
+    let mut other = std::process::Command::new("unshare");
+    other.args(["--mount", "--propagation", "private", "sh", "-c", script]).stdout(std::process::Stdio::piped());
+    let mut other = other.spawn().expect("unshare");
+    std::io::Read::read_exact(other.stdout.as_mut().expect("stdout"), &mut [0]).expect("it is there");
+    let bundle = Bundle::new("find /sys/fs/cgroup -name cgroup.procs -exec cat {} + | sort -u", |config| {
+        with_own_tree(config);
+        let listed = config["linux"]["namespaces"].as_array_mut().expect("namespaces");
+        let mounts = listed.iter_mut().filter(|n| n["type"] == "mount");
+        mounts.for_each(|n| n["path"] = json!(format!("/proc/{}/ns/mnt", other.id())));
+    });
+    let (out, err, code) = crate::bundle::told(&bundle.run(&nsrun));
+    let _ = other.kill();
+    let _ = other.wait();
+    // The shell, find and sort; nobody else is in the groups.
+    assert_eq!((out.lines().next(), code), (Some("1"), Some(0)), "{out}{err}");
+    assert!(out.lines().count() <= 4, "{out}");
+}

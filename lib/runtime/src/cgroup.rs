@@ -30,12 +30,13 @@ mod view;
 
 pub use chain::{ChainGroup, ChainLimits, for_chain};
 pub use entrance::Entrance;
-pub(crate) use view::View;
+pub(crate) use layout::Layout;
+pub(crate) use view::{Folder, View};
 
 use crate::devices::{DeviceList, Rules};
 use crate::error::{Error, Kind, Result, failed};
 use group::{Group, make_folders};
-use layout::{Hierarchy, Layout};
+use layout::Hierarchy;
 use limits::Setting;
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
@@ -76,9 +77,6 @@ impl Default for Options {
 pub struct Cgroup {
     groups: Vec<Group>,
     devices: DeviceList,
-    /// Known to who made them.
-    #[serde(skip)]
-    view: View,
 }
 
 impl Cgroup {
@@ -89,14 +87,19 @@ impl Cgroup {
         Self::create_in(&layout, Path::new(path), resources, options)
     }
 
-    fn create_in(layout: &Layout, path: &Path, resources: Option<&LinuxResources>, options: &Options) -> Result<Self> {
+    /// The same in the trees of `layout`.
+    pub(crate) fn create_in(
+        layout: &Layout,
+        path: &Path,
+        resources: Option<&LinuxResources>,
+        options: &Options,
+    ) -> Result<Self> {
         let settings = resources.map(|r| limits::settings(r, layout)).transpose()?.unwrap_or_default();
         let devices = resources.and_then(|r| r.devices().as_deref()).unwrap_or_default();
         let rules = Rules::of(devices)?;
         let devices = DeviceList::Open("no cgroup to keep it in".to_owned());
-        let mut cgroup = Self { groups: Vec::new(), devices, view: View::default() };
+        let mut cgroup = Self { groups: Vec::new(), devices };
         let made = cgroup.make(layout, path, &settings, &rules, options);
-        cgroup.view = View::of(layout, cgroup.groups.iter());
         if made.is_err() {
             for group in &cgroup.groups {
                 let _ = group.remove();
@@ -156,9 +159,7 @@ impl Cgroup {
         let v2 = layout.v2.iter().map(|of| group(of, true, of.place_beside(path)));
         let is_there = |group: &Group| rustix::fs::stat(group.path.join("cgroup.procs")).is_ok();
         let devices = DeviceList::Open("the group is not ours".to_owned());
-        let groups: Vec<Group> = v1.chain(v2).filter(is_there).collect();
-        let view = View::of(layout, groups.iter());
-        Self { groups, devices, view }
+        Self { groups: v1.chain(v2).filter(is_there).collect(), devices }
     }
 
     fn make_v1(&mut self, hierarchy: &Hierarchy, folder: &Path, limited: bool) -> Result<()> {
@@ -261,9 +262,9 @@ impl Cgroup {
         &self.devices
     }
 
-    /// What a container in these groups, just made, sees of them.
-    pub(crate) fn view(&self) -> View {
-        self.view.clone()
+    /// What a container in these groups sees of them.
+    pub(crate) fn view(&self, layout: &Layout) -> View {
+        View::of(layout, self.groups.iter())
     }
 
     /// Whether there is no group at all: nothing to enter, freeze or remove.

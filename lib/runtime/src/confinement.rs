@@ -1,10 +1,11 @@
 //! Which cgroup a container gets: `linux.cgroupsPath`, `/veneer/ID` without one, none at all where the caller wants none.
 
-use crate::cgroup::{Cgroup, Entrance, Options, PARENT, View, delegate};
+use crate::cgroup::{Cgroup, Entrance, Layout, Options, PARENT, View, delegate};
 use crate::devices::DeviceList;
 use crate::error::{Kind, Result};
 use spec::runtime::Spec;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How the caller wants cgroups made.
@@ -26,6 +27,8 @@ pub(crate) struct Confinement {
     pub(crate) entrance: Option<Entrance>,
     /// The v2 group for the first process to start in, by which it spares the wait of entering.
     pub(crate) directory: Option<OwnedFd>,
+    /// The trees it was made in.
+    layout: Option<Layout>,
 }
 
 impl Confinement {
@@ -33,7 +36,7 @@ impl Confinement {
     /// started in its v2 group, else it enters that too.
     pub(crate) fn create(spec: &Spec, id: &str, manager: Manager, accounting: bool, direct: bool) -> Result<Self> {
         if manager == Manager::Disabled {
-            return Ok(Self { cgroup: None, entrance: None, directory: None });
+            return Ok(Self { cgroup: None, entrance: None, directory: None, layout: None });
         }
         let path = path_of(spec, id, manager);
         let resources = spec.linux().as_ref().and_then(|l| l.resources().as_ref());
@@ -41,12 +44,13 @@ impl Confinement {
             |mount: &spec::runtime::Mount| mount.typ().as_deref().is_some_and(|kind| kind.starts_with("cgroup"));
         let everywhere = accounting && spec.mounts().iter().flatten().any(shown);
         let options = Options { accounting, everywhere, ..Options::default() };
-        let cgroup = Cgroup::create(&path, resources, &options)?;
+        let layout = Layout::detect()?;
+        let cgroup = Cgroup::create_in(&layout, Path::new(&path), resources, &options)?;
         let ways = cgroup.entrance(direct).and_then(|entrance| {
             let directory = if direct { cgroup.directory()? } else { None };
             Ok((entrance, directory))
         });
-        let mut made = Self { cgroup: Some(cgroup), entrance: None, directory: None };
+        let mut made = Self { cgroup: Some(cgroup), entrance: None, directory: None, layout: Some(layout) };
         if let (Some(cgroup), Some(uid)) = (&made.cgroup, delegate::owner(spec)) {
             delegate::give(cgroup, uid).inspect_err(|_| made.remove())?;
         }
@@ -74,7 +78,8 @@ impl Confinement {
 
     /// What the container sees of it.
     pub(crate) fn view(&self) -> View {
-        self.cgroup.as_ref().map_or_else(View::load_own, Cgroup::view)
+        let made = self.cgroup.as_ref().zip(self.layout.as_ref());
+        made.map_or_else(View::load_own, |(cgroup, layout)| cgroup.view(layout))
     }
 
     /// Removes it again.

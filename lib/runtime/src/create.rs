@@ -13,7 +13,7 @@ use crate::file;
 use crate::idmap::{self, Ids};
 use crate::init::{self, Console, Init, Wait};
 use crate::namespace::{Namespace, Namespaces};
-use crate::rootfs::entries;
+use crate::rootfs::{cgroups, entries};
 use crate::state::{Entry, Record, start_time};
 use crate::{hooks, listener, net_devices, seccomp, sysctl, terminal};
 use rustix::fs::CWD;
@@ -168,7 +168,10 @@ pub(crate) fn make(request: &Request, run: bool, accounting: bool) -> Result<Mad
     confinement = Confinement::create(&spec, &request.id, request.cgroups, accounting, !stepwise)?;
     undo.cgroup = Some(&confinement);
     let shows_cgroups = mounts.iter().any(entries::Entry::is_cgroup);
-    let view = if shows_cgroups { confinement.view() } else { View::default() };
+    let mut view = if shows_cgroups { confinement.view() } else { View::default() };
+    if namespaces.joins(Namespace::Mnt) {
+        cgroups::clone_now(&mut view, linux)?;
+    }
     record.cgroup = confinement.cgroup.clone();
     // Without a list a user namespace does as well: the kernel makes no devices in one.
     record.devices_listed =

@@ -55,6 +55,7 @@ impl ChainLimits {
 #[derive(Debug)]
 pub struct ChainGroup {
     cgroup: Cgroup,
+    layout: Layout,
     entrance: Entrance,
     /// Made here, not found.
     ours: bool,
@@ -85,7 +86,7 @@ pub fn for_chain(path: Option<&Path>, limits: &ChainLimits) -> Result<ChainGroup
             .hint("be root, or name a path in a tree that was delegated to this user"));
     }
     match cgroup.entrance(false) {
-        Ok(entrance) => Ok(ChainGroup { cgroup, entrance, ours, maker }),
+        Ok(entrance) => Ok(ChainGroup { cgroup, layout, entrance, ours, maker }),
         Err(e) => {
             if ours {
                 let _ = cgroup.remove();
@@ -112,7 +113,7 @@ impl ChainGroup {
 
     /// What a root file system of the command's own shows of it.
     pub(crate) fn view(&self) -> View {
-        self.cgroup.view()
+        self.cgroup.view(&self.layout)
     }
 
     /// The v2 folder for `CLONE_INTO_CGROUP`, which spares the wait of [`ChainGroup::enter`]; `None` where there are v1 groups.

@@ -50,7 +50,7 @@ impl Hierarchy {
 
 /// The machine's hierarchies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     /// v1, one a controller or set of them; named ones are not among them.
     pub(super) v1: Vec<Hierarchy>,
     /// Those of v1 without controllers: systemd's own.
@@ -61,7 +61,7 @@ pub(super) struct Layout {
 
 impl Layout {
     /// This machine's. Where nothing is mounted it is empty.
-    pub(super) fn detect() -> Result<Self> {
+    pub(crate) fn detect() -> Result<Self> {
         let own = read_file(CWD, OWN).map_err(|e| failed("read", OWN, e))?;
         let own = String::from_utf8_lossy(&own).into_owned();
         Ok(Self::from(&own, Path::new(ROOT), magic, |root| {

@@ -5,15 +5,31 @@
 
 use super::group::Group;
 use super::layout::{Hierarchy, Layout};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 /// Folders of this machine's, to be bound.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct View {
     /// Hierarchies: the name of the folder below /sys/fs/cgroup, and the folder of the group.
-    pub(crate) groups: Vec<(String, PathBuf)>,
+    pub(crate) groups: Vec<(String, Folder)>,
     /// Where v2 is all there is: the group, to be shown at /sys/fs/cgroup itself.
-    pub(crate) unified: Option<PathBuf>,
+    pub(crate) unified: Option<Folder>,
+}
+
+/// The folder of a group.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    /// Its name in the mount namespace of who made the view.
+    pub(crate) path: PathBuf,
+    /// The same as a detached mount, for a namespace where that name leads elsewhere.
+    pub(crate) cloned: Option<OwnedFd>,
+}
+
+impl From<PathBuf> for Folder {
+    fn from(path: PathBuf) -> Self {
+        Self { path, cloned: None }
+    }
 }
 
 impl View {
@@ -22,14 +38,14 @@ impl View {
         let mut view = Self::own(layout);
         for group in groups {
             if layout.is_v2() {
-                view.unified = if group.v2 { Some(group.path.clone()) } else { view.unified };
+                view.unified = if group.v2 { Some(group.path.clone().into()) } else { view.unified };
                 continue;
             }
             let hierarchy = all(layout).find(|hierarchy| group.path.starts_with(&hierarchy.root));
-            view.groups.extend(hierarchy.and_then(name_of).map(|name| (name, group.path.clone())));
+            view.groups.extend(hierarchy.and_then(name_of).map(|name| (name, group.path.clone().into())));
         }
-        if view == Self::default() {
-            let callers = |hierarchy: &Hierarchy| Some((name_of(hierarchy)?, callers_group(hierarchy)));
+        if view.groups.is_empty() && view.unified.is_none() {
+            let callers = |hierarchy: &Hierarchy| Some((name_of(hierarchy)?, callers_group(hierarchy).into()));
             view.groups = all(layout).filter_map(callers).collect();
         }
         view
@@ -38,7 +54,12 @@ impl View {
     /// Without groups, by choice: on v2 the one it stays in, as every process is in one.
     fn own(layout: &Layout) -> Self {
         let v2 = layout.v2.as_ref().filter(|_| layout.is_v2());
-        Self { groups: Vec::new(), unified: v2.map(callers_group) }
+        Self { groups: Vec::new(), unified: v2.map(|hierarchy| callers_group(hierarchy).into()) }
+    }
+
+    /// All its folders.
+    pub(crate) fn folders_mut(&mut self) -> impl Iterator<Item = &mut Folder> {
+        self.groups.iter_mut().map(|(_, folder)| folder).chain(&mut self.unified)
     }
 
     /// The same of this process; nothing where there is no cgroup tree.
@@ -65,6 +86,7 @@ fn name_of(hierarchy: &Hierarchy) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::{Group, Hierarchy, Layout, View};
+    use std::path::{Path, PathBuf};
 
     fn hierarchy(controllers: &[&str], root: &str, own: &str) -> Hierarchy {
         let controllers = controllers.iter().map(|c| (*c).to_owned()).collect();
@@ -73,6 +95,14 @@ mod tests {
 
     fn group(path: &str, v2: bool) -> Group {
         Group { controllers: Vec::new(), v2, path: path.into(), made: Vec::new() }
+    }
+
+    fn shown(view: &View) -> Vec<(&str, &Path)> {
+        view.groups.iter().map(|(name, folder)| (name.as_str(), folder.path.as_path())).collect()
+    }
+
+    fn unified(layout: &Layout, groups: &[Group]) -> Option<PathBuf> {
+        View::of(layout, groups.iter()).unified.map(|folder| folder.path)
     }
 
     #[test]
@@ -87,11 +117,11 @@ mod tests {
         let view = View::of(&layout, groups.iter());
         let want =
             [("cpu,cpuacct", "/c/cpu,cpuacct/a/b"), ("systemd", "/c/systemd/a/b"), ("unified", "/c/unified/a/b")];
-        assert_eq!(view.groups, want.map(|(name, path)| (name.to_owned(), path.into())));
-        assert_eq!(view.unified, None);
-        let callers = View::of(&layout, [].iter()).groups;
-        assert_eq!(callers.len(), 4);
-        assert_eq!(callers.get(1), Some(&("memory".to_owned(), "/c/memory".into())));
+        assert_eq!(shown(&view), want.map(|(name, path)| (name, Path::new(path))));
+        assert!(view.unified.is_none());
+        let callers = View::of(&layout, [].iter());
+        assert_eq!(callers.groups.len(), 4);
+        assert_eq!(shown(&callers).get(1), Some(&("memory", Path::new("/c/memory"))));
     }
 
     #[test]
@@ -106,9 +136,9 @@ mod tests {
         };
         let made = path("x").display().to_string();
         let groups = [group(&made, true), group("/c/systemd/x", false)];
-        assert_eq!(View::of(&layout("/user.slice"), groups.iter()).unified, Some(path("x")));
-        assert_eq!(View::of(&layout("/user.slice"), [].iter()).unified, Some(path("user.slice")));
+        assert_eq!(unified(&layout("/user.slice"), &groups), Some(path("x")));
+        assert_eq!(unified(&layout("/user.slice"), &[]), Some(path("user.slice")));
         // A part of the tree is mounted, in which the machine's paths are not found.
-        assert_eq!(View::of(&layout("/docker/1"), [].iter()).unified, Some(root.path().to_owned()));
+        assert_eq!(unified(&layout("/docker/1"), &[]), Some(root.path().to_owned()));
     }
 }

@@ -4,16 +4,35 @@
 //! folder bound. v1 and hybrid trees: a tmpfs with one folder a hierarchy, each the group's own folder, as runc lays it out; which
 //! they are, [`crate::cgroup::View`] tells.
 
-use super::fsmount;
 use super::masks::QUIET;
 use super::mounts::{Site, clone_tree};
 use super::options::{Attributes, Options};
 use super::tree::Make;
+use super::{entries, fsmount};
+use crate::cgroup::{Folder, View};
 use crate::error::{Result, failed};
 use rustix::fs::Mode;
+use spec::runtime::Linux;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use sys::mount_attr::{MountAttr, mount_setattr};
+
+/// Clones the folders of `view` before a mount namespace is joined where its names may lead elsewhere or nowhere.
+pub(crate) fn clone_now(view: &mut View, linux: Option<&Linux>) -> Result<()> {
+    for folder in view.folders_mut() {
+        let name = folder.path.display().to_string();
+        match clone_tree(&folder.path, true) {
+            Ok(cloned) => {
+                entries::set_propagation(&cloned, linux, &name)?;
+                folder.cloned = Some(cloned);
+            }
+            // In the container's own user namespace it is tried again by its name.
+            Err(e) if entries::is_for_the_container(&e) => {}
+            Err(e) => return Err(failed("bind mount", name, e)),
+        }
+    }
+    Ok(())
+}
 
 /// Mounts the container's view at `destination`.
 pub(crate) fn mount(site: &Site<'_>, name: &str, destination: &Path, options: &Options) -> Result<()> {
@@ -44,7 +63,11 @@ pub(crate) fn mount(site: &Site<'_>, name: &str, destination: &Path, options: &O
         &Options::default(),
     )?;
     for (group, folder) in &site.cgroups.groups {
-        let copy = clone(folder, options.attributes).map_err(|e| failed("bind mount", folder.display(), e))?;
+        let copy = match clone(folder, options.attributes) {
+            // Nothing of that name in a mount namespace that is joined.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            copy => copy.map_err(|e| failed("bind mount", folder.path.display(), e))?,
+        };
         super::attach_below(copy.as_fd(), tmpfs.as_fd(), group)
             .map_err(|e| failed("mount", destination.join(group).display(), e))?;
     }
@@ -55,7 +78,7 @@ pub(crate) fn mount(site: &Site<'_>, name: &str, destination: &Path, options: &O
     Ok(())
 }
 
-fn unified(site: &Site<'_>, folder: &Path, name: &str, options: &Options) -> Result<OwnedFd> {
+fn unified(site: &Site<'_>, folder: &Folder, name: &str, options: &Options) -> Result<OwnedFd> {
     if site.own_cgroup_namespace {
         let fresh = Options { attributes: options.attributes, ..Options::default() };
         match fsmount::detached("cgroup2", "cgroup", &fresh) {
@@ -64,11 +87,18 @@ fn unified(site: &Site<'_>, folder: &Path, name: &str, options: &Options) -> Res
             Err(refused) => return Err(refused.at(name)),
         }
     }
-    clone(folder, options.attributes).map_err(|e| failed("bind mount", folder.display(), e))
+    clone(folder, options.attributes).map_err(|e| failed("bind mount", folder.path.display(), e))
 }
 
-fn clone(folder: &Path, attributes: Attributes) -> std::io::Result<OwnedFd> {
-    let copy = clone_tree(folder, true)?;
+fn clone(folder: &Folder, attributes: Attributes) -> std::io::Result<OwnedFd> {
+    let copy = match &folder.cloned {
+        // Before Linux 6.15 a detached mount has no copies: then it goes itself, and what comes later is a copy of it where it is.
+        Some(cloned) => match super::copy_of(cloned.as_fd(), true) {
+            Err(_) => rustix::io::fcntl_dupfd_cloexec(cloned, 3)?,
+            Ok(copy) => copy,
+        },
+        None => clone_tree(&folder.path, true)?,
+    };
     let attr = MountAttr { set: attributes.set, clear: attributes.clear, ..MountAttr::default() };
     if !attributes.is_empty() {
         mount_setattr(copy.as_fd(), c"", true, &attr)?;

@@ -157,12 +157,12 @@ pub(crate) fn clone_root(path: &Path, linux: Option<&Linux>, namespaces: &Namesp
 }
 
 /// Who has no rights over mounts here gets them in the container's own user namespace: there it is tried again.
-fn is_for_the_container(e: &std::io::Error) -> bool {
+pub(super) fn is_for_the_container(e: &std::io::Error) -> bool {
     e.kind() == std::io::ErrorKind::PermissionDenied
 }
 
 /// As [`super::assemble`] gives it to all mounts of the container.
-fn set_propagation(detached: &OwnedFd, linux: Option<&Linux>, name: &str) -> Result<()> {
+pub(super) fn set_propagation(detached: &OwnedFd, linux: Option<&Linux>, name: &str) -> Result<()> {
     let word = linux.and_then(|l| l.rootfs_propagation().as_deref()).and_then(options::parse_propagation);
     let propagation = match word {
         Some((libc::MS_SHARED, _)) => return Ok(()),
