@@ -1,32 +1,17 @@
 //! For tests: bytes of every texture, packed in every way, out of a seed.
 
 use flate2::{Compress, Compression, FlushCompress, Status};
-
-/// Numbers that look random.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        (self.next() >> 11) as usize % end.max(1)
-    }
-}
+use testkit::dice::Dice;
 
 /// About `length` bytes: runs, text, noise, repetitions near and far, in turns.
-pub(crate) fn texture(random: &mut Random, length: usize) -> Vec<u8> {
+pub(crate) fn texture(random: &mut Dice, length: usize) -> Vec<u8> {
     let mut all: Vec<u8> = Vec::with_capacity(length + 70_000);
     while all.len() < length {
         let end = [20, 300, 5_000, 60_000][random.below(4)];
         let count = 1 + random.below(end);
         match random.below(6) {
-            0 => all.extend(std::iter::repeat_n(random.next() as u8, count)),
-            1 => all.extend((0..count).map(|_| random.next() as u8)),
+            0 => all.extend(std::iter::repeat_n(random.any() as u8, count)),
+            1 => all.extend((0..count).map(|_| random.any() as u8)),
             2 => all.extend((0..count).map(|_| b"etaoin shrdlu\n"[random.below(14)])),
             3 | 4 if !all.is_empty() => {
                 let far = [5, 20, 300, 40_000][random.below(4)];
@@ -43,7 +28,7 @@ pub(crate) fn texture(random: &mut Random, length: usize) -> Vec<u8> {
 }
 
 /// Raw DEFLATE of `bytes` at `level` (0 to 9), flushed now and then where `flushes`.
-pub(crate) fn deflated(random: &mut Random, bytes: &[u8], level: u32, flushes: bool) -> Vec<u8> {
+pub(crate) fn deflated(random: &mut Dice, bytes: &[u8], level: u32, flushes: bool) -> Vec<u8> {
     let mut packer = Compress::new(Compression::new(level), false);
     let mut packed = Vec::with_capacity(bytes.len() + bytes.len() / 8 + 1000);
     let mut rest = bytes;
@@ -75,7 +60,7 @@ pub(crate) fn deflated(random: &mut Random, bytes: &[u8], level: u32, flushes: b
 }
 
 /// A gzip member of `bytes`.
-pub(crate) fn member(random: &mut Random, bytes: &[u8], level: u32, flushes: bool) -> Vec<u8> {
+pub(crate) fn member(random: &mut Dice, bytes: &[u8], level: u32, flushes: bool) -> Vec<u8> {
     let mut packed = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
     packed.extend(deflated(random, bytes, level, flushes));
     let mut crc = flate2::Crc::new();

@@ -1,15 +1,16 @@
 //! The pipeline's faults: cuts and flips at every byte, readers that fail or hang, consumers that leave, memory.
 
 use super::*;
-use crate::compression::samples::{Random, deflated, member, texture};
+use crate::compression::samples::{deflated, member, texture};
 use flate2::Crc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
+use testkit::dice::Dice;
 
 fn tar(length: usize) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
-    let data = texture(&mut Random(0x5eed_0031), length);
+    let data = texture(&mut Dice::new(0x5eed_0031), length);
     header.set_size(data.len() as u64);
     builder.append_data(&mut header, "file", &data[..]).unwrap();
     builder.into_inner().unwrap()
@@ -17,7 +18,7 @@ fn tar(length: usize) -> Vec<u8> {
 
 /// The tar as it is and packed.
 fn forms(tar: &[u8]) -> [Vec<u8>; 3] {
-    [tar.to_vec(), member(&mut Random(1), tar, 6, false), ::zstd::encode_all(tar, 3).unwrap()]
+    [tar.to_vec(), member(&mut Dice::new(1), tar, 6, false), ::zstd::encode_all(tar, 3).unwrap()]
 }
 
 fn known(blob: &[u8], tar: &[u8]) -> Known {
@@ -208,7 +209,7 @@ fn what_has_come_is_handed_on_before_the_rest_comes() {
 
 /// A gzip of `blocks` times the same 4 MB, zeros and noise, packed once: each stands for itself behind a full flush.
 fn endless(blocks: usize) -> (impl Read + Send, u64) {
-    let mut random = Random(0x5eed_0032);
+    let mut random = Dice::new(0x5eed_0032);
     let mut block = vec![0; 4 << 20];
     for part in block.chunks_mut(1 << 20) {
         let noise = texture(&mut random, 300_000);
@@ -282,7 +283,7 @@ fn memory_child() {
         // As large a window as is given, and more data than it.
         let mut encoder = ::zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
         encoder.window_log(27).unwrap();
-        let noise = texture(&mut Random(0x5eed_0033), 1 << 20);
+        let noise = texture(&mut Dice::new(0x5eed_0033), 1 << 20);
         for _ in 0..300 {
             io::Write::write_all(&mut encoder, &noise).unwrap();
         }

@@ -24,6 +24,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use sys::seccomp::Instruction;
+use testkit::dice::{self, Dice};
 use testkit::need;
 
 const ENOSYS: u32 = 0x0005_0000 | 38;
@@ -227,7 +228,7 @@ fn value(action: Action, errno: Option<u32>) -> u32 {
 
 /// Compares our program with the sentences, and with libseccomp's where a compiler is given, on every number of every convention,
 /// with arguments that lie near what the profile compares.
-fn compare(compiler: Option<&Compiler>, native: Abi, abis: &[Abi], mut profile: LinuxSeccomp, random: &mut Random) {
+fn compare(compiler: Option<&Compiler>, native: Abi, abis: &[Abi], mut profile: LinuxSeccomp, dice: &mut Dice) {
     let mut rules = profile.syscalls().clone().unwrap_or_default();
     if let Some(compiler) = compiler {
         for rule in &mut rules {
@@ -302,10 +303,10 @@ fn compare(compiler: Option<&Compiler>, native: Abi, abis: &[Abi], mut profile: 
             }
             let near: Vec<u64> = near.iter().copied().collect();
             for _ in 0..(near.len() * 8).min(400) {
-                let mut args = [0; 6].map(|_: u64| random.pick(&near));
+                let mut args = [0; 6].map(|_: u64| dice.of(&near));
                 check(args);
                 // The selector of a multiplexed call.
-                args[0] = random.below(26) as u64;
+                args[0] = dice.below(26) as u64;
                 check(args);
             }
         }
@@ -320,7 +321,7 @@ fn the_default_profile_decides_as_libseccomp_does() {
     for caps in [few, spec::capability::ALL.to_vec(), Vec::new(), vec![Capability::SysAdmin]] {
         for (native, abis) in [(Abi::X86_64, &X86[..]), (Abi::Aarch64, &ARM[..])] {
             let profile = spec::seccomp::default_profile(&caps, native, (6, 1));
-            compare(Some(&compiler), native, abis, profile, &mut Random(1));
+            compare(Some(&compiler), native, abis, profile, &mut Dice::new(1));
         }
     }
 }
@@ -330,14 +331,14 @@ fn random_profiles_decide_as_libseccomp_does() {
     need!("cc", libseccomp);
     let compiler = Compiler::build();
     let names: Vec<&str> = compiler.known.iter().map(String::as_str).collect();
-    repeat(5, fresh_seed(), |random| {
-        let (native, abis) = random.pick(&MACHINES);
+    repeat(5, |dice| {
+        let (native, abis) = dice.of(&MACHINES);
         // libseccomp 2.5.4 gives wrong answers where a rule names a call that none of the conventions has; the sentences
         // below hold for such rules too
         let names: Vec<&str> =
             names.iter().copied().filter(|name| abis.iter().any(|abi| number(*abi, name).is_some())).collect();
-        let profile = random.profile(&names, 1, abis);
-        compare(Some(&compiler), native, abis, profile, random);
+        let profile = random_profile(dice, &names, 1, abis);
+        compare(Some(&compiler), native, abis, profile, dice);
     });
 }
 
@@ -345,10 +346,10 @@ fn random_profiles_decide_as_libseccomp_does() {
 fn random_profiles_decide_as_their_sentences_say() {
     let names: BTreeSet<&str> = X86.iter().chain(&ARM).flat_map(|abi| all(*abi)).map(|(name, _)| name).collect();
     let names: Vec<&str> = names.into_iter().collect();
-    repeat(4, fresh_seed(), |random| {
-        let (native, abis) = random.pick(&MACHINES);
-        let profile = random.profile(&names, 3, abis);
-        compare(None, native, abis, profile, random);
+    repeat(4, |dice| {
+        let (native, abis) = dice.of(&MACHINES);
+        let profile = random_profile(dice, &names, 3, abis);
+        compare(None, native, abis, profile, dice);
     });
 }
 
@@ -360,98 +361,72 @@ const MACHINES: [(Abi, &[Abi]); 5] = [
     (Abi::Aarch64, &[Abi::Aarch64]),
 ];
 
-/// A seed nobody has seen before.
-fn fresh_seed() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
-    now.as_nanos() as u64
-}
-
-/// Runs `check` with random numbers from `seed`, telling it if it fails; `VENEER_SEED` gives another.
-fn repeat(times: usize, seed: u64, check: impl Fn(&mut Random)) {
-    let given = std::env::var("VENEER_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or(seed);
-    let mut random = Random(seed);
+/// Runs `check` with dice of a new seed, telling it if it fails.
+fn repeat(times: usize, check: impl Fn(&mut Dice)) {
+    let seed = dice::seed();
+    let mut dice = Dice::new(seed);
     for _ in 0..times {
-        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(&mut random)));
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(&mut dice)));
         if let Err(panic) = caught {
-            std::io::stderr().write_all(format!("VENEER_SEED={seed}\n").as_bytes()).expect("stderr");
+            dice::say(&format!("VENEER_SEED={seed}"));
             std::panic::resume_unwind(panic);
         }
     }
 }
 
-/// xorshift: the same profiles for the same seed.
-struct Random(u64);
+/// A number to compare with, often one where something changes.
+fn number_for(dice: &mut Dice) -> u64 {
+    let wide = dice.any();
+    dice.of(&[0, 1, 2, 16, 0x7e02_0000, 0xffff_ffff, 0x1_0000_0000, 0x1_0000_0001, wide, wide >> 32, wide << 32])
+}
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+/// A profile over `names`, with up to `most` rules a call. The multiplexers themselves are left out: rules about them and
+/// about what they reach would overlap, and their order in libseccomp is not that of the profile.
+fn random_profile(dice: &mut Dice, names: &[&str], most: usize, abis: &[Abi]) -> LinuxSeccomp {
+    let known: Vec<&&str> = names.iter().filter(|name| !["socketcall", "ipc"].contains(*name)).collect();
+    // What 32-bit conventions make of numbers that do not fit is libseccomp's own affair.
+    let width = if most > 1 || abis.iter().all(|abi| abi.wide()) { u64::MAX } else { u64::from(u32::MAX) };
+    let actions = ["ALLOW", "ERRNO", "LOG", "KILL_PROCESS", "KILL", "TRAP", "TRACE"];
+    let mut syscalls = Vec::new();
+    let mut names: BTreeSet<&str> = BTreeSet::new();
+    for _ in 0..dice.below(if most > 1 { 16 } else { 120 }) {
+        names.insert(*known[dice.below(known.len())]);
     }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() >> 33) as usize % n
-    }
-
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())]
-    }
-
-    fn number(&mut self) -> u64 {
-        let wide = self.next();
-        self.pick(&[0, 1, 2, 16, 0x7e02_0000, 0xffff_ffff, 0x1_0000_0000, 0x1_0000_0001, wide, wide >> 32, wide << 32])
-    }
-
-    /// A profile over `names`, with up to `most` rules a call. The multiplexers themselves are left out: rules about them and
-    /// about what they reach would overlap, and their order in libseccomp is not that of the profile.
-    fn profile(&mut self, names: &[&str], most: usize, abis: &[Abi]) -> LinuxSeccomp {
-        let known: Vec<&&str> = names.iter().filter(|name| !["socketcall", "ipc"].contains(*name)).collect();
-        // What 32-bit conventions make of numbers that do not fit is libseccomp's own affair.
-        let width = if most > 1 || abis.iter().all(|abi| abi.wide()) { u64::MAX } else { u64::from(u32::MAX) };
-        let actions = ["ALLOW", "ERRNO", "LOG", "KILL_PROCESS", "KILL", "TRAP", "TRACE"];
-        let mut syscalls = Vec::new();
-        let mut names: BTreeSet<&str> = BTreeSet::new();
-        for _ in 0..self.below(if most > 1 { 16 } else { 120 }) {
-            names.insert(*known[self.below(known.len())]);
-        }
-        for name in names {
-            // The listener could not be handed over where `write` notifies, and as default nothing would start.
-            let notify = if name == "write" { "LOG" } else { "NOTIFY" };
-            let of_rules = [&actions[..], &[notify]].concat();
-            let action = format!("SCMP_ACT_{}", self.pick(&of_rules));
-            for _ in 0..1 + self.below(most) {
-                let action = if most > 1 { format!("SCMP_ACT_{}", self.pick(&of_rules)) } else { action.clone() };
-                let mut args = Vec::new();
-                let mut indexes = BTreeSet::new();
-                for _ in 0..self.below(3) {
-                    let op = self.pick(&[
-                        Op::ScmpCmpEq,
-                        Op::ScmpCmpNe,
-                        Op::ScmpCmpLt,
-                        Op::ScmpCmpLe,
-                        Op::ScmpCmpGt,
-                        Op::ScmpCmpGe,
-                        Op::ScmpCmpMaskedEq,
-                    ]);
-                    let index = self.below(6);
-                    if indexes.insert(index) {
-                        let masked = op == Op::ScmpCmpMaskedEq;
-                        // libseccomp 2.5 takes a mask without low bits for a condition that decides nothing, also below others.
-                        let (value, second) = (self.number() & width | u64::from(masked), self.number() & width);
-                        args.push(serde_json::json!({ "index": index, "value": value, "valueTwo": second, "op": op }));
-                    }
+    for name in names {
+        // The listener could not be handed over where `write` notifies, and as default nothing would start.
+        let notify = if name == "write" { "LOG" } else { "NOTIFY" };
+        let of_rules = [&actions[..], &[notify]].concat();
+        let action = format!("SCMP_ACT_{}", dice.of(&of_rules));
+        for _ in 0..1 + dice.below(most) {
+            let action = if most > 1 { format!("SCMP_ACT_{}", dice.of(&of_rules)) } else { action.clone() };
+            let mut args = Vec::new();
+            let mut indexes = BTreeSet::new();
+            for _ in 0..dice.below(3) {
+                let op = dice.of(&[
+                    Op::ScmpCmpEq,
+                    Op::ScmpCmpNe,
+                    Op::ScmpCmpLt,
+                    Op::ScmpCmpLe,
+                    Op::ScmpCmpGt,
+                    Op::ScmpCmpGe,
+                    Op::ScmpCmpMaskedEq,
+                ]);
+                let index = dice.below(6);
+                if indexes.insert(index) {
+                    let masked = op == Op::ScmpCmpMaskedEq;
+                    // libseccomp 2.5 takes a mask without low bits for a condition that decides nothing, also below others.
+                    let (value, second) = (number_for(dice) & width | u64::from(masked), number_for(dice) & width);
+                    args.push(serde_json::json!({ "index": index, "value": value, "valueTwo": second, "op": op }));
                 }
-                syscalls.push(serde_json::json!({ "names": [name], "action": action, "args": args }));
             }
+            syscalls.push(serde_json::json!({ "names": [name], "action": action, "args": args }));
         }
-        let architectures: Vec<String> =
-            abis.iter().map(|abi| format!("SCMP_ARCH_{}", arch_name(*abi).to_uppercase())).collect();
-        let default = format!("SCMP_ACT_{}", self.pick(&actions));
-        serde_json::from_value(
-            serde_json::json!({ "defaultAction": default, "architectures": architectures, "syscalls": syscalls }),
-        )
-        .expect("profile")
     }
+    let architectures: Vec<String> =
+        abis.iter().map(|abi| format!("SCMP_ARCH_{}", arch_name(*abi).to_uppercase())).collect();
+    let default = format!("SCMP_ACT_{}", dice.of(&actions));
+    serde_json::from_value(
+        serde_json::json!({ "defaultAction": default, "architectures": architectures, "syscalls": syscalls }),
+    )
+    .expect("profile")
 }

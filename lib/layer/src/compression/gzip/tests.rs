@@ -4,8 +4,9 @@ use super::*;
 use crate::compression::chunk::{Chunk, Reader, Unpack};
 use crate::compression::crew::Helpers;
 use crate::compression::pieces::Own;
-use crate::compression::samples::{Random, deflated, member, texture};
+use crate::compression::samples::{deflated, member, texture};
 use std::io::{self, Read};
+use testkit::dice::Dice;
 
 fn unpack(packed: &[u8]) -> io::Result<Vec<u8>> {
     let mut all = Vec::new();
@@ -29,14 +30,14 @@ fn with_header(flags: u8, bytes: &[u8]) -> Vec<u8> {
         crc.update(&packed);
         packed.extend((crc.sum() as u16).to_le_bytes());
     }
-    let plain = member(&mut Random(1), bytes, 6, false);
+    let plain = member(&mut Dice::new(1), bytes, 6, false);
     packed.extend(&plain[10..]);
     packed
 }
 
 #[test]
 fn members_of_every_size_and_header() {
-    let mut random = Random(0x5eed_0011);
+    let mut random = Dice::new(0x5eed_0011);
     let (mut packed, mut bytes) = (Vec::new(), Vec::new());
     for flags in 0..32 {
         let part = texture(&mut random, [0, 10, 5_000, 300_000][usize::from(flags % 4)]);
@@ -57,7 +58,7 @@ fn members_of_every_size_and_header() {
 
 #[test]
 fn a_window_does_not_reach_into_the_member_before() {
-    let mut random = Random(0x5eed_0012);
+    let mut random = Dice::new(0x5eed_0012);
     let whole = deflated(&mut random, &[b'a'; 1000], 6, false);
     // Its first literal cut off: the same match, at the start of a second member, would refer to the first.
     let mut second = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x03 | 0x02, 0x62, 0, 0];
@@ -73,7 +74,7 @@ fn a_window_does_not_reach_into_the_member_before() {
 
 #[test]
 fn every_flipped_bit_is_found() {
-    let mut random = Random(0x5eed_0013);
+    let mut random = Dice::new(0x5eed_0013);
     let bytes = texture(&mut random, 400);
     let mut packed = with_header(31, &bytes);
     packed.extend(member(&mut random, &bytes, 0, false));
@@ -98,7 +99,7 @@ fn every_flipped_bit_is_found() {
 
 #[test]
 fn cut_anywhere_but_between_members_it_says_so() {
-    let mut random = Random(0x5eed_0014);
+    let mut random = Dice::new(0x5eed_0014);
     let bytes = texture(&mut random, 700);
     let mut packed = with_header(31, &bytes);
     let first = packed.len();
@@ -113,7 +114,7 @@ fn cut_anywhere_but_between_members_it_says_so() {
 
 #[test]
 fn says_what_is_wrong_and_goes_on_saying_so() {
-    let good = member(&mut Random(1), b"some bytes", 6, false);
+    let good = member(&mut Dice::new(1), b"some bytes", 6, false);
     let end = good.len();
     for (at, to, why) in [
         (2, 7, "unknown compression method"),
@@ -153,7 +154,7 @@ fn unpack_ahead(packed: &[u8], count: usize, range_bytes: u64) -> (Vec<u8>, io::
 }
 
 /// A gzip of several members in every way, and what is in it.
-fn anything(random: &mut Random, round: usize) -> (Vec<u8>, Vec<u8>) {
+fn anything(random: &mut Dice, round: usize) -> (Vec<u8>, Vec<u8>) {
     let (mut packed, mut bytes) = (Vec::new(), Vec::new());
     for _ in 0..[1, 1, 3, 40][round % 4] {
         let length = random.below([1_500_000, 600_000, 400_000, 40_000][round % 4]);
@@ -167,7 +168,7 @@ fn anything(random: &mut Random, round: usize) -> (Vec<u8>, Vec<u8>) {
 
 #[test]
 fn with_helpers_it_gives_the_same() {
-    let mut random = Random(0x5eed_0015);
+    let mut random = Dice::new(0x5eed_0015);
     let mut right = 0;
     for round in 0..48 {
         let (packed, bytes) = anything(&mut random, round);
@@ -182,7 +183,7 @@ fn with_helpers_it_gives_the_same() {
 
 #[test]
 fn with_helpers_it_judges_the_same() {
-    let mut random = Random(0x5eed_0016);
+    let mut random = Dice::new(0x5eed_0016);
     for round in 0..120 {
         let (mut packed, bytes) = anything(&mut random, round);
         let at = random.below(packed.len());
@@ -190,7 +191,7 @@ fn with_helpers_it_judges_the_same() {
             0 => packed.truncate(at),
             1 => packed[at] ^= 1 << random.below(8),
             _ => {
-                let noise = random.next().to_le_bytes();
+                let noise = random.any().to_le_bytes();
                 let end = packed.len().min(at + 8);
                 packed[at..end].copy_from_slice(&noise[..end - at]);
             }
@@ -207,7 +208,7 @@ fn with_helpers_it_judges_the_same() {
 
 #[test]
 fn a_bomb_takes_no_memory_of_helpers() {
-    let mut random = Random(0x5eed_0017);
+    let mut random = Dice::new(0x5eed_0017);
     let mut bytes = texture(&mut random, 300_000);
     bytes.extend(vec![0; 60 << 20]);
     bytes.extend(texture(&mut random, 300_000));
@@ -219,7 +220,7 @@ fn a_bomb_takes_no_memory_of_helpers() {
 
 #[test]
 fn whoever_lets_go_in_the_middle_ends_the_helpers() {
-    let mut random = Random(0x5eed_0018);
+    let mut random = Dice::new(0x5eed_0018);
     let bytes = texture(&mut random, 3_000_000);
     let packed = member(&mut random, &bytes, 6, false);
     for chunks in 0..6 {

@@ -4,9 +4,10 @@ use super::*;
 use crate::compression::chunk::{Chunk, Reader};
 use crate::compression::crew::Helpers;
 use crate::compression::pieces::Own;
-use crate::compression::samples::{Random, texture};
+use crate::compression::samples::texture;
 use ::zstd::stream::write::Encoder;
 use std::io::{Read, Write};
+use testkit::dice::Dice;
 
 fn unpack(packed: &[u8]) -> io::Result<Vec<u8>> {
     let mut all = Vec::new();
@@ -29,7 +30,7 @@ fn skippable(kind: u8, bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn frames_of_every_size_with_skippable_ones_between() {
-    let mut random = Random(0x5eed_0021);
+    let mut random = Dice::new(0x5eed_0021);
     let (mut all, mut bytes) = (Vec::new(), Vec::new());
     for round in 0..40 {
         let part = texture(&mut random, [0, 1, 3_000, 500_000][round % 4]);
@@ -68,7 +69,7 @@ fn a_window_beyond_the_cap_is_refused_by_name() {
 
 #[test]
 fn a_flipped_bit_is_found_by_the_frame_s_checksum() {
-    let bytes = texture(&mut Random(0x5eed_0022), 500);
+    let bytes = texture(&mut Dice::new(0x5eed_0022), 500);
     let good = packed(&bytes, 3, true);
     assert_eq!(unpack(&good).unwrap(), bytes);
     for at in 0..good.len() {
@@ -85,7 +86,7 @@ fn a_flipped_bit_is_found_by_the_frame_s_checksum() {
 
 #[test]
 fn cut_anywhere_but_between_frames_it_says_so() {
-    let bytes = texture(&mut Random(0x5eed_0023), 700);
+    let bytes = texture(&mut Dice::new(0x5eed_0023), 700);
     let mut all = skippable(1, b"12345");
     all.extend(packed(&bytes, 3, true));
     let first = all.len();
@@ -114,7 +115,7 @@ fn unpack_ahead(packed: &[u8], count: usize, range_bytes: u64) -> (Vec<u8>, io::
 }
 
 /// Frames of every size, those that say their size and those that do not, with and without checksums.
-fn anything(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
+fn anything(random: &mut Dice) -> (Vec<u8>, Vec<u8>) {
     let (mut all, mut bytes) = (Vec::new(), Vec::new());
     for _ in 0..1 + random.below(40) {
         let length = [10, 3_000, 90_000, 400_000][random.below(4)];
@@ -136,7 +137,7 @@ fn anything(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
 
 #[test]
 fn with_helpers_it_gives_and_judges_the_same() {
-    let mut random = Random(0x5eed_0024);
+    let mut random = Dice::new(0x5eed_0024);
     let mut theirs = 0;
     for round in 0..60 {
         let (mut packed, bytes) = anything(&mut random);
