@@ -14,11 +14,13 @@
 //! ```
 //!
 //! What goes on to `_start` has the pages that relocation is about to write copied in one call first (madvise(2), MADV_POPULATE_WRITE):
-//! all of them are written, and a page fault for each is a fifth of relocating, which is most of a program's start.
+//! all of them are written, and a page fault for each is a fifth of relocating, which is most of a program's start. Where they are tell the
+//! program's own ELF header and program headers (elf(5)), which are read at each start. Only where the program may lie anywhere (ET_DYN) do
+//! these count from the header; one with an address of its own has nothing to relocate, and nothing is copied.
 //!
 //! Too many words are recognised rather than too few, since being sealed without need is harmless. No memory is written but the
-//! stack below its pointer, and none is read but arguments, so nothing of Rust's or C's has to be set up. Other architectures, and
-//! programs linked dynamically, start at `_start` and leave it to `seal`.
+//! stack below its pointer, and none is read but the arguments and those headers, so nothing of Rust's or C's has to be set up. Other
+//! architectures, and programs linked dynamically, start at `_start` and leave it to `seal`.
 
 #[cfg(target_arch = "x86_64")]
 std::arch::global_asm!(
@@ -130,6 +132,8 @@ veneer_begin:
     .cfi_startproc
     .cfi_undefined rip
     lea rbx, [rip + __ehdr_start]
+    cmp word ptr [rbx + 16], 3          # e_type: ET_DYN
+    jne 5f
     mov rax, [rbx + 32]                 # e_phoff
     add rax, rbx
     movzx r13d, word ptr [rbx + 56]     # e_phnum
