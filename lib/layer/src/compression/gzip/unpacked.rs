@@ -84,7 +84,7 @@ impl<S: Source> Unpacked<S> {
                 self.next_piece()?;
                 continue;
             };
-            if self.take_over(&piece, chunk, *floor).map_err(fault)? {
+            if self.take_over(&piece, chunk, *floor) {
                 self.plan_ahead()?;
                 continue;
             }
@@ -142,10 +142,10 @@ impl<S: Source> Unpacked<S> {
     }
 
     /// Takes over a guess that starts here, if there is one.
-    fn take_over(&mut self, piece: &Piece, chunk: &Chunk, floor: usize) -> Result<bool, Broken> {
+    fn take_over(&mut self, piece: &Piece, chunk: &Chunk, floor: usize) -> bool {
         let (before_block, between) = (self.stream.is_before_block(), self.stream.is_between_members());
         if !before_block && !between {
-            return Ok(false);
+            return false;
         }
         let bit = self.position;
         let is_here = |start| match start {
@@ -153,17 +153,18 @@ impl<S: Source> Unpacked<S> {
             Start::Member(at) => between && at * 8 == bit,
             Start::Stored(at) => before_block && (bit + 3).div_ceil(8) == at && is_stored(piece, bit),
         };
-        let Some(guess) = self.ahead.take_over(bit, is_here) else { return Ok(false) };
+        let Some(guess) = self.ahead.take_over(bit, is_here) else { return false };
         let unknown = WINDOW - (chunk.to - floor).min(WINDOW);
         if before_block && unknown > 0 {
-            let too_far = MARKER..MARKER + unknown as u16;
+            // With nothing known its end is the last symbol there is. Who refers to what is not known reads on by itself, and says where.
+            let too_far = MARKER..=MARKER + (unknown - 1) as u16;
             if guess.symbols().iter().any(|s| too_far.contains(s)) {
-                return Err(Broken::Invalid("invalid distance too far back"));
+                return false;
             }
         }
         let known = Bytes::behind(&chunk.memory[chunk.to - WINDOW..chunk.to]);
         self.taken_over = Some(TakenOver { guess, known, bytes: 0, marks: 0 });
-        Ok(true)
+        true
     }
 
     /// Writes on what was taken over; true if the chunk is full.

