@@ -1,6 +1,7 @@
 //! The verbs as engines call them: the documents and words of runc, which is asked first.
 
 use crate::bundle::{Bundle, Runtime, runtimes, told};
+use crate::tree::until;
 use serde_json::{Value, json};
 use std::process::Stdio;
 use testkit::need;
@@ -241,9 +242,14 @@ fn whom_a_container_shares_its_pids_with_are_not_its_processes() {
                 let pid = listed.iter_mut().find(|namespace| namespace["type"] == "pid").expect("one");
                 path.iter().for_each(|path| pid["path"] = json!(path));
             });
-            let (out, err, _) = say(&bundle, &nsrun, "ps", &["-f", "json", bundle.id()]);
-            let pids: Vec<i64> = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{err}"));
-            pids.len()
+            let mut count = 0;
+            until("both are there", || {
+                let (out, err, _) = say(&bundle, &nsrun, "ps", &["-f", "json", bundle.id()]);
+                let pids: Vec<i64> = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{err}"));
+                count = pids.len();
+                count >= 2
+            });
+            count
         })
         .collect();
     let _ = pod.kill();
