@@ -300,11 +300,11 @@ fn terminals_without_root() {
     assert!(two.terminal_is_sane());
     assert_eq!(two.ends(), 1);
     // exec: a terminal of its own, job control, its exit code; and left, it goes on
-    let mut other = user.types(&["exec", "-it", "box", "bash", "--norc", "--noediting"]);
+    let mut other = user.types(&["exec", "-it", "-e", "PS1=ready> ", "box", "bash", "--norc", "--noediting"]);
     other.types_until("echo up $((1+1))\n", "up 2");
     other.types("tty; sleep 500\n");
     other.sees("/dev/pts/1");
-    other.types_until("\x03echo back $((2+2))\n", "back 4");
+    other.types_until("\x03", "ready> ");
     other.types("exit 6\n");
     assert_eq!(other.ends(), 6);
     let mut left = user.types(&["exec", "-it", "box", "sh", "-c", "echo here; sleep 400"]);

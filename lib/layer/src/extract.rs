@@ -18,6 +18,7 @@ mod limits;
 mod metadata;
 mod nodes;
 pub(crate) mod resolve;
+mod steps;
 mod tree;
 mod undo;
 mod whiteouts;

@@ -1,22 +1,32 @@
 //! The directories of a layer as a tree of names, in little memory: what each is due at the end, and how to find it again.
 //!
-//! A record of 48 bytes and the name for each directory, and its place in a hash table: about 80 bytes, whatever its depth. A
-//! node is a real directory, never a link to one, so two names that lead to the same directory lead to the same node. A node
+//! A record of 48 bytes and the name for each directory, and its place in a hash table of 5 bytes each: about 65 bytes, whatever its depth.
+//! A node is a real directory, never a link to one, so two names that lead to the same directory lead to the same node. A node
 //! that was removed stays, dead and not found any more, since others may speak of it by its number; all below it are as
 //! unreachable as it is.
 
 use crate::archive::Time;
-use std::collections::HashMap;
+use hashbrown::HashTable;
 use std::hash::{BuildHasher, RandomState};
 
 /// The number of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct NodeId(u32);
 
+impl NodeId {
+    pub(super) fn to_bytes(self) -> [u8; 4] {
+        self.0.to_le_bytes()
+    }
+
+    pub(super) fn from_bytes(bytes: [u8; 4]) -> Self {
+        Self(u32::from_le_bytes(bytes))
+    }
+}
+
 /// The directory that the layer becomes.
 pub(crate) const ROOT: NodeId = NodeId(0);
 
-/// No further node; no xattrs.
+/// No node; no xattrs.
 const NONE: u32 = u32::MAX;
 
 /// So many components of a path are shown.
@@ -33,8 +43,6 @@ struct Node {
     seconds: i64,
     nanoseconds: u32,
     parent: u32,
-    /// The next of those whose hash is the same.
-    next: u32,
     name_at: u32,
     uid: u32,
     gid: u32,
@@ -66,8 +74,8 @@ pub(crate) struct Due {
 pub(crate) struct Nodes {
     nodes: Vec<Node>,
     names: Vec<u8>,
-    /// The first node of each hash of parent and name.
-    index: HashMap<u64, u32>,
+    /// The living by the hash of parent and name.
+    index: HashTable<u32>,
     hasher: RandomState,
     xattrs: Vec<Xattrs>,
 }
@@ -77,7 +85,7 @@ impl Nodes {
         let mut nodes = Self {
             nodes: Vec::new(),
             names: Vec::new(),
-            index: HashMap::new(),
+            index: HashTable::new(),
             hasher: RandomState::new(),
             xattrs: Vec::new(),
         };
@@ -95,7 +103,6 @@ impl Nodes {
             seconds: 0,
             nanoseconds: 0,
             parent,
-            next: NONE,
             name_at,
             uid: 0,
             gid: 0,
@@ -145,49 +152,25 @@ impl Nodes {
 
     /// The known directory `name` in `parent`.
     pub(crate) fn child(&self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
-        let mut at = *self.index.get(&self.hash(parent, name))?;
-        while at != NONE {
-            let id = NodeId(at);
-            if self.at(id).parent == parent.0 && self.name(id) == name {
-                return Some(id);
-            }
-            at = self.at(id).next;
-        }
-        None
+        let is_it = |at: &u32| self.nodes[*at as usize].parent == parent.0 && self.name(NodeId(*at)) == name;
+        self.index.find(self.hash(parent, name), is_it).map(|at| NodeId(*at))
     }
 
     /// A directory that was not known; `made`: by this run.
     pub(crate) fn add(&mut self, parent: NodeId, name: &[u8], made: bool) -> NodeId {
         let id = self.push(parent.0, name, if made { MADE } else { 0 });
         let hash = self.hash(parent, name);
-        if let Some(first) = self.index.insert(hash, id) {
-            self.nodes[id as usize].next = first;
-        }
+        let mut index = std::mem::take(&mut self.index);
+        index.insert_unique(hash, id, |at| self.hash(self.parent(NodeId(*at)), self.name(NodeId(*at))));
+        self.index = index;
         NodeId(id)
     }
 
     /// Forgets a directory that is gone, and with it all below.
     pub(crate) fn kill(&mut self, id: NodeId) {
         let hash = self.hash(self.parent(id), self.name(id));
-        let next = self.at(id).next;
-        match self.index.get(&hash).copied() {
-            Some(first) if first == id.0 && next == NONE => {
-                self.index.remove(&hash);
-            }
-            Some(first) if first == id.0 => {
-                self.index.insert(hash, next);
-            }
-            Some(mut at) => {
-                while at != NONE {
-                    let after = self.nodes[at as usize].next;
-                    if after == id.0 {
-                        self.nodes[at as usize].next = next;
-                        break;
-                    }
-                    at = after;
-                }
-            }
-            None => {}
+        if let Ok(known) = self.index.find_entry(hash, |at| *at == id.0) {
+            known.remove();
         }
         self.at_mut(id).flags |= DEAD;
     }
@@ -293,17 +276,17 @@ impl Nodes {
         let mut starts = vec![0_u32; count + 1];
         let wanted_nodes = || (1..count).filter(|at| wanted[*at]);
         for at in wanted_nodes() {
-            starts[self.nodes[at].parent as usize + 1] += 1;
+            starts[self.nodes[at].parent as usize] += 1;
         }
+        // Where each one's children end; filled from behind, that becomes where they begin.
         for at in 0..count {
             starts[at + 1] += starts[at];
         }
-        let mut free = starts.clone();
         let mut children = vec![0_u32; starts[count] as usize];
-        for at in wanted_nodes() {
-            let place = &mut free[self.nodes[at].parent as usize];
+        for at in wanted_nodes().rev() {
+            let place = &mut starts[self.nodes[at].parent as usize];
+            *place -= 1;
             children[*place as usize] = u32::try_from(at).unwrap_or(NONE);
-            *place += 1;
         }
         Family { starts, children }
     }

@@ -62,13 +62,15 @@ impl<'a> Tree<'a> {
     pub(crate) fn new(dest: BorrowedFd<'_>, ways: &'a Ways<'a>, allowance: &'a Allowance) -> Result<Self, Fault> {
         let dirs = Dirs::new(dest).map_err(|e| Fault::system(b".", "open directory", e))?;
         let fresh = remove::is_empty(dest).map_err(|e| Fault::system(b".", "read directory", e))?;
+        let journal =
+            if fresh { None } else { Some(Journal::new(dest).map_err(|e| Fault::system(b".", "open directory", e))?) };
         let mut tree = Self {
             dirs,
             ways,
             last: None,
             ours: if fresh { None } else { Some(HashSet::new()) },
             layer: 1,
-            journal: if fresh { None } else { Some(Journal::default()) },
+            journal,
             writers: Writers::new(&ways.dresser),
             allowance,
             entries: 0,

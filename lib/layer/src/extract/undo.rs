@@ -11,6 +11,7 @@
 use super::dirs::Dir;
 use super::metadata::OVERRIDE;
 use super::nodes::{Due, NodeId, ROOT};
+use super::steps::{Step, Steps};
 use super::tree::{Place, Tree};
 use crate::error::{Fault, shown};
 use crate::{remove, times, xattrs};
@@ -23,15 +24,7 @@ use std::sync::Arc;
 
 const PREFIX: &str = ".unpack-replaced-";
 
-/// Made: `number` is [`MADE`]. Else put aside under that number.
-#[derive(Debug, Clone, Copy)]
-struct Step {
-    node: NodeId,
-    name_at: u32,
-    name_bytes: u16,
-    number: u32,
-}
-
+/// The number of a step that made something. Of any other it is that under which something was put aside.
 const MADE: u32 = u32::MAX;
 
 /// A directory as it was.
@@ -43,10 +36,9 @@ struct Was {
 }
 
 /// What was done, in order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Journal {
-    steps: Vec<Step>,
-    names: Vec<u8>,
+    steps: Steps,
     stash: Option<(OwnedFd, CString)>,
     put_aside: u32,
     was: Vec<Was>,
@@ -55,21 +47,21 @@ pub(super) struct Journal {
 }
 
 impl Journal {
+    /// Nothing yet, in the directory `dest`.
+    pub(super) fn new(dest: BorrowedFd<'_>) -> std::io::Result<Self> {
+        Ok(Self {
+            steps: Steps::new(dest)?,
+            stash: None,
+            put_aside: 0,
+            was: Vec::new(),
+            noted: HashSet::new(),
+            times: HashMap::new(),
+        })
+    }
+
     /// `name` in `node` was made just now.
     pub(super) fn made(&mut self, node: NodeId, name: &[u8]) {
-        self.step(node, name, MADE);
-    }
-
-    fn step(&mut self, node: NodeId, name: &[u8], number: u32) {
-        let name_at = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        let name_bytes = u16::try_from(name.len()).unwrap_or(u16::MAX);
-        self.names.extend_from_slice(name);
-        self.steps.push(Step { node, name_at, name_bytes, number });
-    }
-
-    fn name(&self, step: Step) -> CString {
-        let bytes = self.names.get(step.name_at as usize..).and_then(|n| n.get(..usize::from(step.name_bytes)));
-        CString::new(bytes.unwrap_or_default()).unwrap_or_default()
+        self.steps.push(node, name, MADE);
     }
 }
 
@@ -145,7 +137,7 @@ impl Tree<'_> {
             }
         })?;
         journal.put_aside += 1;
-        journal.step(place.node, place.last.to_bytes(), number);
+        journal.steps.push(place.node, place.last.to_bytes(), number);
         self.disown(place.node, place.last.to_bytes());
         Ok(())
     }
@@ -170,21 +162,28 @@ impl Tree<'_> {
 
     /// Takes everything back. Gives what could not be taken back, in words.
     pub(super) fn undo(&mut self) -> Vec<String> {
-        let Some(journal) = self.journal.take() else { return Vec::new() };
+        let Some(mut journal) = self.journal.take() else { return Vec::new() };
         let mut left = Vec::new();
         self.dirs.forget();
-        for step in journal.steps.iter().rev() {
-            let name = journal.name(*step);
-            let done = self.dirs.get(step.node).and_then(|dir| {
+        loop {
+            let Step { node, name, number } = match journal.steps.pop() {
+                Ok(Some(step)) => step,
+                Ok(None) => break,
+                Err(error) => {
+                    left.push(format!("what was made first: {error}"));
+                    break;
+                }
+            };
+            let done = self.dirs.get(node).and_then(|dir| {
                 let stash = journal.stash.as_ref().map(|(fd, _)| fd.as_fd());
-                undo_step(&dir, &name, step.number, stash)
+                undo_step(&dir, &name, number, stash)
             });
-            if step.number != MADE {
+            if number != MADE {
                 // A directory may have come back under a name that was another's meanwhile.
                 self.dirs.forget();
             }
             if let Err(error) = done {
-                let mut path = self.dirs.nodes.path(step.node);
+                let mut path = self.dirs.nodes.path(node);
                 if !path.is_empty() {
                     path.push(b'/');
                 }
