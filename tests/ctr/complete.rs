@@ -90,6 +90,23 @@ fn beside_ctr(lab: &Lab, shell: &mut Command) {
     shell.current_dir(lab.path()).env("PATH", format!("{folder}:{}", std::env::var("PATH").unwrap_or_default()));
 }
 
+/// Lines that hang on what TAB makes of them, of `ctr` and of `docker`.
+fn completes(lab: &Lab, person: &mut Person) {
+    for (typed, line) in [
+        ("ctr inspect -f '{{.Name}}' ic\t\n", "/icecold"),
+        ("docker inspect -f '{{.Name}}' we\t\n", "/web"),
+        ("ctr inspect --format='{{.Name}}' --typ\tcont\tic\t\n", "/icecold"),
+        ("ctr image inspect -f '{{.RepoTags}}' registry.test:5000/te\t\n", "registry.test:5000/team/web:v1]"),
+        ("ctr create --network=no\t --rm busy\ttrue; echo made\n", "made"),
+    ] {
+        person.types(typed);
+        person.sees("\n");
+        person.sees(line);
+        person.sees("ready> ");
+    }
+    assert_eq!(lab.ok(["ps", "-aq", "--filter", "network=none"]).lines().count(), 5);
+}
+
 #[test]
 fn a_person_at_bash_has_them_at_tab() {
     need!(root, overlay, images, "bash");
@@ -103,25 +120,9 @@ fn a_person_at_bash_has_them_at_tab() {
     person.types("bind 'set enable-bracketed-paste off'; source <(ctr completion bash); alias docker=ctr; complete -o default -F _ctr docker; echo so$((1+1))\n");
     person.sees("so2");
     person.sees("ready> ");
-    for (typed, line) in [
-        ("echo ctr rm -f ic\t", ""),
-        ("ctr inspect -f '{{.Name}}' ic\t\n", "/icecold"),
-        ("docker inspect -f '{{.Name}}' we\t\n", "/web"),
-        ("ctr inspect --format='{{.Name}}' --typ\tcont\tic\t\n", "/icecold"),
-        ("ctr image inspect -f '{{.RepoTags}}' registry.test:5000/te\t\n", "registry.test:5000/team/web:v1]"),
-        ("ctr create --network=no\t --rm busy\ttrue; echo made\n", "made"),
-    ] {
-        if line.is_empty() {
-            // a word behind another command is not ours
-            person.types(&format!("{typed}\x15"));
-            continue;
-        }
-        person.types(typed);
-        person.sees("\n");
-        person.sees(line);
-        person.sees("ready> ");
-    }
-    assert_eq!(lab.ok(["ps", "-aq", "--filter", "network=none"]).lines().count(), 5);
+    // a word behind another command is not ours
+    person.types("echo ctr rm -f ic\t\x15");
+    completes(&lab, &mut person);
     person.types("exit\n");
     assert_eq!(person.ends(), 0);
 }
@@ -139,19 +140,7 @@ fn a_person_at_zsh_has_them_at_tab() {
     person.types("autoload -Uz compinit; compinit -u -D; source <(ctr completion zsh); compdef docker=ctr; alias docker=ctr; echo so$((1+1))\n");
     person.sees("so2");
     person.sees("ready> ");
-    for (typed, line) in [
-        ("ctr inspect -f '{{.Name}}' ic\t\n", "/icecold"),
-        ("docker inspect -f '{{.Name}}' we\t\n", "/web"),
-        ("ctr inspect --format='{{.Name}}' --typ\tcont\tic\t\n", "/icecold"),
-        ("ctr image inspect -f '{{.RepoTags}}' registry.test:5000/te\t\n", "registry.test:5000/team/web:v1]"),
-        ("ctr create --network=no\t --rm busy\ttrue; echo made\n", "made"),
-    ] {
-        person.types(typed);
-        person.sees("\n");
-        person.sees(line);
-        person.sees("ready> ");
-    }
-    assert_eq!(lab.ok(["ps", "-aq", "--filter", "network=none"]).lines().count(), 5);
+    completes(&lab, &mut person);
     person.types("exit\n");
     assert_eq!(person.ends(), 0);
 }
