@@ -127,9 +127,25 @@ impl State {
         self.lock(&self.leases.join(format!("{network}.lock")))
     }
 
+    /// The same for who finishes behind somebody's back: none where the run folder is gone, which is not made again.
+    pub(crate) fn relock_network(&self, network: &str) -> Result<Option<Lock>> {
+        let path = self.leases.join(format!("{network}.lock"));
+        match open_file(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            file => {
+                let wrong = |e: io::Error| failed("lock", path.display(), e);
+                Self::locked(file.map_err(wrong)?, &path).map(Some)
+            }
+        }
+    }
+
     fn lock(&self, path: &Path) -> Result<Lock> {
         let wrong = |e: io::Error| failed("lock", path.display(), e);
-        let mut file = open_lock(&self.leases, path).map_err(wrong)?;
+        Self::locked(open_lock(&self.leases, path).map_err(wrong)?, path)
+    }
+
+    fn locked(mut file: File, path: &Path) -> Result<Lock> {
+        let wrong = |e: io::Error| failed("lock", path.display(), e);
         loop {
             match Flock::lock(file, FlockArg::LockExclusive) {
                 Ok(locked) => return Ok(Lock { _file: locked }),
@@ -224,6 +240,10 @@ pub(crate) fn ensure_folder_of(path: &Path) -> Result<()> {
 
 fn open_lock(folder: &Path, path: &Path) -> io::Result<File> {
     ensure_folder(folder)?;
+    open_file(path)
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 

@@ -112,7 +112,8 @@ fn finish(state: &State, network: &str, leaving: &[Lease], socket: &mut Socket) 
     for (lease, answer) in leaving.iter().zip(socket.transact(&requests)?) {
         unless(answer, libc::ENODEV).map_err(|refusal| refused("delete interface", &lease.outer, refusal))?;
     }
-    let _lock = state.lock_network(network)?;
+    // Where the run folder went meanwhile nothing is left to be written.
+    let Some(_lock) = state.relock_network(network)? else { return Ok(()) };
     let mut book = Book::load(state, network)?;
     let mut changed = false;
     for lease in leaving {
